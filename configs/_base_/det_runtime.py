@@ -1,0 +1,12 @@
+# mmdet's runtime, reproducible, with the two hooks every OOD model wants.
+_base_ = 'mmdet::_base_/default_runtime.py'
+randomness = dict(seed=0)
+default_hooks = dict(
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    logger=dict(type='LoggerHook', interval=50),
+)
+custom_hooks = [
+    dict(type='mmood.CalibrateOODHook'),
+    dict(type='mmood.FiniteLossHook'),
+]
+visualizer = dict(type='mmood.OODDetLocalVisualizer')

@@ -1,0 +1,5 @@
+"""Detector parts."""
+
+from .ood_roi_head import OODRoIHead
+
+__all__ = ['OODRoIHead']

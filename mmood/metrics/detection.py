@@ -1,0 +1,120 @@
+"""Measures of object-level OOD detection.
+
+Shapes: n kept boxes, G annotated objects; boxes are (x1, y1, x2, y2) in
+pixels. OOD scores: higher is more OOD.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .ranking import auroc, average_precision, fpr_at_tpr
+
+_ID_POSITIVE = ('vos', 'dreambox', 'quantile')
+
+
+class EmptySetWarning(UserWarning):
+    """A measure is nan because one side of it has no sample."""
+
+
+def ood_metrics(
+    id_scores: ArrayLike,
+    ood_scores: ArrayLike,
+    protocol: str = 'vos',
+    tpr: float = 0.95,
+) -> dict[str, float]:
+    """FPR95, AUROC and AUPR of OOD scores of two populations, in [0, 1].
+
+    The protocol decides which side is positive (`fpr_at_tpr`): ID for
+    ``vos`` and ``quantile``, OOD for the others; AUPR follows it. A side
+    without samples makes all three nan and warns which side it is.
+    """
+    id_scores, ood_scores = np.ravel(id_scores), np.ravel(ood_scores)
+    for side, values in (('ID', id_scores), ('OOD', ood_scores)):
+        if not values.size:
+            warnings.warn(
+                f'no kept box on the {side} images: FPR95, AUROC and AUPR '
+                'are nan',
+                EmptySetWarning,
+                stacklevel=2,
+            )
+    scores = np.concatenate([id_scores, ood_scores])
+    is_ood = np.repeat([False, True], [id_scores.size, ood_scores.size])
+    if protocol in _ID_POSITIVE:
+        scores, positive = -scores, ~is_ood
+    else:
+        positive = is_ood
+    return dict(
+        FPR95=fpr_at_tpr(scores, positive, tpr, protocol),
+        AUROC=auroc(scores, positive),
+        AUPR=average_precision(scores, positive),
+    )
+
+
+def id_quantile_threshold(id_scores: ArrayLike, tpr: float = 0.95) -> float:
+    """The OOD score up to which a share ``tpr`` of the ID scores lies.
+
+    The smallest ID score s with ``mean(id_scores <= s) >= tpr``; nan if
+    there is none. DFDD's gamma (ICCV 2023, Eq. 10) in the score's own unit.
+    """
+    id_scores = np.sort(np.ravel(id_scores))
+    if not id_scores.size:
+        return float('nan')
+    # The subtrahend keeps 0.95 * 20 = 19.000000000000004 from being 20.
+    index = int(np.ceil(tpr * id_scores.size - 1e-9)) - 1
+    return float(id_scores[max(index, 0)])
+
+
+def optimal_f1_threshold(precision: np.ndarray, scores: np.ndarray) -> float:
+    """Class confidence of best F1, the VOS rule for which boxes count.
+
+    ``precision`` and ``scores`` are (I, 101, K): COCO's curves for I IoU
+    thresholds and K classes over the recall grid, -1 where a class has no
+    object. Per class: precision averaged over IoUs, the recall of best
+    ``2PR / (P + R)``, the mean confidence there. Mean over the classes that
+    have objects and a positive confidence, to four decimals; 0 if none has.
+    Source: Du et al., VOS, ICLR 2022, public evaluation code.
+    """
+    recall = np.linspace(0, 1, precision.shape[1])[:, None]
+    present = (precision > -1).any(axis=(0, 1))
+    mean_precision = precision.mean(0)
+    total = np.maximum(mean_precision + recall, 1e-12)
+    best = np.argmax(2 * mean_precision * recall / total, axis=0)
+    columns = np.arange(precision.shape[2])
+    confidence = scores.mean(0)[best, columns]
+    confidence = confidence[present & (confidence > 0)]
+    return round(float(confidence.mean()), 4) if confidence.size else 0.0
+
+
+def object_recall(
+    boxes: Sequence[np.ndarray],
+    objects: Sequence[np.ndarray],
+    iou: float = 0.5,
+) -> float:
+    """Share of annotated objects that some box overlaps, in [0, 1].
+
+    Per image (n, 4) boxes and (G, 4) objects; whatever the class, each
+    object on its own, IoU >= ``iou``. nan without any object.
+    """
+    found = total = 0
+    for image_boxes, image_objects in zip(boxes, objects):
+        total += len(image_objects)
+        if len(image_boxes) and len(image_objects):
+            overlaps = _iou(np.asarray(image_boxes), np.asarray(image_objects))
+            found += int((overlaps.max(0) >= iou).sum())
+    return found / total if total else float('nan')
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union, (n, 4), (G, 4) -> (n, G)."""
+    corner = np.maximum(a[:, None, :2], b[None, :, :2])
+    other = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inter = np.prod(np.clip(other - corner, 0, None), axis=2)
+    area_a = np.prod(a[:, 2:] - a[:, :2], axis=1)
+    area_b = np.prod(b[:, 2:] - b[:, :2], axis=1)
+    union = area_a[:, None] + area_b[None] - inter
+    return inter / np.maximum(union, 1e-12)

@@ -1,0 +1,143 @@
+"""DFDD's part between FPN and heads.
+
+Paper: Wu et al., "Deep Feature Deblurring Diffusion for Detecting
+Out-of-Distribution Objects", ICCV 2023, Sec. 4. No public code exists. What
+the paper leaves open and is decided here: every FPN level is a map F_0 of
+its own and all levels share the networks; the deblurring network learns from
+detached maps, so that L_DFDD cannot pull the backbone towards features that
+are easy to deblur (flat ones).
+
+Shapes: L levels of (B, C, H_l, W_l).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmood.diffusion import BlurDiffusion, ConvUNet, NoiseDiffusion
+from mmood.registry import MODELS
+
+_DIFFUSIONS = dict(blur=BlurDiffusion, noise=NoiseDiffusion)
+
+
+class DiffusedPyramid(tuple):
+    """Feature maps for RPN and RoI head that bring DFDD's products along.
+
+    The tuple itself holds the maps E. ``blurred`` are the maps F_T,
+    ``deblurred`` the maps F^_0 and ``loss_deblur`` is lambda L_DFDD; each is
+    None where it was not made. An attribute of a tuple passes through the
+    stock detectors untouched.
+    """
+
+    blurred: tuple[Tensor, ...] | None = None
+    deblurred: tuple[Tensor, ...] | None = None
+    loss_deblur: Tensor | None = None
+
+
+@MODELS.register_module()
+class DFDDNeck(BaseModule):
+    """Blur, enhance and (in training) deblur the maps of a feature pyramid.
+
+    Goes after an FPN: ``neck=[dict(type='FPN', ...),
+    dict(type='mmood.DFDDNeck', channels=256)]``.
+
+    Args:
+        channels: C of the maps.
+        diffusion: ``dict(type='blur' | 'noise', ...)`` with the arguments of
+            `BlurDiffusion` or `NoiseDiffusion` ("DDPM" in the paper).
+        enhance: whether the heads get E (Sec. 4.3) instead of F_0.
+        deblur: whether to train the reverse process (Sec. 4.2).
+        loss_weight: lambda, the weight of L_DFDD.
+        width: inner channels of the `ConvUNet`; C / 4 if None.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        diffusion: dict | None = None,
+        enhance: bool = True,
+        deblur: bool = True,
+        loss_weight: float = 0.001,
+        width: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.channels, self.loss_weight = channels, loss_weight
+        self.diffusion = _build_diffusion(diffusion or dict(type='blur'))
+        self.psi = Enhancement(channels) if enhance else None
+        steps = self.diffusion.num_steps
+        self.unet = ConvUNet(channels, steps, width) if deblur else None
+
+    def forward(self, inputs: Sequence[Tensor]) -> DiffusedPyramid:
+        for x in inputs:
+            if x.dim() != 4 or x.shape[1] != self.channels:
+                raise ValueError(
+                    f'DFDDNeck has channels={self.channels} and got a map of '
+                    f'shape {tuple(x.shape)}; set channels to the out_'
+                    'channels of the neck before it'
+                )
+        if not self.training and self.psi is None:
+            return DiffusedPyramid(inputs)
+        blurred = tuple(self.diffusion.degrade(x) for x in inputs)
+        maps = inputs
+        if self.psi is not None:
+            maps = [self.psi(x, b) for x, b in zip(inputs, blurred)]
+        pyramid = DiffusedPyramid(maps)
+        pyramid.blurred = blurred
+        if self.training and self.unet is not None:
+            chains = [self.deblur(x.detach()) for x in inputs]
+            pyramid.deblurred = tuple(chain[0] for chain in chains)
+            loss = sum(chain[1] for chain in chains) / len(chains)
+            pyramid.loss_deblur = self.loss_weight * loss
+        return pyramid
+
+    def deblur(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Blur a map and run the reverse process (Eq. 5).
+
+        (B, C, H, W) -> F^_0 (B, C, H, W) and L_DFDD (Eq. 6), a scalar: the
+        squared error of the predicted detail, summed over channels,
+        averaged over pixels and steps.
+        """
+        maps = self.diffusion.forward_process(x)
+        steps = len(maps) - 1
+        estimate, loss = maps[-1], x.new_zeros(())
+        for t in range(steps, 0, -1):
+            detail = self.unet(estimate, t)
+            target = maps[t - 1] - maps[t]
+            loss = loss + F.mse_loss(detail, target) * (x.shape[1] / steps)
+            estimate = estimate + detail
+        return estimate, loss
+
+
+class Enhancement(nn.Module):
+    """``E = Psi([F_0, F_0 - F_T])``, Psi a 1 x 1 convolution 2C -> C.
+
+    Starts as the identity on F_0, so that it can be put into a trained
+    detector. Source: DFDD, Sec. 4.3. The concatenation is never built: the
+    two halves of Psi's weight are convolutions of their own.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.original = nn.Conv2d(channels, channels, 1)
+        self.residual = nn.Conv2d(channels, channels, 1, bias=False)
+        nn.init.dirac_(self.original.weight)
+        nn.init.zeros_(self.original.bias)
+        nn.init.zeros_(self.residual.weight)
+
+    def forward(self, x: Tensor, blurred: Tensor) -> Tensor:
+        return self.original(x) + self.residual(x - blurred)
+
+
+def _build_diffusion(cfg: dict) -> BlurDiffusion | NoiseDiffusion:
+    cfg = dict(cfg)
+    kind = cfg.pop('type')
+    if kind not in _DIFFUSIONS:
+        raise ValueError(
+            f'unknown diffusion type {kind!r}; known are {sorted(_DIFFUSIONS)}'
+        )
+    return _DIFFUSIONS[kind](**cfg)

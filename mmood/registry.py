@@ -1,0 +1,65 @@
+"""Registries of scope ``mmood``, children of MMEngine's.
+
+``mmdet.registry`` and ``mmseg.registry`` import this module by themselves
+when a config says ``type='mmood.X'``, so a config needs no custom imports.
+The task packages are optional: only what is installed is looked at.
+"""
+
+from importlib.util import find_spec
+
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
+from mmengine.registry import Registry
+
+from .checkpoint import allow_checkpoint_types
+
+allow_checkpoint_types()
+
+_RIMS = [
+    rim
+    for rim, package in (('mmood.det', 'mmdet'),)
+    if find_spec(package) is not None
+]
+
+
+def _locations(*shared: str, room: str) -> list:
+    return [*shared, *(f'{rim}.{room}' for rim in _RIMS)]
+
+
+MODELS = Registry(
+    'model',
+    parent=MMENGINE_MODELS,
+    scope='mmood',
+    locations=_locations('mmood.necks', 'mmood.losses', room='models'),
+)
+DATASETS = Registry(
+    'dataset',
+    parent=MMENGINE_DATASETS,
+    scope='mmood',
+    locations=_locations(room='datasets'),
+)
+TRANSFORMS = Registry(
+    'transform',
+    parent=MMENGINE_TRANSFORMS,
+    scope='mmood',
+    locations=_locations(room='datasets'),
+)
+METRICS = Registry(
+    'metric',
+    parent=MMENGINE_METRICS,
+    scope='mmood',
+    locations=_locations(room='evaluation'),
+)
+HOOKS = Registry(
+    'hook', parent=MMENGINE_HOOKS, scope='mmood', locations=['mmood.hooks']
+)
+VISUALIZERS = Registry(
+    'visualizer',
+    parent=MMENGINE_VISUALIZERS,
+    scope='mmood',
+    locations=_locations(room='visualizer'),
+)

@@ -1,0 +1,81 @@
+"""OOD scores from class logits.
+
+Shapes: N samples, K classes (background excluded), * any trailing shape
+(none for RoIs, H W for maps). Higher is more OOD. Half precision is raised
+to float32 first, where differences between confident samples still show.
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import torch
+from torch import Tensor
+
+
+def _check(logits: Tensor, dim: int) -> Tensor:
+    if logits.dim() == 0 or logits.shape[dim] == 0:
+        raise ValueError(
+            f'logits of shape {tuple(logits.shape)} have no class in '
+            f'dimension {dim}'
+        )
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        return logits.float()
+    return logits
+
+
+def msp(logits: Tensor, dim: int = 1) -> Tensor:
+    """``1 - max softmax(logits)``, (N, K, *) -> (N, *), in [0, 1 - 1/K].
+
+    One class alone has probability 1: the score is 0 everywhere.
+    Source: Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and
+    Out-of-Distribution Examples", ICLR 2017. Raises ValueError for K = 0.
+    """
+    return 1 - _check(logits, dim).softmax(dim).amax(dim)
+
+
+def max_logit(logits: Tensor, dim: int = 1) -> Tensor:
+    """``-max logits``, (N, K, *) -> (N, *), unbounded, in the logits' unit.
+
+    Source: Hendrycks et al., "Scaling Out-of-Distribution Detection for
+    Real-World Settings", ICML 2022. Raises ValueError for K = 0.
+    """
+    return -_check(logits, dim).amax(dim)
+
+
+def energy(logits: Tensor, dim: int = 1, temperature: float = 1.0) -> Tensor:
+    """Free energy ``-T logsumexp(logits / T)``, (N, K, *) -> (N, *).
+
+    Unbounded, in the logits' unit. Source: Liu et al., "Energy-based
+    Out-of-distribution Detection", NeurIPS 2020, Eq. 4. DFDD's ID-ness S
+    (ICCV 2023, Eq. 10) is ``sigmoid(-energy)``, with the opposite order.
+    Raises ValueError for K = 0 or a ``temperature`` that is not positive.
+    """
+    if not temperature > 0:
+        raise ValueError(f'temperature must be positive, got {temperature}')
+    logits = _check(logits, dim)
+    return -temperature * torch.logsumexp(logits / temperature, dim=dim)
+
+
+def entropy(logits: Tensor, dim: int = 1) -> Tensor:
+    """``-sum_k p_k log p_k`` in nats, (N, K, *) -> (N, *), in [0, log K].
+
+    p is the softmax over the K logits. Raises ValueError for K = 0.
+    """
+    log_p = _check(logits, dim).log_softmax(dim)
+    return -(log_p.exp() * log_p).sum(dim)
+
+
+_SCORES = {f.__name__: f for f in (msp, max_logit, energy, entropy)}
+
+
+def get_score(name: str) -> Callable[[Tensor], Tensor]:
+    """The logit score of that name, for configs.
+
+    Raises ValueError for an unknown name.
+    """
+    if name not in _SCORES:
+        raise ValueError(
+            f'unknown score {name!r}; known are {sorted(_SCORES)}'
+        )
+    return _SCORES[name]

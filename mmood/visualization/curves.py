@@ -1,0 +1,56 @@
+"""ROC curves and score histograms."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+
+def plot_roc_and_histogram(
+    id_scores: np.ndarray,
+    ood_scores: Mapping[str, np.ndarray],
+    path: str,
+    title: str = '',
+) -> None:
+    """Write a PNG: ROC (OOD positive) on the left, histograms on the right.
+
+    Scores are (n,), higher is more OOD, one array per OOD set by name. The
+    file appears whole or not at all. Empty sets are named, not drawn.
+    """
+    figure = Figure(figsize=(9, 4), layout='constrained')
+    roc, hist = figure.subplots(1, 2)
+    everything = np.concatenate([id_scores, *ood_scores.values()])
+    bins = np.histogram_bin_edges(everything, bins=50)
+    _histogram(hist, id_scores, bins, 'ID', 'tab:blue')
+    colors = ('tab:orange', 'tab:green', 'tab:red', 'tab:purple')
+    for i, (name, scores) in enumerate(ood_scores.items()):
+        color = colors[i % len(colors)]
+        _histogram(hist, scores, bins, name, color)
+        if len(scores) and len(id_scores):
+            is_ood = np.repeat([0, 1], [len(id_scores), len(scores)])
+            fpr, tpr, _ = roc_curve(
+                is_ood, np.concatenate([id_scores, scores])
+            )
+            roc.plot(fpr, tpr, label=name, color=color)
+    roc.plot([0, 1], [0, 1], color='0.7', linestyle=':', label='chance')
+    roc.set(
+        xlabel='ID boxes called OOD', ylabel='OOD boxes found', title=title
+    )
+    hist.set(xlabel='OOD score', ylabel='share of boxes')
+    roc.legend(loc='lower right')
+    hist.legend()
+    partial = f'{path}.part'
+    figure.savefig(partial, format='png', dpi=120)
+    os.replace(partial, path)
+
+
+def _histogram(axes, scores, bins, name: str, color: str) -> None:
+    weights = np.full(len(scores), 1 / max(len(scores), 1))
+    label = f'{name} ({len(scores)})'
+    axes.hist(
+        scores, bins, weights=weights, alpha=0.5, label=label, color=color
+    )
