@@ -1,0 +1,235 @@
+"""Shapes: R RoIs, K classes, 16-channel maps of a 64 px image."""
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+
+from mmood.det.models.ood_roi_head import record_calls
+from mmood.necks import DFDDNeck
+from mmood.scores import energy, entropy
+
+K = 4
+
+
+def build_head(**kwargs):
+    cfg = dict(
+        type='mmood.OODRoIHead',
+        bbox_roi_extractor=dict(
+            type='SingleRoIExtractor',
+            roi_layer=dict(type='RoIAlign', output_size=5, sampling_ratio=2),
+            out_channels=16,
+            featmap_strides=[8],
+        ),
+        bbox_head=dict(
+            type='Shared2FCBBoxHead',
+            in_channels=16,
+            fc_out_channels=32,
+            roi_feat_size=5,
+            num_classes=K,
+            bbox_coder=dict(
+                type='DeltaXYWHBBoxCoder',
+                target_means=[0.0] * 4,
+                target_stds=[0.1, 0.1, 0.2, 0.2],
+            ),
+            reg_class_agnostic=False,
+            loss_cls=dict(type='CrossEntropyLoss'),
+            loss_bbox=dict(type='L1Loss'),
+        ),
+        train_cfg=ConfigDict(
+            assigner=dict(
+                type='MaxIoUAssigner',
+                pos_iou_thr=0.5,
+                neg_iou_thr=0.5,
+                min_pos_iou=0.5,
+                match_low_quality=False,
+            ),
+            sampler=dict(
+                type='RandomSampler',
+                num=16,
+                pos_fraction=0.5,
+                add_gt_as_proposals=True,
+            ),
+            pos_weight=-1,
+            debug=False,
+        ),
+        test_cfg=ConfigDict(
+            score_thr=0.05,
+            nms=dict(type='nms', iou_threshold=0.5),
+            max_per_img=20,
+        ),
+    )
+    cfg.update(kwargs)
+    return MODELS.build(cfg)
+
+
+def proposals(count):
+    low = torch.rand(count, 2) * 40
+    boxes = torch.cat([low, low + 4 + torch.rand(count, 2) * 20], 1)
+    return InstanceData(bboxes=boxes, scores=torch.rand(count))
+
+
+def samples(count=2, boxes=2):
+    result = []
+    for _ in range(count):
+        meta = dict(
+            img_shape=(64, 64), ori_shape=(128, 128), scale_factor=(0.5, 0.5)
+        )
+        sample = DetDataSample(metainfo=meta)
+        gt = proposals(boxes)
+        sample.gt_instances = InstanceData(
+            bboxes=gt.bboxes, labels=torch.randint(K, (boxes,))
+        )
+        sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4))
+        result.append(sample)
+    return result
+
+
+def predict(head, maps, props, data):
+    with torch.no_grad():
+        return head.predict(maps, props, data, rescale=True)
+
+
+def test_boxes_scores_and_labels_equal_the_parents():
+    head = build_head(scores=['energy', 'entropy']).eval()
+    stock = build_head(type='StandardRoIHead').eval()
+    missing, _ = stock.load_state_dict(head.state_dict(), strict=False)
+    assert not missing
+    maps, data = (torch.randn(2, 16, 8, 8),), samples()
+    props = [proposals(15), proposals(9)]
+    ours = predict(head, maps, props, data)
+    for mine, other in zip(ours, predict(stock, maps, props, data)):
+        assert len(mine) > 0
+        for field in ('bboxes', 'scores', 'labels'):
+            assert torch.equal(mine[field], other[field])
+
+
+def test_each_box_has_the_score_of_its_own_roi():
+    head = build_head(scores=['energy', 'entropy']).eval()
+    head.ood_threshold.fill_(-1.6)
+    maps, data, props = (torch.randn(1, 16, 8, 8),), samples(1), proposals(12)
+    with record_calls(head.bbox_head.fc_cls) as calls:
+        kept = predict(head, maps, [props], data)[0]
+    logits = calls[0][1]
+    probs = logits.softmax(1)[:, :K]
+    roi = [
+        int((probs[:, label] - score).abs().argmin())
+        for label, score in zip(kept.labels, kept.scores)
+    ]
+    torch.testing.assert_close(kept.ood_scores, energy(logits[roi, :K]))
+    torch.testing.assert_close(
+        kept.ood_scores_entropy, entropy(logits[roi, :K])
+    )
+    torch.testing.assert_close(kept.max_class_scores, probs[roi].amax(1))
+    assert torch.equal(kept.is_ood, kept.ood_scores > -1.6)
+
+
+def test_no_proposal_in_any_or_in_one_image():
+    head = build_head().eval()
+    maps, data = (torch.randn(2, 16, 8, 8),), samples()
+    for counts in ((0, 0), (0, 7)):
+        kept = predict(head, maps, [proposals(n) for n in counts], data)
+        assert len(kept[0]) == 0
+        assert kept[0].ood_scores.shape == (0,)
+        assert kept[0].is_ood.dtype == torch.bool
+        assert (len(kept[1]) > 0) == (counts[1] > 0)
+
+
+def test_one_class_energy_is_the_negative_logit():
+    bbox_head = build_head().bbox_head
+    assert bbox_head.num_classes == K
+    cfg = dict(
+        type='Shared2FCBBoxHead',
+        in_channels=16,
+        fc_out_channels=32,
+        roi_feat_size=5,
+        num_classes=1,
+        bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
+    )
+    head = build_head(bbox_head=cfg).eval()
+    maps, data, props = (torch.randn(1, 16, 8, 8),), samples(1), proposals(8)
+    with record_calls(head.bbox_head.fc_cls) as calls:
+        kept = predict(head, maps, [props], data)[0]
+    scores = calls[0][1].softmax(1)[:, 0]
+    roi = [int((scores - s).abs().argmin()) for s in kept.scores]
+    torch.testing.assert_close(kept.ood_scores, -calls[0][1][roi, 0])
+
+
+def dfdd_losses(head, data, neck=None, scale=1.0):
+    neck = neck or DFDDNeck(16)
+    x = torch.randn(len(data), 16, 8, 8, requires_grad=True)
+    pyramid = neck.train()([x * scale])
+    props = [proposals(20) for _ in data]
+    for prop in props:
+        prop.pop('scores')
+    return head.loss(pyramid, props, data), x
+
+
+def loss_head(**kwargs):
+    return build_head(
+        loss_uncertainty=dict(type='mmood.UncertaintyLoss'),
+        loss_consistency=dict(type='mmood.ConsistencyLoss'),
+        **kwargs,
+    )
+
+
+def test_losses_are_named_and_reach_the_backbone():
+    losses, x = dfdd_losses(loss_head(), samples())
+    expected = {'loss_deblur', 'loss_uncertainty', 'loss_consistency'}
+    assert expected <= set(losses)
+    losses['loss_uncertainty'].backward()
+    assert x.grad.abs().sum() > 0
+
+
+def test_uncertainty_of_equal_logits_has_its_closed_form():
+    """All logits 0: energies are -log K on both sides."""
+    head = loss_head()
+    torch.nn.init.zeros_(head.bbox_head.fc_cls.weight)
+    torch.nn.init.zeros_(head.bbox_head.fc_cls.bias)
+    losses, _ = dfdd_losses(head, samples())
+    log_k = torch.log(torch.tensor(float(K)))
+    expected = 0.1 * (
+        torch.log1p(torch.exp(-log_k)) + torch.log1p(torch.exp(log_k))
+    )
+    torch.testing.assert_close(losses['loss_uncertainty'], expected)
+    assert losses['loss_consistency'].abs() < 1e-6
+
+
+def test_images_without_objects_give_zero_losses_with_gradient():
+    losses, x = dfdd_losses(loss_head(), samples(boxes=0))
+    assert losses['loss_uncertainty'] == 0
+    assert losses['loss_consistency'] == 0
+    sum(v for k, v in losses.items() if 'loss' in k).backward()
+    assert torch.isfinite(x.grad).all()
+
+
+def test_losses_without_a_dfdd_neck_say_what_is_missing():
+    head = loss_head()
+    props = [proposals(20)]
+    props[0].pop('scores')
+    with pytest.raises(ValueError, match='put an mmood.DFDDNeck'):
+        head.loss((torch.randn(1, 16, 8, 8),), props, samples(1))
+
+
+def test_classifier_of_another_class_count_refuses_to_predict():
+    head = build_head()
+    state = head.state_dict()
+    state['bbox_head.fc_cls.weight'] = torch.zeros(21, 32)
+    state['bbox_head.fc_cls.bias'] = torch.zeros(21)
+    with pytest.raises(RuntimeError, match='size mismatch'):
+        head.load_state_dict(state, strict=False)
+    maps, data, props = (torch.randn(1, 16, 8, 8),), samples(1), proposals(5)
+    with pytest.raises(ValueError, match=r'\(21, 32\).*\(5, 32\)'):
+        predict(head.eval(), maps, [props], data)
+    props = [proposals(20)]
+    props[0].pop('scores')
+    head.train().loss(maps, props, data)  # fine-tuning is allowed
+    assert predict(head.eval(), maps, [proposals(5)], data)
+
+
+@pytest.mark.parametrize('scores', ['energy', [], ['vim']])
+def test_bad_scores(scores):
+    with pytest.raises(ValueError, match='scor'):
+        build_head(scores=scores)

@@ -1,0 +1,300 @@
+"""What the dataset tools share: COCO json, class names, reports.
+
+A COCO box is ``[x, y, w, h]`` in pixels, 0-based and continuous: the first
+pixel of an image covers [0, 1], so a box inside it satisfies ``x >= 0``,
+``y >= 0``, ``x + w <= width``, ``y + h <= height``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from PIL import Image, UnidentifiedImageError
+
+# One object class under the names of several sets; keys are lower case.
+# `traffic sign` of BDD100k contains COCO's `stop sign`, and COCO has one
+# `person` where BDD100k tells pedestrians from riders.
+ALIASES = {
+    'aeroplane': 'airplane',
+    'bike': 'bicycle',
+    'boy': 'person',
+    'cattle': 'cow',
+    'diningtable': 'dining table',
+    'girl': 'person',
+    'houseplant': 'potted plant',
+    'kitchen & dining room table': 'dining table',
+    'man': 'person',
+    'motor': 'motorcycle',
+    'motorbike': 'motorcycle',
+    'pedestrian': 'person',
+    'pottedplant': 'potted plant',
+    'rider': 'person',
+    'sofa': 'couch',
+    'television': 'tv',
+    'traffic sign': 'stop sign',
+    'tvmonitor': 'tv',
+    'woman': 'person',
+}
+
+# What Pillow raises for a broken image, OSError for a missing one aside.
+UNREADABLE = (
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    SyntaxError,
+    ValueError,
+)
+ID = (int, str)
+FIELDS = {
+    'images': {
+        'id': ID,
+        'file_name': str,
+        'width': (int, float),
+        'height': (int, float),
+    },
+    'annotations': {
+        'id': ID,
+        'image_id': ID,
+        'category_id': ID,
+        'bbox': object,
+    },
+    'categories': {'id': ID, 'name': str},
+}
+
+
+def fail(message: str) -> NoReturn:
+    """End the tool with one line on stderr and exit code 1."""
+    raise SystemExit(f'error: {message}')
+
+
+def canonical(name: str) -> str:
+    """The name under which classes of different sets are compared."""
+    name = ' '.join(name.lower().replace('_', ' ').split())
+    return ALIASES.get(name, name)
+
+
+def existing_file(path: str | Path, argument: str) -> Path:
+    """``path`` as a ``Path``; ends the tool if it is not a file."""
+    path = Path(path)
+    if not path.is_file():
+        fail(f'{argument}: no such file: {path}; check the path')
+    return path
+
+
+def existing_dir(path: str | Path, argument: str) -> Path:
+    """``path`` as a ``Path``; ends the tool if it is not a folder."""
+    path = Path(path)
+    if not path.is_dir():
+        fail(f'{argument}: no such folder: {path}; check the path')
+    return path
+
+
+def read_text(path: str | Path, argument: str) -> str:
+    """The text of a UTF-8 file; ends the tool if there is none."""
+    try:
+        return existing_file(path, argument).read_text(encoding='utf-8')
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f'{argument}: {path} is not a readable text file ({error})')
+
+
+def load_json(path: str | Path, argument: str) -> Any:
+    """Parse a json file; ends the tool naming the file if it cannot."""
+    try:
+        return json.loads(read_text(path, argument))
+    except json.JSONDecodeError as error:
+        fail(f'{argument}: {path} is not valid json ({error})')
+
+
+def record_problem(record: object, fields: dict) -> str | None:
+    """Which of ``fields`` (name -> type) a record lacks or has wrong."""
+    if not isinstance(record, dict):
+        return f'is {record!r}, not an object'
+    for name, kind in fields.items():
+        if name not in record:
+            return f'has no {name}'
+        if not isinstance(record[name], kind):
+            return f'has the {name} {record[name]!r}'
+    return None
+
+
+def load_coco(path: str | Path, argument: str) -> dict:
+    """Load a COCO detection json and check that its records are complete.
+
+    Their values are left for ``verify.py`` to judge.
+    """
+    coco = load_json(path, argument)
+    if not isinstance(coco, dict):
+        fail(
+            f'{argument}: {path} holds a {type(coco).__name__} where a COCO '
+            'json holds an object with images, annotations and categories'
+        )
+    for key, fields in FIELDS.items():
+        if not isinstance(coco.get(key), list):
+            fail(f'{argument}: {path} has no list {key!r}: not a COCO json')
+        for index, record in enumerate(coco[key]):
+            problem = record_problem(record, fields)
+            if problem:
+                fail(f'{argument}: {path}: {key}[{index}] {problem}')
+    return coco
+
+
+def write_json(obj: Any, path: str | Path) -> None:
+    """Write ``obj`` to ``path`` at once: a reader never sees half a file."""
+    path = Path(path)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(obj), encoding='utf-8')
+        os.replace(temporary, path)
+    except OSError as error:
+        fail(f'cannot write {path}: {error}; check the folder and its rights')
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(width, height) from the header, no EXIF rotation applied.
+
+    Raises OSError if the file is missing or is no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except UNREADABLE as error:
+        raise OSError(f'{path} is not a readable image') from error
+
+
+def clip_box(
+    corners: Sequence[float], width: float, height: float
+) -> list[float] | None:
+    """Corners ``x1, y1, x2, y2`` -> ``[x, y, w, h]`` inside the image.
+
+    All in pixels, continuous, rounded to 0.001. None if nothing is left.
+    """
+    x1, x2 = (min(max(x, 0), width) for x in corners[0::2])
+    y1, y2 = (min(max(y, 0), height) for y in corners[1::2])
+    box = [round(v, 3) for v in (x1, y1, x2 - x1, y2 - y1)]
+    return box if box[2] > 0 and box[3] > 0 else None
+
+
+class CocoBuilder:
+    """Collects images and boxes; ids count from 1 in the order of adding.
+
+    ``notes`` counts what a reader of the report should know.
+    """
+
+    def __init__(self, classes: Sequence[str], description: str) -> None:
+        categories = [
+            {'id': i, 'name': name} for i, name in enumerate(classes, 1)
+        ]
+        self.category_ids = {c['name']: c['id'] for c in categories}
+        self.notes: collections.Counter[str] = collections.Counter()
+        self.coco: dict = {
+            'info': {'description': description},
+            'images': [],
+            'annotations': [],
+            'categories': categories,
+        }
+
+    def add_image(self, file_name: str, width: int, height: int) -> dict:
+        image = {
+            'id': len(self.coco['images']) + 1,
+            'file_name': file_name,
+            'width': width,
+            'height': height,
+        }
+        self.coco['images'].append(image)
+        return image
+
+    def add_box(
+        self,
+        image: dict,
+        name: str,
+        corners: Sequence[float],
+        *,
+        iscrowd: int = 0,
+        **fields: Any,
+    ) -> None:
+        """Add ``x1, y1, x2, y2``, clipped to the image; skip an empty box."""
+        box = clip_box(corners, image['width'], image['height'])
+        if box is None:
+            self.notes['boxes skipped: empty or outside the image'] += 1
+            return
+        annotation = {
+            'id': len(self.coco['annotations']) + 1,
+            'image_id': image['id'],
+            'category_id': self.category_ids[name],
+            'bbox': box,
+            'area': round(box[2] * box[3], 3),
+            'iscrowd': iscrowd,
+            **fields,
+        }
+        self.coco['annotations'].append(annotation)
+
+
+def summary(coco: dict) -> dict:
+    """Counts of images, boxes, unannotated images and boxes per class."""
+    boxes = collections.Counter(a['category_id'] for a in coco['annotations'])
+    annotated = {a['image_id'] for a in coco['annotations']}
+    return {
+        'images': len(coco['images']),
+        'boxes': len(coco['annotations']),
+        'images without annotation': sum(
+            image['id'] not in annotated for image in coco['images']
+        ),
+        'boxes per class': {
+            c['name']: boxes[c['id']] for c in coco['categories']
+        },
+    }
+
+
+def print_report(report: dict, title: str) -> None:
+    """Print a report of counts, lists of names and counts per name."""
+    print(title)
+    for key, value in report.items():
+        if isinstance(value, dict) and value:
+            print(f'  {key}:')
+            for name, count in value.items():
+                print(f'    {name}: {count}')
+        elif isinstance(value, (dict, list)):
+            print(f'  {key}: {", ".join(value) or "none"}')
+        else:
+            print(f'  {key}: {value}')
+
+
+def finish(builder: CocoBuilder, out: str | Path) -> dict:
+    """Write the json, print the report and return the report."""
+    write_json(builder.coco, out)
+    report = {**summary(builder.coco), 'notes': dict(builder.notes)}
+    print_report(report, f'wrote {out}')
+    return report
+
+
+def add_id_arguments(parser: argparse.ArgumentParser) -> None:
+    """The two ways to name the in-distribution classes; they add up."""
+    parser.add_argument(
+        '--id-classes',
+        nargs='+',
+        default=[],
+        metavar='NAME',
+        help='in-distribution class names; quote a name with a space',
+    )
+    parser.add_argument(
+        '--id-json',
+        metavar='FILE',
+        help='COCO json whose category names are in-distribution classes',
+    )
+
+
+def id_classes(args: argparse.Namespace) -> list[str]:
+    """Names of ``--id-json`` then of ``--id-classes``, without repeats."""
+    names = []
+    if args.id_json:
+        coco = load_coco(args.id_json, '--id-json')
+        names = [category['name'] for category in coco['categories']]
+    return list(dict.fromkeys([*names, *args.id_classes]))

@@ -1,0 +1,35 @@
+"""Test a checkpoint on ID and OOD sets in one pass."""
+
+from __future__ import annotations
+
+import argparse
+
+from mmood.launch import add_common_arguments, build_runner, load_config
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_common_arguments(parser)
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--out-dir',
+        help='folder for per-detection scores, ROC curves and histograms',
+    )
+    parser.add_argument(
+        '--show-dir', help='folder, inside the work folder, for drawn images'
+    )
+    parser.add_argument('--show', action='store_true', help='open windows')
+    args = parser.parse_args()
+    cfg = load_config(args)
+    cfg.load_from = args.checkpoint
+    if args.out_dir:
+        cfg.test_evaluator.out_dir = args.out_dir
+    if args.show or args.show_dir:
+        cfg.default_hooks.visualization.update(
+            draw=True, show=args.show, test_out_dir=args.show_dir
+        )
+    build_runner(cfg).test()
+
+
+if __name__ == '__main__':
+    main()
