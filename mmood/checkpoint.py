@@ -37,6 +37,7 @@ def allow_checkpoint_types() -> None:
     array = (getattr(np, '_core', None) or np.core).multiarray
     types = [
         HistoryBuffer,
+        bytes,  # an empty array's content
         np.ndarray,
         np.dtype,
         *{type(np.dtype(code)) for code in '?bBhHiIlLqQefd'},

@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, run, tiny_options
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+
+from helpers import ROOT, run, tiny_options
 
 
 @pytest.fixture(autouse=True)
 def _scope_and_seed():
     """mmdet's scope, as every config sets it, and one seed for all."""
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     np.random.seed(0)
     with DefaultScope.overwrite_default_scope('mmdet'):
@@ -41,6 +43,8 @@ def tiny_config():
         cfg.merge_from_dict(options)
         cfg.work_dir = str(work_dir)
         cfg.launcher = 'none'
+        # A visualizer lives on under its name, with its first log folder.
+        cfg.visualizer.name = str(work_dir)
         return cfg
 
     return build

@@ -17,8 +17,6 @@ SHARED = ROOT.parent / 'shared' / 'data'
 def tiny_options(data: Path) -> dict:
     """Overrides that make a Shapes config tiny; also for the shell."""
     options = {
-        'model.backbone.base_channels': 8,
-        'model.rpn_head.feat_channels': 16,
         'model.roi_head.bbox_head.fc_out_channels': 32,
         'model.train_cfg.rcnn.sampler.num': 16,
         'model.train_cfg.rpn_proposal.max_per_img': 30,
@@ -41,12 +39,19 @@ def tiny_options(data: Path) -> dict:
     return options
 
 
-def run(*command: object, check: bool = True, **env: str) -> str:
-    """Run a command from the repository's root; its output, or an error."""
+def run(
+    *command: object, check: bool = True, cwd: Path = ROOT, **env: str
+) -> str:
+    """Run a command, by default in the repository's root; its output."""
     result = subprocess.run(
         [str(part) for part in command],
-        cwd=ROOT,
-        env={**os.environ, 'PYTHONWARNINGS': 'ignore', **env},
+        cwd=cwd,
+        env={
+            **os.environ,
+            'PYTHONWARNINGS': 'ignore',
+            'OMP_NUM_THREADS': '1',  # many small processes on few cores
+            **env,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os.path as osp
 import warnings
@@ -10,6 +11,7 @@ import mmengine
 from mmdet.apis import DetInferencer
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
+from mmengine.dataset import Compose
 from mmengine.visualization import Visualizer
 
 from mmood.det.visualizer import OODDetLocalVisualizer
@@ -75,8 +77,16 @@ class OODDetInferencer(DetInferencer):
             inputs, *args, pred_score_thr=pred_score_thr, **kwargs
         )
 
+    def _init_pipeline(self, cfg: ConfigDict) -> Compose:
+        """The parent's, of the first (ID) set of a ConcatDataset."""
+        cfg = copy.deepcopy(cfg)
+        dataset = cfg.test_dataloader.dataset
+        if 'datasets' in dataset:
+            cfg.test_dataloader.dataset = dataset.datasets[0]
+        return super()._init_pipeline(cfg)
+
     def _init_visualizer(self, cfg: ConfigDict) -> Visualizer | None:
-        cfg = cfg.copy()
+        cfg = copy.deepcopy(cfg)
         cfg.visualizer = dict(
             cfg.get('visualizer', {}),
             type=f'mmood.{OODDetLocalVisualizer.__name__}',

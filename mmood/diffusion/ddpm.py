@@ -67,8 +67,8 @@ class NoiseDiffusion:
     The chain ``F_t = sqrt(1 - beta_t) F_{t-1} + sqrt(beta_t) s n`` has T
     steps; s is the map's own standard deviation, because features do not
     have the unit variance that DDPM assumes. The paper states no schedule
-    for T = 5; beta from 1e-4 to 0.5 leaves about a quarter of the signal's
-    variance at the end.
+    for T = 5; beta from 1e-4 to 0.5 leaves a fifth of the signal's variance at
+    the end (for a single step beta is ``beta_end``).
     """
 
     def __init__(
@@ -77,7 +77,8 @@ class NoiseDiffusion:
         beta_start: float = 1e-4,
         beta_end: float = 0.5,
     ) -> None:
-        self._chain = GaussianDiffusion(num_steps, beta_start, beta_end)
+        start = beta_end if num_steps == 1 else beta_start
+        self._chain = GaussianDiffusion(num_steps, start, beta_end)
         self.num_steps = num_steps
 
     def forward_process(self, x: Tensor) -> list[Tensor]:

@@ -46,12 +46,12 @@ def half_disc() -> list[np.ndarray]:
     return [_arc(0, np.pi, 1.0) - [0, 0.4]]
 
 
-def spiral() -> list[np.ndarray]:
-    turn = np.linspace(0.6, 4.4 * np.pi, 120)
-    middle = turn / turn[-1]
-    out = _polar(turn, middle)
-    back = _polar(turn, np.maximum(middle - 0.2, 0.02))
-    return [np.concatenate([out, back[::-1]])]
+def comb() -> list[np.ndarray]:
+    teeth = []
+    for x in (-0.95, -0.43, 0.09, 0.61):
+        teeth += [(x, 0.75), (x + 0.34, 0.75), (x + 0.34, -0.1)]
+        teeth += [(x + 0.52, -0.1)]
+    return polygon((-0.95, -0.6), *teeth[:-1], (0.95, -0.6))
 
 
 def gear() -> list[np.ndarray]:
@@ -83,13 +83,13 @@ def tree() -> list[np.ndarray]:
 
 ID = dict(
     circle=[_arc(0, 2 * np.pi, 0.9)],
-    square=regular(4),
+    bar=polygon((-1, -0.35), (1, -0.35), (1, 0.35), (-1, 0.35)),
     triangle=regular(3),
-    star=star(5, 0.42),
+    star=star(5, 0.36),
     cross=polygon(
-        *((-0.3, -0.95), (0.3, -0.95), (0.3, -0.3), (0.95, -0.3)),
-        *((0.95, 0.3), (0.3, 0.3), (0.3, 0.95), (-0.3, 0.95)),
-        *((-0.3, 0.3), (-0.95, 0.3), (-0.95, -0.3), (-0.3, -0.3)),
+        *((-0.2, -1), (0.2, -1), (0.2, -0.2), (1, -0.2)),
+        *((1, 0.2), (0.2, 0.2), (0.2, 1), (-0.2, 1)),
+        *((-0.2, 0.2), (-1, 0.2), (-1, -0.2), (-0.2, -0.2)),
     ),
     ring=ring([_arc(0, 2 * np.pi, 0.95)], 0.55),
     crescent=crescent(),
@@ -107,7 +107,10 @@ NEAR = dict(
         *((-0.85, -0.85), (0.85, -0.85), (0.85, -0.3), (0.28, -0.3)),
         *((0.28, 0.95), (-0.28, 0.95), (-0.28, -0.3), (-0.85, -0.3)),
     ),
-    frame=ring(regular(4), 0.55),
+    ell=polygon(
+        *((-0.75, -1), (-0.25, -1), (-0.25, 0.5), (0.75, 0.5)),
+        *((0.75, 1), (-0.75, 1)),
+    ),
     chevron=polygon(
         *((0.9, 0), (0.1, -0.85), (-0.6, -0.85), (0.2, 0)),
         *((-0.6, 0.85), (0.1, 0.85)),
@@ -115,7 +118,7 @@ NEAR = dict(
 )
 
 FAR = dict(
-    spiral=spiral(),
+    comb=comb(),
     gear=gear(),
     fish=fish(),
     dumbbell=dumbbell(),

@@ -35,15 +35,15 @@ class Scene:
 def render_scene(
     rng: np.random.Generator,
     outlines: Mapping[str, Sequence[np.ndarray]],
-    size: int = 128,
-    max_objects: int = 4,
+    size: int = 96,
+    max_objects: int = 3,
     min_visible: float = 0.6,
 ) -> Scene:
     """Draw 1 to ``max_objects`` objects of random classes.
 
-    An object that would leave less than ``min_visible`` of an earlier one,
-    or of itself, is tried elsewhere and given up after a few tries; the
-    first always finds a place. Raises ValueError for no outline or
+    An object that would leave less than ``min_visible`` of an earlier one
+    is tried elsewhere and given up after a few tries; the first always
+    finds a place. Raises ValueError for no outline or
     ``size`` < 32 pixels.
     """
     if not outlines:
@@ -74,7 +74,7 @@ def _fits(
     inside: np.ndarray, instances: np.ndarray, areas: list, share: float
 ) -> bool:
     full = int(inside.sum())
-    if full < 64:
+    if full < inside.size // 256:
         return False
     left = np.bincount(instances[~inside], minlength=len(areas) + 1)[1:]
     return all(rest >= share * area for rest, area in zip(left, areas))
@@ -84,7 +84,7 @@ def _outline_mask(
     rng: np.random.Generator, contours: Sequence[np.ndarray], size: int
 ) -> np.ndarray:
     """Coverage (S, S) in [0, 1] of one object at a random pose."""
-    radius = size * rng.uniform(0.09, 0.22)
+    radius = size * rng.uniform(0.13, 0.24)
     angle = rng.uniform(0, 2 * np.pi)
     cos, sin = np.cos(angle), np.sin(angle)
     stretch = np.diag([1.0, rng.uniform(0.8, 1.0)])
@@ -108,14 +108,14 @@ def _paint(
     shift = rng.integers(1, 4, 2)
     shadow = cv2.GaussianBlur(np.roll(alpha, shift, (0, 1)), (0, 0), 2)
     image = image * (1 - _f32(0.35) * shadow[..., None])
-    fill = _texture(rng, size) * _light(rng, size, 0.35)[..., None]
+    fill = _texture(rng, size, 0.5) * _light(rng, size, 0.35)[..., None]
     return image * (1 - alpha[..., None]) + fill * alpha[..., None]
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-    image = _texture(rng, size) * _light(rng, size, 0.3)[..., None]
+    image = _texture(rng, size, 0.7) * _light(rng, size, 0.3)[..., None]
     strokes = image.copy()
-    for _ in range(rng.integers(4, 14)):
+    for _ in range(rng.integers(2, 8)):
         points = rng.uniform(0, size, (rng.integers(2, 5), 2))
         color = [float(c) for c in rng.uniform(20, 235, 3)]
         thickness = int(rng.integers(1, 4))
@@ -147,10 +147,12 @@ def _light(rng: np.random.Generator, size: int, depth: float) -> np.ndarray:
     return 1 + _f32(slope) * (ramp - ramp.mean())
 
 
-def _texture(rng: np.random.Generator, size: int) -> np.ndarray:
+def _texture(
+    rng: np.random.Generator, size: int, contrast: float
+) -> np.ndarray:
     """Two random colours mixed by noise, stripes or checks, (S, S, 3)."""
     first, second = rng.uniform(25, 230, (2, 3)).astype(np.float32)
-    second = first + (second - first) * _f32(rng.uniform(0.2, 0.9))
+    second = first + (second - first) * _f32(contrast * rng.random())
     kind = rng.choice(['stripes', 'checks', 'noise', 'clouds'])
     if kind in ('stripes', 'checks'):
         mix = _waves(rng, size, across=kind == 'checks')

@@ -53,5 +53,6 @@ class CalibrateOODHook(Hook):
                     f'{name} stays uncalibrated: no kept box on the ID '
                     'validation images'
                 )
+                continue
             for holder in holders:
                 getattr(holder, name).fill_(value)

@@ -64,7 +64,7 @@ def id_quantile_threshold(id_scores: ArrayLike, tpr: float = 0.95) -> float:
     id_scores = np.sort(np.ravel(id_scores))
     if not id_scores.size:
         return float('nan')
-    # The subtrahend keeps 0.95 * 20 = 19.000000000000004 from being 20.
+    # The subtrahend keeps 0.55 * 100 = 55.00000000000001 from being 56.
     index = int(np.ceil(tpr * id_scores.size - 1e-9)) - 1
     return float(id_scores[max(index, 0)])
 
@@ -98,8 +98,14 @@ def object_recall(
     """Share of annotated objects that some box overlaps, in [0, 1].
 
     Per image (n, 4) boxes and (G, 4) objects; whatever the class, each
-    object on its own, IoU >= ``iou``. nan without any object.
+    object on its own, IoU >= ``iou``. nan without any object. Raises
+    ValueError if the numbers of images differ.
     """
+    if len(boxes) != len(objects):
+        raise ValueError(
+            f'boxes of {len(boxes)} and objects of {len(objects)} images; '
+            'the numbers must agree'
+        )
     found = total = 0
     for image_boxes, image_objects in zip(boxes, objects):
         total += len(image_objects)

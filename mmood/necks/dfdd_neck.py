@@ -135,7 +135,7 @@ class Enhancement(nn.Module):
 
 def _build_diffusion(cfg: dict) -> BlurDiffusion | NoiseDiffusion:
     cfg = dict(cfg)
-    kind = cfg.pop('type')
+    kind = cfg.pop('type', None)
     if kind not in _DIFFUSIONS:
         raise ValueError(
             f'unknown diffusion type {kind!r}; known are {sorted(_DIFFUSIONS)}'

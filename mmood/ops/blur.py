@@ -18,10 +18,10 @@ def gaussian_kernel1d(sigma: float, kernel_size: int = 5) -> Tensor:
 
     ``sigma`` is in pixels. Source: DFDD (ICCV 2023), Eq. 3, whose 2-d kernel
     is the outer product of this one with itself.
-    Raises ValueError if ``sigma`` is not positive or ``kernel_size`` is not a
-    positive odd number.
+    Raises ValueError if ``sigma`` is not at least 1e-6 (below, its square
+    underflows) or ``kernel_size`` is not a positive odd number.
     """
-    if not sigma > 0:
+    if not sigma >= 1e-6:
         raise ValueError(f'sigma must be positive, got {sigma}')
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(
@@ -36,9 +36,9 @@ def gaussian_kernel1d(sigma: float, kernel_size: int = 5) -> Tensor:
 def compose_kernels(kernels: Iterable[Tensor], tail: float = 1e-7) -> Tensor:
     """Convolve odd 1-d kernels into one, (k_1,), (k_2,), ... -> (k,), sum 1.
 
-    Outer taps are dropped while their mass stays within ``tail``, which
-    bounds the error of the filtered map by ``4 tail max|x|`` (two axes, and
-    what is left is scaled back to sum 1).
+    The kernels must be symmetric. Outer taps are dropped while their mass
+    stays within ``tail``, which bounds the error of the filtered map by
+    ``4 tail max|x|`` (two axes, and what is left is scaled back to sum 1).
     """
     composed = torch.ones(1, dtype=torch.float64)
     for kernel in kernels:

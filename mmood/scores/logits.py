@@ -62,8 +62,7 @@ def entropy(logits: Tensor, dim: int = 1) -> Tensor:
 
     p is the softmax over the K logits. Raises ValueError for K = 0.
     """
-    log_p = _check(logits, dim).log_softmax(dim)
-    return -(log_p.exp() * log_p).sum(dim)
+    return torch.special.entr(_check(logits, dim).softmax(dim)).sum(dim)
 
 
 _SCORES = {f.__name__: f for f in (msp, max_logit, energy, entropy)}

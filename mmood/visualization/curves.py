@@ -23,7 +23,10 @@ def plot_roc_and_histogram(
     """
     figure = Figure(figsize=(9, 4), layout='constrained')
     roc, hist = figure.subplots(1, 2)
-    everything = np.concatenate([id_scores, *ood_scores.values()])
+    # In float64, where close float32 scores still make 50 bins.
+    everything = np.concatenate(
+        [id_scores, *ood_scores.values()], dtype=np.float64
+    )
     bins = np.histogram_bin_edges(everything, bins=50)
     _histogram(hist, id_scores, bins, 'ID', 'tab:blue')
     colors = ('tab:orange', 'tab:green', 'tab:red', 'tab:purple')

@@ -1,8 +1,8 @@
 import json
 
 import pytest
-from helpers import write_coco
 
+from helpers import write_coco
 from mmood.registry import DATASETS
 
 PIPELINE = [

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from mmood.generation import FAR, ID, NEAR, render_scene
 
 PARTS = dict(
-    train=(ID, 1200), val=(ID, 150), test=(ID, 250),
-    near=(NEAR, 200), far=(FAR, 200),
+    train=(ID, 1200), val=(ID, 150), test=(ID, 200),
+    near=(NEAR, 150), far=(FAR, 150),
 )  # fmt: skip
 CATEGORIES = {name: i for i, name in enumerate([*ID, *NEAR, *FAR], start=1)}
 
@@ -40,11 +40,11 @@ def make_part(out: Path, part: str, count: int, size: int, seed: int) -> dict:
         ids = np.array([0] + [CATEGORIES[n] for n in scene.names], np.uint8)
         pictures = (scene.image, scene.instances, ids[scene.instances])
         for folder, picture in zip(folders, pictures):
-            _write_png(folder / f'{i:05d}.png', picture)
+            _write_png(folder / f'{part}_{i:05d}.png', picture)
         images.append(
             dict(
                 id=i + 1,
-                file_name=f'{part}/images/{i:05d}.png',
+                file_name=f'{part}/images/{part}_{i:05d}.png',
                 width=size,
                 height=size,
             )
@@ -86,7 +86,7 @@ def _write_png(path: Path, picture: np.ndarray) -> None:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--out', type=Path, default=Path('data/shapes'))
-    parser.add_argument('--size', type=int, default=128, help='pixels')
+    parser.add_argument('--size', type=int, default=96, help='pixels')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(
         '--scale',

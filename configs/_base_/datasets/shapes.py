@@ -1,7 +1,7 @@
 # Shapes: tools/dataset_converters/shapes.py makes it in data/shapes.
 data_root = 'data/shapes/'
 metainfo = dict(
-    classes=('circle', 'square', 'triangle', 'star',
+    classes=('circle', 'bar', 'triangle', 'star',
              'cross', 'ring', 'crescent', 'arrow')
 )  # fmt: skip
 
@@ -13,7 +13,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(128, 128), keep_ratio=True),
+    dict(type='Resize', scale=(96, 96), keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs'),
 ]
@@ -61,6 +61,7 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='ConcatDataset',
+        ignore_keys=['classes', 'palette'],
         datasets=[
             dict(
                 **id_set,

@@ -1,20 +1,24 @@
-# A detector for 128 px scenes that a CPU trains from scratch in minutes.
+# A detector for 96 px scenes that a CPU trains from scratch in minutes.
 _base_ = 'mmdet::_base_/models/faster-rcnn_r50_fpn.py'
 num_classes = 8
 width = 64
 model = dict(
     backbone=dict(
         depth=18,
+        num_stages=3,
+        strides=(1, 2, 2),
+        dilations=(1, 1, 1),
+        out_indices=(0, 1, 2),
         base_channels=32,
         frozen_stages=-1,
         norm_eval=False,
         init_cfg=None,
     ),
-    neck=dict(in_channels=[32, 64, 128, 256], out_channels=width, num_outs=4),
+    neck=dict(in_channels=[32, 64, 128], out_channels=width, num_outs=3),
     rpn_head=dict(
         in_channels=width,
         feat_channels=width,
-        anchor_generator=dict(scales=[6], strides=[4, 8, 16, 32]),
+        anchor_generator=dict(scales=[6], strides=[4, 8, 16]),
     ),
     roi_head=dict(
         type='mmood.OODRoIHead',

@@ -1,6 +1,6 @@
 # A short schedule from random weights. Validation runs once, at the end,
 # where the thresholds are fitted.
-max_epochs = 8
+max_epochs = 10
 train_cfg = dict(
     type='EpochBasedTrainLoop', max_epochs=max_epochs, val_begin=max_epochs + 1
 )

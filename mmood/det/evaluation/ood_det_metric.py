@@ -88,6 +88,11 @@ class OODDetMetric(CocoMetric):
             self.results[i] = (*self.results[i], _record(sample))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
+        if isinstance(self.dataset_meta, list):
+            raise ValueError(
+                'the ConcatDataset has the metainfo of several sets: give it '
+                "ignore_keys=['classes', 'palette'] and the ID set first"
+            )
         in_id = [r for r in results if r[2]['origin'] == 'id']
         if not in_id:
             raise ValueError(
@@ -199,7 +204,7 @@ def _record(sample: dict) -> dict:
     pred = sample['pred_instances']
     scores = {
         key[len(_PREFIX) :]: pred[key].float().cpu().numpy()
-        for key in pred.keys()
+        for key in pred
         if key.startswith(_PREFIX)
     }
     if not scores:

@@ -1,0 +1,94 @@
+# VOC07+12 as ID, COCO and OpenImages as OOD: the sets of VOS and DFDD.
+# docs/en/dataset_prepare.md says how to make the files.
+voc_root = 'data/VOCdevkit/'
+metainfo = dict(
+    classes=('person', 'bird', 'cat', 'cow', 'dog', 'horse', 'sheep',
+             'airplane', 'bicycle', 'boat', 'bus', 'car', 'motorcycle',
+             'train', 'bottle', 'chair', 'dining table', 'potted plant',
+             'couch', 'tv')
+)  # fmt: skip
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(
+        type='RandomChoiceResize',
+        scales=[(1333, s) for s in range(480, 801, 32)],
+        keep_ratio=True,
+    ),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackDetInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(1333, 800), keep_ratio=True),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='PackDetInputs'),
+]
+id_test_set = dict(
+    type='mmood.IDCocoDataset',
+    data_root=voc_root,
+    ann_file='annotations/voc2007_test.json',
+    data_prefix=dict(img=''),
+    metainfo=metainfo,
+    pipeline=test_pipeline,
+    test_mode=True,
+)
+
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    batch_sampler=dict(type='AspectRatioBatchSampler'),
+    dataset=dict(
+        type='mmood.IDCocoDataset',
+        data_root=voc_root,
+        ann_file='annotations/voc0712_train.json',
+        data_prefix=dict(img=''),
+        metainfo=metainfo,
+        filter_cfg=dict(filter_empty_gt=True),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=id_test_set,
+)
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='ConcatDataset',
+        ignore_keys=['classes', 'palette'],
+        datasets=[
+            id_test_set,
+            dict(
+                type='mmood.OODCocoDataset',
+                name='coco',
+                data_root='data/coco/',
+                ann_file='annotations/ood_wrt_voc.json',
+                data_prefix=dict(img='val2017/'),
+                pipeline=test_pipeline,
+                test_mode=True,
+            ),
+            dict(
+                type='mmood.OODCocoDataset',
+                name='openimages',
+                data_root='data/openimages/',
+                ann_file='annotations/ood_wrt_voc.json',
+                data_prefix=dict(img='images/'),
+                pipeline=test_pipeline,
+                test_mode=True,
+            ),
+        ],
+    ),
+)
+val_evaluator = dict(
+    type='mmood.OODDetMetric',
+    ann_file=voc_root + 'annotations/voc2007_test.json',
+)
+test_evaluator = val_evaluator

@@ -1,0 +1,24 @@
+_base_ = '../posthoc/faster-rcnn_r18_fpn_voc-mini.py'
+model = dict(
+    neck=[
+        {{_base_.model.neck}},
+        dict(
+            type='mmood.DFDDNeck',
+            channels=128,
+            diffusion=dict(
+                type='blur', num_steps=5, sigma_start=0.1, sigma_end=0.8
+            ),
+            loss_weight=0.001,  # lambda
+        ),
+    ],
+    roi_head=dict(
+        loss_uncertainty=dict(
+            type='mmood.UncertaintyLoss',
+            loss_weight=0.1,  # tau
+        ),
+        loss_consistency=dict(
+            type='mmood.ConsistencyLoss',
+            loss_weight=0.001,  # beta
+        ),
+    ),
+)

@@ -1,0 +1,136 @@
+"""Safe loading: what MMEngine stores is read, anything else is not."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+
+from mmood.checkpoint import allow_checkpoint_types, history_buffer_attribute
+
+DTYPES = '?bBhHiIlLqQefd'
+
+
+@pytest.fixture(autouse=True)
+def _allowed():
+    """The list as the function makes it, and as it was afterwards."""
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    allow_checkpoint_types()
+    yield
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(before)
+
+
+def reload(content, path):
+    torch.save(content, path)
+    return torch.load(path, weights_only=True)
+
+
+class Call:
+    """Pickles as a call of a function."""
+
+    def __init__(self, function, *args):
+        self.parts = function, args
+
+    def __reduce__(self):
+        return self.parts
+
+
+def test_history_buffers_come_back(tmp_path):
+    buffer = HistoryBuffer()
+    for value, count in ((1.0, 1), (2.0, 3), (np.float64(4), 2)):
+        buffer.update(value, count)
+    loaded = reload(dict(loss=buffer), tmp_path / 'a.pth')['loss']
+    assert isinstance(loaded, HistoryBuffer)
+    for got, expected in zip(loaded.data, buffer.data):
+        np.testing.assert_array_equal(got, expected)
+    assert loaded.current() == 4
+    assert loaded.mean() == pytest.approx(7 / 6)
+    assert loaded.statistics('min') == 1
+
+
+@pytest.mark.parametrize('code', DTYPES)
+def test_numpy_scalars_and_arrays_of_every_kind_come_back(code, tmp_path):
+    array = np.array([[0, 1], [1, 1]], dtype=code)
+    loaded = reload(dict(a=array, s=array[0, 1]), tmp_path / 'a.pth')
+    assert loaded['a'].dtype == array.dtype
+    assert loaded['s'].dtype == array.dtype
+    assert loaded['s'] == 1
+    np.testing.assert_array_equal(loaded['a'], array)
+
+
+def test_tensors_and_containers_come_back(tmp_path):
+    weight = torch.randn(3, 2)
+    content = dict(
+        state_dict={'layer.weight': weight, 'threshold': torch.tensor(0.5)},
+        meta=dict(epoch=3, name='x', seen=(1, 2), box=np.ones((1, 4))),
+    )
+    loaded = reload(content, tmp_path / 'a.pth')
+    assert torch.equal(loaded['state_dict']['layer.weight'], weight)
+    assert loaded['state_dict']['threshold'] == 0.5
+    assert loaded['meta']['seen'] == (1, 2)
+    assert loaded['meta']['epoch'] == 3
+    np.testing.assert_array_equal(loaded['meta']['box'], np.ones((1, 4)))
+
+
+@pytest.mark.parametrize('content', [HistoryBuffer(), np.float64(1)])
+def test_nothing_of_it_loads_without_the_list(content, tmp_path):
+    torch.serialization.clear_safe_globals()
+    with pytest.raises(pickle.UnpicklingError):
+        reload(content, tmp_path / 'a.pth')
+
+
+def test_allowing_twice_changes_nothing(tmp_path):
+    before = len(torch.serialization.get_safe_globals())
+    allow_checkpoint_types()
+    assert len(torch.serialization.get_safe_globals()) == before
+    assert reload(np.float64(1.5), tmp_path / 'a.pth') == 1.5
+
+
+@pytest.mark.parametrize('kind', ['system', 'eval', 'exec', 'open', 'mkdir'])
+def test_calls_are_refused_and_not_made(kind, tmp_path):
+    trace, path = tmp_path / 'trace', tmp_path / 'a.pth'
+    write = f'open({str(trace)!r}, "w").close()'
+    evil = dict(
+        system=Call(os.system, f'touch "{trace}"'),
+        eval=Call(eval, write),
+        exec=Call(exec, write),
+        open=Call(open, str(trace), 'w'),
+        mkdir=Call(os.mkdir, str(trace)),
+    )[kind]
+    with pytest.raises(pickle.UnpicklingError):
+        reload(dict(state_dict={'w': torch.ones(1)}, meta=evil), path)
+    assert not trace.exists()
+    # The file would have done it.
+    torch.load(path, weights_only=False)
+    assert trace.exists()
+
+
+@pytest.mark.parametrize('owner', [np.ndarray, np.dtype])
+def test_attributes_of_other_classes_are_refused(owner, tmp_path):
+    evil = Call(getattr, owner, '__init__')
+    with pytest.raises((AttributeError, pickle.UnpicklingError)) as caught:
+        reload(evil, tmp_path / 'a.pth')
+    assert 'HistoryBuffer' in str(caught.value)
+
+
+def test_methods_of_the_buffer_are_given_but_not_called(tmp_path):
+    buffer = HistoryBuffer([1.0], [1])
+    path = tmp_path / 'a.pth'
+    assert reload(HistoryBuffer.mean, path) is HistoryBuffer.mean
+    with pytest.raises(pickle.UnpicklingError):
+        reload(Call(HistoryBuffer.mean, buffer), path)
+
+
+def test_only_attributes_of_the_buffer_are_given():
+    assert history_buffer_attribute(HistoryBuffer, 'max') is HistoryBuffer.max
+
+    class Derived(HistoryBuffer):
+        pass
+
+    for owner in (object, os, np.ndarray, Derived, HistoryBuffer(), None):
+        with pytest.raises(AttributeError, match="'max' of .*HistoryBuffer"):
+            history_buffer_attribute(owner, 'max')

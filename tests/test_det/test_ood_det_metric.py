@@ -1,0 +1,156 @@
+import numpy as np
+import pytest
+import torch
+
+from helpers import write_coco
+from mmood.metrics import EmptySetWarning, fpr_at_tpr
+from mmood.registry import METRICS
+
+CLASSES = ('cat', 'dog')
+
+
+def sample(origin, img_id, boxes, confidence, scores, objects=(), labels=None):
+    """What the evaluator gets for one image: a prediction and its set."""
+    n = len(boxes)
+    labels = torch.tensor(labels or [0] * n, dtype=torch.long)
+    pred = dict(
+        bboxes=torch.tensor(boxes, dtype=torch.float).reshape(-1, 4),
+        scores=torch.tensor(confidence, dtype=torch.float),
+        labels=labels,
+        max_class_scores=torch.tensor(confidence, dtype=torch.float),
+        ood_scores_energy=torch.tensor(scores, dtype=torch.float),
+    )
+    return dict(
+        pred_instances=pred,
+        origin=origin,
+        img_id=img_id,
+        ori_shape=(48, 48),
+        instances=[
+            dict(bbox=list(box), bbox_label=0, ignore_flag=flag)
+            for box, flag in objects
+        ],
+    )
+
+
+@pytest.fixture
+def ann(tmp_path):
+    boxes = [[[4, 4, 20, 20]], [[10, 10, 30, 30]], []]
+    return write_coco(tmp_path, boxes, CLASSES)
+
+
+def evaluate(ann, samples, **kwargs):
+    metric = METRICS.build(
+        dict(type='mmood.OODDetMetric', ann_file=str(ann), **kwargs)
+    )
+    metric.dataset_meta = dict(classes=CLASSES)
+    for one in samples:
+        metric.process({}, [one])
+    return metric.evaluate(len(samples))
+
+
+BOX = [4.0, 4.0, 24.0, 24.0]
+BIG = [10.0, 10.0, 40.0, 40.0]
+
+
+def id_samples():
+    return [
+        sample('id', 1, [BOX], [0.9], [-5.0]),
+        sample('id', 2, [BIG, BOX], [0.8, 0.3], [-4.0, 0.0]),
+        sample('id', 3, [], [], []),
+    ]
+
+
+def test_one_pass_one_table(ann):
+    near = [
+        sample('near', 1, [BIG], [0.7], [-4.5], [(BIG, 0), (BOX, 0)]),
+        sample('near', 2, [BIG, BOX], [0.9, 0.4], [-1.0, 3.0], [(BOX, 0)]),
+    ]
+    far = [sample('far', 1, [BOX], [0.6], [2.0], [(BOX, 0), (BIG, 1)])]
+    result = evaluate(ann, id_samples() + near + far, score_threshold=0.5)
+    assert result['ood/bbox_mAP'] == 1.0
+    # Kept: ID -5, -4; near -4.5, -1; far 2. A threshold of 0.5 drops the rest.
+    assert result['ood/near/energy/AUROC'] == 3 / 4
+    assert result['ood/far/energy/AUROC'] == 1.0
+    expected = fpr_at_tpr([5, 4, 4.5, 1], [1, 1, 0, 0], protocol='vos')
+    assert result['ood/near/energy/FPR95'] == expected == 0.5
+    assert result['ood/ood_threshold'] == -4.0
+    # Of three near objects one is hit by a kept box, which is not flagged.
+    assert result['ood/near/energy/recall'] == pytest.approx(1 / 3)
+    assert result['ood/near/energy/flagged'] == 0
+    # The ignored object of the far set does not count.
+    assert result['ood/far/energy/recall'] == 1
+    assert result['ood/far/energy/flagged'] == 1
+
+
+def test_optimal_f1_threshold_comes_from_the_id_images(ann):
+    """Both objects are found at 0.9 and 0.8, and a false box at 0.3."""
+    far = [sample('far', 1, [BOX, BIG], [0.99, 0.84], [2.0, 1.0])]
+    result = evaluate(ann, id_samples() + far)
+    # Full recall and precision end at the box of confidence 0.8.
+    assert result['ood/score_threshold'] == pytest.approx(0.8, abs=1e-4)
+    assert result['ood/far/energy/AUROC'] == 1.0
+
+
+def test_zero_detections_in_the_whole_test(ann):
+    empty = [sample('id', i, [], [], []) for i in (1, 2, 3)]
+    empty.append(sample('far', 1, [], [], [], [(BOX, 0)]))
+    with pytest.warns(EmptySetWarning, match='no kept box on the ID'):
+        result = evaluate(ann, empty)
+    assert result['ood/bbox_mAP'] == 0
+    assert np.isnan(result['ood/far/energy/FPR95'])
+    assert np.isnan(result['ood/ood_threshold'])
+    assert result['ood/far/energy/recall'] == 0
+
+
+def test_an_ood_set_without_detections_is_nan_and_says_why(ann):
+    far = [sample('far', 1, [], [], [])]
+    with pytest.warns(EmptySetWarning, match='no kept box on the OOD'):
+        result = evaluate(ann, id_samples() + far)
+    assert np.isnan(result['ood/far/energy/AUROC'])
+    assert np.isnan(result['ood/far/energy/recall'])
+    assert result['ood/bbox_mAP'] == 1.0
+
+
+def test_without_an_id_image(ann):
+    with pytest.raises(ValueError, match='no ID image'):
+        evaluate(ann, [sample('far', 1, [BOX], [0.9], [1.0])])
+
+
+def test_predictions_without_ood_scores(ann):
+    one = id_samples()[0]
+    del one['pred_instances']['ood_scores_energy']
+    with pytest.raises(ValueError, match='mmood.OODRoIHead'):
+        evaluate(ann, [one])
+
+
+def test_dump_holds_the_scores_of_all_kept_boxes(ann, tmp_path):
+    far = [sample('far', 1, [BOX, BIG], [0.6, 0.2], [2.0, 7.0])]
+    out = tmp_path / 'out'
+    evaluate(ann, id_samples() + far, score_threshold=0.5, out_dir=str(out))
+    scores = np.load(out / 'ood_scores_energy.npz')
+    np.testing.assert_array_equal(scores['id'], [-5, -4])
+    np.testing.assert_array_equal(scores['far'], [2])
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ['ood_scores_energy.npz', 'ood_scores_energy.png']
+
+
+def test_map_equals_mmdets(ann):
+    metric = METRICS.build(dict(type='mmdet.CocoMetric', ann_file=str(ann)))
+    metric.dataset_meta = dict(classes=CLASSES)
+    samples = id_samples()
+    samples[0]['pred_instances']['bboxes'] += 3
+    for one in samples:
+        metric.process({}, [one])
+    stock = metric.evaluate(3)
+    ours = evaluate(ann, samples)
+    assert 0 < stock['coco/bbox_mAP'] < 1
+    for name, value in stock.items():
+        assert ours[name.replace('coco/', 'ood/')] == value
+
+
+@pytest.mark.parametrize(
+    'kwargs', [dict(protocol='coco'), dict(score_threshold='best')]
+)
+def test_bad_arguments(ann, kwargs):
+    with pytest.raises(ValueError, match=next(iter(kwargs))):
+        evaluate(ann, [], **kwargs)

@@ -1,0 +1,251 @@
+"""Training and testing as users run them, on a tiny Shapes set."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from helpers import ROOT, run, tiny_options
+from mmood.checkpoint import allow_checkpoint_types
+from mmood.det import OODDetInferencer
+
+DFDD = 'dfdd/dfdd_faster-rcnn_r18_fpn_shapes.py'
+PLAIN = 'posthoc/faster-rcnn_r18_fpn_shapes.py'
+
+
+def options(data: Path, **more) -> list:
+    values = {**tiny_options(data), **more}
+    return ['--cfg-options', *(f'{k}={v}' for k, v in values.items())]
+
+
+def losses(work_dir: Path) -> dict:
+    """Losses by iteration from the log's machine-readable file."""
+    rows = {}
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        for line in path.read_text().splitlines():
+            row = json.loads(line)
+            if 'loss' in row:
+                rows[row['iter']] = row['loss']
+    return rows
+
+
+@pytest.fixture(scope='module')
+def trained(shapes, tmp_path_factory):
+    """DFDD after one tiny epoch, by the tool: its folder and output."""
+    work_dir = tmp_path_factory.mktemp('dfdd')
+    tool = ROOT / 'tools/train.py'
+    command = (sys.executable, tool, f'configs/{DFDD}', '--work-dir', work_dir)
+    output = run(*command, *options(shapes))
+    return work_dir, output
+
+
+def test_thresholds_are_calibrated_and_stored(trained):
+    allow_checkpoint_types()
+    state = torch.load(trained[0] / 'epoch_1.pth', weights_only=True)
+    weights = state['state_dict']
+    assert torch.isfinite(weights['roi_head.ood_threshold'])
+    assert 0 < weights['roi_head.score_threshold'] < 1
+    # The last checkpoint and the last validation name the same number.
+    logged = re.findall(r'ood/ood_threshold: (-?[\d.]+)', trained[1])
+    assert weights['roi_head.ood_threshold'].item() == pytest.approx(
+        float(logged[-1]), abs=1e-4
+    )
+
+
+def test_test_tool_prints_the_table_and_dumps(trained, shapes, tmp_path):
+    work_dir, _ = trained
+    output = run(
+        sys.executable,
+        ROOT / 'tools/test.py',
+        f'configs/{DFDD}',
+        work_dir / 'epoch_1.pth',
+        '--work-dir',
+        tmp_path,
+        '--out-dir',
+        tmp_path / 'ood',
+        '--show-dir',
+        'drawn',
+        *options(shapes, **{'test_evaluator.score_threshold': 0.05}),
+    )
+    for origin in ('near', 'far'):
+        for score in ('energy', 'msp'):
+            assert re.search(rf'\| {origin} +\| {score} +\|', output)
+    scores = np.load(tmp_path / 'ood/ood_scores_energy.npz')
+    assert sorted(scores) == ['far', 'id', 'near']
+    assert all(len(scores[origin]) for origin in scores)
+    drawn = list(tmp_path.glob('*/drawn/*.png'))
+    assert len(drawn) == 14  # 6 ID, 4 near, 4 far
+
+
+def test_inferencer_takes_the_threshold_of_the_checkpoint(
+    trained, shapes, tiny_config, tmp_path
+):
+    cfg = tiny_config(DFDD, shapes, tmp_path)
+    checkpoint = str(trained[0] / 'epoch_1.pth')
+    path = str(tmp_path / 'config.py')
+    cfg.dump(path)
+    inferencer = OODDetInferencer(
+        path, checkpoint, device='cpu', show_progress=False
+    )
+    state = torch.load(checkpoint, weights_only=True)['state_dict']
+    gamma = state['roi_head.ood_threshold'].item()
+    result = inferencer(
+        str(shapes / 'near/images'),
+        out_dir=str(tmp_path / 'out'),
+        no_save_pred=False,
+    )
+    boxes = 0
+    for one in result['predictions']:
+        scores = np.array(one['ood_scores'])
+        np.testing.assert_array_equal(one['is_ood'], scores > gamma)
+        boxes += len(scores)
+    assert boxes > 0
+    stored = json.loads((tmp_path / 'out/preds/near_00000.json').read_text())
+    assert stored['ood_scores'] == result['predictions'][0]['ood_scores']
+    assert len(list((tmp_path / 'out/vis').iterdir())) == 4
+
+    strict = OODDetInferencer(
+        path,
+        checkpoint,
+        device='cpu',
+        show_progress=False,
+        ood_threshold=-1e9,
+    )
+    image = str(shapes / 'near/images/near_00000.png')
+    assert all(strict(image)['predictions'][0]['is_ood'])
+
+
+def test_image_demo(trained, shapes, tmp_path, tiny_config):
+    cfg = tiny_config(DFDD, shapes, tmp_path)
+    cfg.dump(str(tmp_path / 'config.py'))
+    tool = (sys.executable, ROOT / 'tools/image_demo.py')
+    rest = (tmp_path / 'config.py', trained[0] / 'epoch_1.pth', '--limit', 2)
+    out = ('--out-dir', tmp_path / 'out')
+    run(*tool, shapes / 'far/images', *rest, *out)
+    assert len(list((tmp_path / 'out/vis').iterdir())) == 2
+    missing = run(*tool, tmp_path / 'none', *rest, check=False)
+    assert 'none does not exist' in missing
+
+
+def test_killed_training_resumes_and_ends_the_same(
+    shapes, tiny_config, tmp_path
+):
+    """Killed in epoch 2 of 3, resumed from epoch 1's checkpoint.
+
+    The data order of each epoch and its schedule follow from the seed, the
+    augmentation and sampling do not: the resumed losses must continue the
+    curve, not equal it.
+    """
+    more = {
+        'train_cfg.max_epochs': 3,
+        'train_cfg.val_begin': 4,
+        'param_scheduler.0.end': 2,
+        'param_scheduler.1.T_max': 3,
+    }
+    whole = tmp_path / 'whole'
+    Runner.from_cfg(tiny_config(DFDD, shapes, whole, **more)).train()
+    expected = losses(whole)
+    assert sorted(expected) == list(range(1, 28))
+
+    class Killed(Exception):
+        pass
+
+    work_dir = tmp_path / 'killed'
+    runner = Runner.from_cfg(tiny_config(DFDD, shapes, work_dir, **more))
+    original = runner.train_loop.run_iter
+
+    def dying(idx, batch):
+        if runner.iter == 13:
+            raise Killed
+        original(idx, batch)
+
+    runner.train_loop.run_iter = dying
+    with pytest.raises(Killed):
+        runner.train()
+    assert max(losses(work_dir)) == 13
+
+    run(
+        sys.executable,
+        ROOT / 'tools/train.py',
+        f'configs/{DFDD}',
+        '--work-dir',
+        work_dir,
+        '--resume',
+        *options(shapes, **more),
+    )
+    resumed = losses(work_dir)
+    assert sorted(resumed) == sorted(expected)
+    first = {k: v for k, v in resumed.items() if k <= 9}
+    assert first == {k: expected[k] for k in first}
+    tail = [resumed[k] for k in range(10, 28)]
+    reference = [expected[k] for k in range(10, 28)]
+    assert np.mean(tail) == pytest.approx(np.mean(reference), rel=0.15)
+    state = torch.load(work_dir / 'epoch_3.pth', weights_only=True)
+    assert state['meta']['iter'] == 27
+    assert state['meta']['epoch'] == 3
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason='needs a GPU: AmpOptimWrapper'
+)
+def test_amp_trains_on_a_gpu(shapes, tiny_config, tmp_path):
+    more = {'optim_wrapper.type': 'AmpOptimWrapper'}
+    Runner.from_cfg(tiny_config(DFDD, shapes, tmp_path, **more)).train()
+    assert np.isfinite(list(losses(tmp_path).values())).all()
+
+
+def test_gradient_accumulation_steps_every_second_batch(
+    shapes, tiny_config, tmp_path
+):
+    more = {'optim_wrapper.accumulative_counts': 2}
+    runner = Runner.from_cfg(tiny_config(DFDD, shapes, tmp_path, **more))
+    weight = runner.model.neck[1].unet.decoder[2].weight
+    seen = []
+
+    class Record(Hook):
+        def after_train_iter(self, runner, *args, **kwargs):
+            seen.append(weight.detach().clone())
+
+    runner.register_hook(Record())
+    runner.train()
+    changed = [not torch.equal(a, b) for a, b in zip(seen, seen[1:])]
+    # 9 batches: steps after 2, 4, 6, 8 and the last.
+    assert changed == [True, False] * 3 + [True, True]
+
+
+def test_non_finite_loss_stops_and_names_it(shapes, tiny_config, tmp_path):
+    more = {'model.roi_head.loss_uncertainty.loss_weight': float('inf')}
+    runner = Runner.from_cfg(tiny_config(DFDD, shapes, tmp_path, **more))
+    with pytest.raises(FloatingPointError, match='loss_uncertainty not'):
+        runner.train()
+    assert not list(tmp_path.glob('*.pth'))
+
+
+def test_images_without_ground_truth_train(shapes, tiny_config, tmp_path):
+    cfg = tiny_config(DFDD, shapes, tmp_path)
+    ann = json.loads((shapes / 'annotations/train.json').read_text())
+    ann['annotations'] = ann['annotations'][:3]
+    path = tmp_path / 'few.json'
+    path.write_text(json.dumps(ann))
+    cfg.train_dataloader.dataset.ann_file = str(path)
+    cfg.train_dataloader.dataset.filter_cfg.filter_empty_gt = False
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.iter == 9
+    assert np.isfinite(list(losses(tmp_path).values())).all()
+
+
+def test_checkpoint_of_another_class_count(
+    trained, shapes, tiny_config, tmp_path
+):
+    more = {'model.roi_head.bbox_head.num_classes': 5}
+    cfg = tiny_config(DFDD, shapes, tmp_path, **more)
+    cfg.load_from = str(trained[0] / 'epoch_1.pth')
+    with pytest.raises(ValueError, match='set num_classes'):
+        Runner.from_cfg(cfg).test()

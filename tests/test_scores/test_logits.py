@@ -1,0 +1,135 @@
+"""Logit scores against scipy."""
+
+import numpy as np
+import pytest
+import scipy.special
+import torch
+
+from mmood.scores import energy, entropy, get_score, max_logit, msp
+
+SHAPES = [(4, 7), (2, 7, 5, 3), (0, 7), (3, 1)]
+NAMES = ['energy', 'entropy', 'max_logit', 'msp']
+REFERENCES = dict(
+    energy=lambda z: -scipy.special.logsumexp(z, axis=1),
+    entropy=lambda z: scipy.special.entr(scipy.special.softmax(z, axis=1)).sum(
+        1
+    ),
+    max_logit=lambda z: -z.max(axis=1),
+    msp=lambda z: 1 - scipy.special.softmax(z, axis=1).max(axis=1),
+)
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+@pytest.mark.parametrize('name', NAMES)
+def test_matches_scipy(name, shape):
+    logits = torch.randn(shape) * 4
+    scores = get_score(name)(logits)
+    expected = REFERENCES[name](logits.double().numpy())
+    assert scores.shape == expected.shape
+    np.testing.assert_allclose(scores.numpy(), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize('dim', [0, 1, -1])
+@pytest.mark.parametrize('name', NAMES)
+def test_dim_says_where_the_classes_are(name, dim):
+    logits = torch.randn(3, 4, 5)
+    score = get_score(name)
+    expected = score(logits.movedim(dim, 1))
+    torch.testing.assert_close(score(logits, dim=dim), expected)
+
+
+def test_one_class():
+    logits = torch.tensor([[3.5], [-200.0], [0.0]])
+    assert torch.equal(energy(logits), -logits[:, 0])
+    assert torch.equal(max_logit(logits), -logits[:, 0])
+    assert torch.equal(msp(logits), torch.zeros(3))
+    assert torch.equal(entropy(logits), torch.zeros(3))
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_flat_logits_are_more_ood_than_confident_ones(name):
+    logits = torch.tensor([[9.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    confident, unsure, flat = get_score(name)(logits)
+    assert confident < unsure < flat
+
+
+@pytest.mark.parametrize('classes', [2, 10])
+def test_ranges_are_reached_at_both_ends(classes):
+    flat, sure = torch.zeros(1, classes), torch.zeros(1, classes)
+    sure[0, 0] = 500
+    assert msp(flat).item() == pytest.approx(1 - 1 / classes)
+    assert entropy(flat).item() == pytest.approx(np.log(classes), rel=1e-6)
+    assert msp(sure).item() == 0
+    assert entropy(sure).item() == 0
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_huge_logits_do_not_overflow(name):
+    logits = torch.tensor([[3e4, -3e4], [-3e4, -3e4]])
+    scores = get_score(name)(logits).numpy()
+    expected = REFERENCES[name](logits.double().numpy())
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('name', NAMES)
+def test_half_precision_keeps_the_ranking_of_confident_samples(name, dtype):
+    logits = torch.zeros(8, 3)
+    logits[:, 0] = torch.arange(5, 13)
+    scores = get_score(name)(logits.to(dtype))
+    assert scores.dtype == torch.float32
+    assert torch.equal(scores, get_score(name)(logits))
+    assert (scores.diff() < 0).all()
+    # Computed in half precision the most confident ones would be tied.
+    in_half = 1 - logits.to(dtype).softmax(1).amax(1)
+    assert len(in_half.unique()) < 8
+
+
+@pytest.mark.parametrize('temperature', [0.5, 2.0, 100.0])
+def test_energy_temperature(temperature):
+    logits = torch.randn(4, 7, dtype=torch.float64)
+    scaled = logits.numpy() / temperature
+    expected = -temperature * scipy.special.logsumexp(scaled, axis=1)
+    np.testing.assert_allclose(
+        energy(logits, temperature=temperature).numpy(), expected
+    )
+
+
+def test_cold_energy_is_the_max_logit():
+    logits = torch.randn(4, 7)
+    torch.testing.assert_close(
+        energy(logits, temperature=1e-3), max_logit(logits), atol=1e-2, rtol=0
+    )
+
+
+@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('shape', [(3, 4), (2, 3, 2, 2)])
+def test_gradient_is_the_numerical_one(name, shape):
+    logits = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(get_score(name), logits)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_no_samples_pass_a_gradient(name):
+    logits = torch.zeros(0, 5, requires_grad=True)
+    get_score(name)(logits).sum().backward()
+    assert logits.grad.shape == (0, 5)
+
+
+@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('shape', [(3, 0), (0, 0), (2, 0, 4, 4), ()])
+def test_refuses_logits_without_a_class(name, shape):
+    with pytest.raises(ValueError, match='no class'):
+        get_score(name)(torch.zeros(shape))
+
+
+@pytest.mark.parametrize('temperature', [0, -1.0, float('nan')])
+def test_energy_refuses_a_temperature_that_is_not_positive(temperature):
+    with pytest.raises(ValueError, match=f'temperature .*got {temperature}'):
+        energy(torch.zeros(1, 2), temperature=temperature)
+
+
+def test_get_score_finds_the_functions_and_refuses_other_names():
+    assert [get_score(n) for n in NAMES] == [energy, entropy, max_logit, msp]
+    with pytest.raises(ValueError, match=r"'odin'.*'energy', 'entropy'"):
+        get_score('odin')
