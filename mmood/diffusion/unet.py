@@ -28,7 +28,7 @@ class ConvUNet(nn.Module):
         self, channels: int, num_steps: int, width: int | None = None
     ) -> None:
         super().__init__()
-        width = width or max(channels // 4, 8)
+        width = width or max(channels // 8, 16)
         self.channels, self.num_steps = channels, num_steps
         self.time = nn.Embedding(num_steps, width)
         self.encoder = nn.ModuleList(

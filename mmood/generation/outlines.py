@@ -100,7 +100,7 @@ ID = dict(
 )
 
 NEAR = dict(
-    pentagon=regular(5),
+    rhombus=polygon((1, 0), (0, 0.6), (-1, 0), (0, -0.6)),
     half_disc=half_disc(),
     four_star=star(4, 0.38),
     tee=polygon(

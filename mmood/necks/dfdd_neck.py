@@ -52,7 +52,7 @@ class DFDDNeck(BaseModule):
         enhance: whether the heads get E (Sec. 4.3) instead of F_0.
         deblur: whether to train the reverse process (Sec. 4.2).
         loss_weight: lambda, the weight of L_DFDD.
-        width: inner channels of the `ConvUNet`; C / 4 if None.
+        width: inner channels of the `ConvUNet`; C / 8, at least 16, if None.
     """
 
     def __init__(
