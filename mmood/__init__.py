@@ -1,4 +1,4 @@
-"""Out-of-distribution detection for MMDetection and MMSegmentation."""
+"""Out-of-distribution detection for OpenMMLab detectors."""
 
 from .version import __version__
 

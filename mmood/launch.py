@@ -9,13 +9,9 @@ import os.path as osp
 import torch
 import torch.distributed as dist
 from mmengine.config import Config, DictAction
-from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.runner import Runner
 
-from mmood.checkpoint import allow_checkpoint_types
-
-# MMEngine resolves `_base_ = 'PACKAGE::...'` for the packages in this table.
-MODULE2PACKAGE.setdefault('mmood', 'mmood')
+import mmood.registry  # noqa: F401  (safe checkpoints, `mmood::` configs)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +53,6 @@ def build_runner(cfg: Config) -> Runner:
     MMEngine's launcher wants CUDA. Without it the process group is made
     here, with gloo, and the model is wrapped without device ids.
     """
-    allow_checkpoint_types()
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
         dist.init_process_group('gloo')
         cfg.model_wrapper_cfg = dict(

@@ -7,6 +7,7 @@ The task packages are optional: only what is installed is looked at.
 
 from importlib.util import find_spec
 
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
@@ -18,6 +19,8 @@ from mmengine.registry import Registry
 from .checkpoint import allow_checkpoint_types
 
 allow_checkpoint_types()
+# MMEngine resolves `_base_ = 'PACKAGE::...'` for the packages in this table.
+MODULE2PACKAGE.setdefault('mmood', 'mmood')
 
 _RIMS = [
     rim

@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument(
         '--ood-threshold',
         type=float,
-        help="OOD score from which a box is unknown; else the checkpoint's",
+        help="OOD score above which a box is unknown; else the checkpoint's",
     )
     args = parser.parse_args()
     inferencer = OODDetInferencer(

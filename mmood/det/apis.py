@@ -13,9 +13,10 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.dataset import Compose
 from mmengine.visualization import Visualizer
+from torch import nn
 
 from mmood.det.visualizer import OODDetLocalVisualizer
-from mmood.registry import MODELS  # noqa: F401  (opens safe checkpoints)
+from mmood.registry import MODELS  # noqa: F401  (safe checkpoints)
 
 
 class OODDetInferencer(DetInferencer):
@@ -79,11 +80,14 @@ class OODDetInferencer(DetInferencer):
 
     def _init_pipeline(self, cfg: ConfigDict) -> Compose:
         """The parent's, of the first (ID) set of a ConcatDataset."""
-        cfg = copy.deepcopy(cfg)
-        dataset = cfg.test_dataloader.dataset
-        if 'datasets' in dataset:
-            cfg.test_dataloader.dataset = dataset.datasets[0]
-        return super()._init_pipeline(cfg)
+        return super()._init_pipeline(_with_first_test_set(cfg))
+
+    def _load_weights_to_model(
+        self, model: nn.Module, checkpoint: dict | None, cfg: ConfigDict
+    ) -> None:
+        """The parent's, which needs no annotation file of a single set."""
+        cfg = _with_first_test_set(cfg)
+        super()._load_weights_to_model(model, checkpoint, cfg)
 
     def _init_visualizer(self, cfg: ConfigDict) -> Visualizer | None:
         cfg = copy.deepcopy(cfg)
@@ -112,3 +116,12 @@ class OODDetInferencer(DetInferencer):
             out_file = osp.join(pred_out_dir, 'preds', f'{stem}.json')
             mmengine.dump(result, out_file)
         return result
+
+
+def _with_first_test_set(cfg: ConfigDict) -> ConfigDict:
+    """The config as if the first (ID) set were all there is to test on."""
+    cfg = copy.deepcopy(cfg)
+    dataset = cfg.test_dataloader.dataset
+    if 'datasets' in dataset:
+        cfg.test_dataloader.dataset = dataset.datasets[0]
+    return cfg

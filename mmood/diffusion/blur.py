@@ -6,10 +6,12 @@ itself) to T.
 
 from __future__ import annotations
 
+from functools import lru_cache, reduce
+
 import torch
 from torch import Tensor
 
-from mmood.ops import blur_separable, compose_kernels, gaussian_kernel1d
+from mmood.ops import apply_separable, filter_matrix, gaussian_kernel1d
 
 
 class BlurDiffusion:
@@ -32,34 +34,51 @@ class BlurDiffusion:
         start = sigma_end if num_steps == 1 else sigma_start
         self.num_steps = num_steps
         self.sigmas = torch.linspace(start, sigma_end, num_steps).tolist()
-        steps = [gaussian_kernel1d(s, kernel_size) for s in self.sigmas]
-        self._steps = [compose_kernels([step]) for step in steps]
-        # The paper's Eq. 4 adds the sigmas up. Variances of Gaussians add,
-        # not deviations, and the sampled 5-tap kernels are no exact
-        # Gaussians either: convolving them is right for both.
-        self._composed = [
-            compose_kernels(steps[:t]) for t in range(num_steps + 1)
-        ]
+        self.kernel_size = kernel_size
+        gaussian_kernel1d(start, kernel_size)  # check the arguments now
 
     def forward_process(self, x: Tensor) -> list[Tensor]:
         """Blur step by step: (B, C, H, W) -> [F_0 = x, F_1, ..., F_T]."""
         maps = [x]
-        for kernel in self._steps:
-            maps.append(blur_separable(maps[-1], kernel))
+        for sigma in self.sigmas:
+            maps.append(self._filter(maps[-1], [sigma]))
         return maps
 
     def blur(self, x: Tensor, t: int) -> Tensor:
         """F_t in one separable filter, (B, C, H, W) -> the same (Eq. 4).
 
-        Equal to ``forward_process(x)[t]`` within 1e-5 of the map's range,
-        away from the border by the kernel's radius; at the border each step
-        of the other continues its own edge values. Raises ValueError if
-        ``t`` is not in 0..T.
+        Equal to ``forward_process(x)[t]`` within rounding. The paper's
+        Eq. 4 adds the sigmas up; variances of Gaussians add, not deviations,
+        and a kernel of five taps is no exact Gaussian either: the filters
+        themselves are composed here. Raises ValueError if ``t`` is not in
+        0..T.
         """
         if not 0 <= t <= self.num_steps:
             raise ValueError(f't must be in 0..{self.num_steps}, got {t}')
-        return blur_separable(x, self._composed[t])
+        return self._filter(x, self.sigmas[:t]) if t else x
 
     def degrade(self, x: Tensor) -> Tensor:
         """The end of the forward process, F_T."""
         return self.blur(x, self.num_steps)
+
+    def _filter(self, x: Tensor, sigmas: list[float]) -> Tensor:
+        key = (tuple(sigmas), self.kernel_size, x.device, x.dtype)
+        return apply_separable(
+            x, *(_composed(size, *key) for size in x.shape[-2:])
+        )
+
+
+@lru_cache(maxsize=1024)
+def _composed(
+    size: int,
+    sigmas: tuple[float, ...],
+    kernel_size: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Tensor:
+    """All the filters of an axis of ``size`` samples as one matrix."""
+    steps = [
+        filter_matrix(gaussian_kernel1d(sigma, kernel_size), size)
+        for sigma in reversed(sigmas)
+    ]
+    return reduce(torch.matmul, steps).to(device, dtype)

@@ -1,15 +1,15 @@
 """Pure tensor functions that know neither a task nor a framework."""
 
 from .blur import (
-    blur_separable,
-    compose_kernels,
+    apply_separable,
+    filter_matrix,
     gaussian_blur2d,
     gaussian_kernel1d,
 )
 
 __all__ = [
-    'blur_separable',
-    'compose_kernels',
+    'apply_separable',
+    'filter_matrix',
     'gaussian_blur2d',
     'gaussian_kernel1d',
 ]

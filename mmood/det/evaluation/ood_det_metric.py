@@ -132,7 +132,11 @@ class OODDetMetric(CocoMetric):
             boxes[scores > gamma]
             for boxes, scores in zip(kept['boxes'], kept['per_image'][name])
         ]
-        row['flagged'] = object_recall(flagged, kept['objects'])
+        row['flagged'] = (
+            float('nan')
+            if np.isnan(gamma)
+            else object_recall(flagged, kept['objects'])
+        )
         return row
 
     def _confidence(self, results: list) -> float:
