@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -131,7 +133,10 @@ def test_dump_holds_the_scores_of_all_kept_boxes(ann, tmp_path):
     np.testing.assert_array_equal(scores['id'], [-5, -4])
     np.testing.assert_array_equal(scores['far'], [2])
     names = sorted(path.name for path in out.iterdir())
-    assert names == ['ood_scores_energy.npz', 'ood_scores_energy.png']
+    scores = ['ood_scores_energy.npz', 'ood_scores_energy.png']
+    assert names == ['metrics.json', *scores]
+    metrics = json.loads((out / 'metrics.json').read_text())
+    assert metrics['far/energy/AUROC'] == 1
 
 
 def test_map_equals_mmdets(ann):

@@ -82,9 +82,9 @@ def test_empty_batch_has_a_zero_gradient():
 
 @pytest.mark.parametrize(
     ('channels', 'width', 'expected'),
-    [(64, None, 16), (4, None, 8), (4, 5, 5)],
+    [(256, None, 32), (64, None, 16), (4, 5, 5)],
 )
-def test_width_is_a_quarter_of_the_channels_but_not_tiny(
+def test_width_is_an_eighth_of_the_channels_but_not_tiny(
     channels, width, expected
 ):
     net = ConvUNet(channels, 2, width)

@@ -55,12 +55,11 @@ def test_products_of_training():
     assert_same_maps(out.deblurred, ends)
 
 
-def test_chain_and_blurred_maps_agree_away_from_the_border():
+def test_chain_and_blurred_maps_agree():
     maps = pyramid(sizes=[(26, 26)])
     out = DFDDNeck(4).train()(maps)
-    inner = (..., slice(10, -10), slice(10, -10))
     torch.testing.assert_close(
-        out.deblurred[0][inner], out.blurred[0][inner], atol=2e-5, rtol=0
+        out.deblurred[0], out.blurred[0], atol=2e-6, rtol=0
     )
 
 

@@ -6,6 +6,7 @@ Shapes: n detections of an image, K classes.
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -52,8 +53,9 @@ class OODDetMetric(CocoMetric):
         score_threshold: ``'optimal_f1'``, found on the ID images of this
             pass as VOS does, or a number.
         tpr: share of ID boxes to keep in FPR and ``ood_threshold``.
-        out_dir: folder for ``ood_scores_<score>.npz`` (one array per set)
-            and PNGs with ROC curve and histogram; None: no files.
+        out_dir: folder for ``metrics.json``, ``ood_scores_<score>.npz`` (one
+            array per set) and PNGs with ROC curve and histogram; None: no
+            files.
 
     Datasets are `IDCocoDataset` (or any with the ID annotations in
     ``ann_file``) and `OODCocoDataset`, in a ``ConcatDataset``.
@@ -118,7 +120,7 @@ class OODDetMetric(CocoMetric):
                     )
         self._report(metrics, names, [o for o in sets if o != 'id'])
         if self.out_dir:
-            self._dump(sets, names)
+            self._dump(metrics, sets, names)
         return metrics
 
     def _measure(
@@ -191,7 +193,7 @@ class OODDetMetric(CocoMetric):
             )
         MMLogger.get_current_instance().info(head)
 
-    def _dump(self, sets: dict, names: list) -> None:
+    def _dump(self, metrics: dict, sets: dict, names: list) -> None:
         os.makedirs(self.out_dir, exist_ok=True)
         for name in names:
             scores = {o: kept['scores'][name] for o, kept in sets.items()}
@@ -201,6 +203,10 @@ class OODDetMetric(CocoMetric):
             os.replace(f'{path}.part', f'{path}.npz')
             id_scores = scores.pop('id')
             plot_roc_and_histogram(id_scores, scores, f'{path}.png', name)
+        path = os.path.join(self.out_dir, 'metrics.json')
+        with open(f'{path}.part', 'w') as file:
+            json.dump({k: float(v) for k, v in metrics.items()}, file)
+        os.replace(f'{path}.part', path)
 
 
 def _record(sample: dict) -> dict:
