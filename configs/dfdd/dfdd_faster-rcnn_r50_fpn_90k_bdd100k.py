@@ -22,3 +22,10 @@ model = dict(
         ),
     ),
 )
+# Only the deblurring network learns from L_DFDD: lambda would slow it down
+# and nothing else. 1 / lambda undoes that.
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        custom_keys={'neck.1.unet': dict(lr_mult=1000, decay_mult=0)}
+    )
+)

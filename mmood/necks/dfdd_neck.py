@@ -27,8 +27,8 @@ _DIFFUSIONS = dict(blur=BlurDiffusion, noise=NoiseDiffusion)
 class DiffusedPyramid(tuple):
     """Feature maps for RPN and RoI head that bring DFDD's products along.
 
-    The tuple itself holds the maps E. ``blurred`` are the maps F_T,
-    ``deblurred`` the maps F^_0 and ``loss_deblur`` is lambda L_DFDD; each is
+    The tuple itself holds the maps E. ``blurred`` are the maps F_T that
+    outliers come from, ``deblurred`` the maps F^_0 and ``loss_deblur`` is lambda L_DFDD; each is
     None where it was not made. An attribute of a tuple passes through the
     stock detectors untouched.
     """
@@ -51,6 +51,11 @@ class DFDDNeck(BaseModule):
             `BlurDiffusion` or `NoiseDiffusion` ("DDPM" in the paper).
         enhance: whether the heads get E (Sec. 4.3) instead of F_0.
         deblur: whether to train the reverse process (Sec. 4.2).
+        enhance_outliers: whether the maps of the outliers go through Psi
+            too, ``Psi([F_T, F_T - blur(F_T)])``, as every map does at test.
+            The paper takes F_T itself (False); then the uncertainty loss is
+            met by telling what went through Psi from what did not, see
+            docs/en/dfdd.md.
         loss_weight: lambda, the weight of L_DFDD.
         width: inner channels of the `ConvUNet`; C / 8, at least 16, if None.
     """
@@ -62,6 +67,7 @@ class DFDDNeck(BaseModule):
         diffusion: dict | None = None,
         enhance: bool = True,
         deblur: bool = True,
+        enhance_outliers: bool = True,
         loss_weight: float = 0.001,
         width: int | None = None,
     ) -> None:
@@ -69,6 +75,7 @@ class DFDDNeck(BaseModule):
         self.channels, self.loss_weight = channels, loss_weight
         self.diffusion = _build_diffusion(diffusion or dict(type='blur'))
         self.psi = Enhancement(channels) if enhance else None
+        self.enhance_outliers = enhance_outliers
         steps = self.diffusion.num_steps
         self.unet = ConvUNet(channels, steps, width) if deblur else None
 
@@ -88,6 +95,10 @@ class DFDDNeck(BaseModule):
             maps = [self.psi(x, b) for x, b in zip(inputs, blurred)]
         pyramid = DiffusedPyramid(maps)
         pyramid.blurred = blurred
+        if self.training and self.psi is not None and self.enhance_outliers:
+            pyramid.blurred = tuple(
+                self.psi(b, self.diffusion.degrade(b)) for b in blurred
+            )
         if self.training and self.unet is not None:
             chains = [self.deblur(x.detach()) for x in inputs]
             pyramid.deblurred = tuple(chain[0] for chain in chains)

@@ -133,6 +133,20 @@ def test_image_demo(trained, shapes, tmp_path, tiny_config):
     assert 'none does not exist' in missing
 
 
+def train_until(iteration: int, cfg) -> None:
+    """Train and die before that iteration's successor."""
+
+    class Killed(Hook):
+        def before_train_iter(self, runner, *args, **kwargs):
+            if runner.iter == iteration:
+                raise KeyboardInterrupt
+
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(Killed())
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+
+
 def test_killed_training_resumes_and_ends_the_same(
     shapes, tiny_config, tmp_path
 ):
@@ -153,21 +167,8 @@ def test_killed_training_resumes_and_ends_the_same(
     expected = losses(whole)
     assert sorted(expected) == list(range(1, 28))
 
-    class Killed(Exception):
-        pass
-
     work_dir = tmp_path / 'killed'
-    runner = Runner.from_cfg(tiny_config(DFDD, shapes, work_dir, **more))
-    original = runner.train_loop.run_iter
-
-    def dying(idx, batch):
-        if runner.iter == 13:
-            raise Killed
-        original(idx, batch)
-
-    runner.train_loop.run_iter = dying
-    with pytest.raises(Killed):
-        runner.train()
+    train_until(13, tiny_config(DFDD, shapes, work_dir, **more))
     assert max(losses(work_dir)) == 13
 
     run(

@@ -5,11 +5,12 @@ import torch
 
 from mmood.hooks import FiniteLossHook
 
+INF = float('inf')
 RUNNER = SimpleNamespace(iter=41, work_dir='work_dirs/x')
 
 
 def after(**losses):
-    FiniteLossHook().after_train_iter(RUNNER, 0, outputs=losses)
+    return FiniteLossHook().after_train_iter(RUNNER, 0, outputs=losses)
 
 
 def test_the_guilty_losses_are_named():
@@ -26,9 +27,11 @@ def test_the_guilty_losses_are_named():
     assert 'work_dirs/x' in message
 
 
-def test_finite_losses_pass_and_other_outputs_do_not_matter():
-    after(loss=1.0, loss_cls=torch.tensor(1.0), grad_norm=float('inf'))
-    FiniteLossHook().after_train_iter(RUNNER, 0, outputs=None)
+@pytest.mark.parametrize(
+    'losses', [{}, dict(loss=1.0, loss_cls=torch.tensor(1.0), grad_norm=INF)]
+)
+def test_finite_losses_pass_and_other_outputs_do_not_matter(losses):
+    assert after(**losses) is None
 
 
 def test_a_total_without_parts_is_named_itself():
