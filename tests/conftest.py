@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+import mmood.registry  # noqa: F401  (checkpoints load safely)
 from helpers import ROOT, run, tiny_options
 
 

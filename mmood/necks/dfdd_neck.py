@@ -28,9 +28,9 @@ class DiffusedPyramid(tuple):
     """Feature maps for RPN and RoI head that bring DFDD's products along.
 
     The tuple itself holds the maps E. ``blurred`` are the maps F_T that
-    outliers come from, ``deblurred`` the maps F^_0 and ``loss_deblur`` is lambda L_DFDD; each is
-    None where it was not made. An attribute of a tuple passes through the
-    stock detectors untouched.
+    outliers come from, ``deblurred`` the maps F^_0 and ``loss_deblur`` is
+    lambda L_DFDD; each is None where it was not made. An attribute of a
+    tuple passes through the stock detectors untouched.
     """
 
     blurred: tuple[Tensor, ...] | None = None

@@ -234,3 +234,15 @@ def test_amp_is_close_to_full_precision():
     grad = neck.unet.decoder[-1].weight.grad
     assert grad.dtype == torch.float32
     assert 0 < grad.abs().sum() < float('inf')
+
+
+def test_outliers_pass_through_psi_unless_told_otherwise():
+    maps = pyramid()
+    process = BlurDiffusion()
+    for enhance_outliers in (True, False):
+        neck = DFDDNeck(4, enhance_outliers=enhance_outliers).train()
+        torch.nn.init.normal_(neck.psi.residual.weight)
+        expected = [process.degrade(x) for x in maps]
+        if enhance_outliers:
+            expected = [neck.psi(b, process.degrade(b)) for b in expected]
+        assert_same_maps(neck(maps).blurred, expected)
