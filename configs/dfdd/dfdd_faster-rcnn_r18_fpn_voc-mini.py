@@ -4,7 +4,7 @@ model = dict(
         {{_base_.model.neck}},
         dict(
             type='mmood.DFDDNeck',
-            channels=128,
+            channels=64,
             diffusion=dict(
                 type='blur', num_steps=5, sigma_start=0.1, sigma_end=0.8
             ),

@@ -250,3 +250,20 @@ def test_checkpoint_of_another_class_count(
     cfg.load_from = str(trained[0] / 'epoch_1.pth')
     with pytest.raises(ValueError, match='set num_classes'):
         Runner.from_cfg(cfg).test()
+
+
+def test_diagnosis_of_an_untrained_network(trained, shapes, tmp_path):
+    tool = ROOT / 'tools/analysis_tools/diagnose_dfdd.py'
+    checkpoint = trained[0] / 'epoch_1.pth'
+    rest = ('--work-dir', tmp_path, *options(shapes))
+    output = run(sys.executable, tool, f'configs/{DFDD}', checkpoint, *rest)
+    rows = re.findall(r'^\| (\S+) .*\| +(-?[\d.]+) \|', output, flags=re.M)
+    assert [name for name, _ in rows] == ['E', 'outliers', 'F_0', 'F_T']
+    # Nine steps undo next to nothing.
+    left = re.findall(r'by level: (.*)', output)[0].split(', ')
+    assert all(0.95 < float(value) < 1.05 for value in left)
+    plain = run(
+        sys.executable, tool, f'configs/{PLAIN}', checkpoint, *rest,
+        check=False,
+    )  # fmt: skip
+    assert 'has no DFDD' in plain
