@@ -11,6 +11,9 @@ SOURCES := $(shell find mmood configs tools -type f -not -path '*/.*' \
 	-not -name '*.pyc') setup.py setup.cfg pyproject.toml model-index.yml
 CONFIG := configs/dfdd/dfdd_faster-rcnn_r18_fpn_shapes.py
 DEMO := work_dirs/demo
+# A little shorter than the config's 10 epochs.
+DEMO_OPTIONS := train_cfg.max_epochs=8 train_cfg.val_begin=9 \
+	param_scheduler.1.T_max=8
 CHECKPOINT = $$(cat $(DEMO)/last_checkpoint)
 export PYTHONWARNINGS := ignore
 
@@ -40,7 +43,8 @@ data/shapes/annotations/far.json: tools/dataset_converters/shapes.py
 
 demo: setup
 	@$(MAKE) --no-print-directory data/shapes/annotations/far.json
-	$(BIN)/python tools/train.py $(CONFIG) --work-dir $(DEMO) --resume
+	$(BIN)/python tools/train.py $(CONFIG) --work-dir $(DEMO) --resume \
+		--cfg-options $(DEMO_OPTIONS)
 	$(BIN)/python tools/test.py $(CONFIG) $(CHECKPOINT) \
 		--work-dir $(DEMO) --out-dir $(DEMO)/ood
 	$(BIN)/python tools/image_demo.py data/shapes/near/images $(CONFIG) \

@@ -31,6 +31,11 @@ class CalibrateOODHook(Hook):
         self, runner: Runner, batch_idx: int, *args, **kwargs
     ) -> None:
         if runner.iter + 1 == runner.max_iters:
+            if runner.val_loop is None:
+                raise ValueError(
+                    'CalibrateOODHook needs ID images: set val_dataloader, '
+                    'val_cfg and val_evaluator'
+                )
             runner.val_loop.run()
             runner.model.train()
 
