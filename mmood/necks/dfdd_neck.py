@@ -53,9 +53,7 @@ class DFDDNeck(BaseModule):
         deblur: whether to train the reverse process (Sec. 4.2).
         enhance_outliers: whether the maps of the outliers go through Psi
             too, ``Psi([F_T, F_T - blur(F_T)])``, as every map does at test.
-            The paper takes F_T itself (False); then the uncertainty loss is
-            met by telling what went through Psi from what did not, see
-            docs/en/dfdd.md.
+            The paper takes F_T itself; docs/en/dfdd.md compares both.
         loss_weight: lambda, the weight of L_DFDD.
         width: inner channels of the `ConvUNet`; C / 8, at least 16, if None.
     """
@@ -67,7 +65,7 @@ class DFDDNeck(BaseModule):
         diffusion: dict | None = None,
         enhance: bool = True,
         deblur: bool = True,
-        enhance_outliers: bool = True,
+        enhance_outliers: bool = False,
         loss_weight: float = 0.001,
         width: int | None = None,
     ) -> None:
