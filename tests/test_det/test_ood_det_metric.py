@@ -20,6 +20,7 @@ def sample(origin, img_id, boxes, confidence, scores, objects=(), labels=None):
         scores=torch.tensor(confidence, dtype=torch.float),
         labels=labels,
         max_class_scores=torch.tensor(confidence, dtype=torch.float),
+        ood_scores=torch.tensor(scores, dtype=torch.float),
         ood_scores_energy=torch.tensor(scores, dtype=torch.float),
     )
     return dict(
@@ -120,7 +121,7 @@ def test_without_an_id_image(ann):
 
 def test_predictions_without_ood_scores(ann):
     one = id_samples()[0]
-    del one['pred_instances']['ood_scores_energy']
+    del one['pred_instances']['ood_scores']
     with pytest.raises(ValueError, match='mmood.OODRoIHead'):
         evaluate(ann, [one])
 
@@ -137,6 +138,16 @@ def test_dump_holds_the_scores_of_all_kept_boxes(ann, tmp_path):
     assert names == ['metrics.json', *scores]
     metrics = json.loads((out / 'metrics.json').read_text())
     assert metrics['far/energy/AUROC'] == 1
+
+
+def test_threshold_is_that_of_the_first_score_whatever_its_name(ann):
+    samples = id_samples()
+    for one in samples:
+        pred = one['pred_instances']
+        pred['ood_scores_a'] = pred['ood_scores_energy'] * 2
+        pred['ood_scores_z'] = pred['ood_scores_energy'] * 3
+    result = evaluate(ann, samples, score_threshold=0.5)
+    assert result['ood/ood_threshold'] == -4.0
 
 
 def test_map_equals_mmdets(ann):

@@ -22,7 +22,7 @@ def write_config(build, data: Path, folder: Path, ranks: int) -> Path:
         stage.sampler.type = 'FirstSampler'
     pipeline = cfg.train_dataloader.dataset.pipeline
     cfg.train_dataloader.dataset.pipeline = [
-        t for t in pipeline if t.type != 'RandomFlip'
+        t for t in pipeline if t.type != 'mmdet.RandomFlip'
     ]
     del cfg.train_dataloader['batch_sampler']
     cfg.train_dataloader.batch_size = 4 // ranks

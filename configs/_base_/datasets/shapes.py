@@ -7,15 +7,19 @@ metainfo = dict(
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical']),
-    dict(type='PackDetInputs'),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True),
+    dict(
+        type='mmdet.RandomFlip',
+        prob=0.75,
+        direction=['horizontal', 'vertical'],
+    ),
+    dict(type='mmdet.PackDetInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(96, 96), keep_ratio=True),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackDetInputs'),
+    dict(type='mmdet.Resize', scale=(96, 96), keep_ratio=True),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True),
+    dict(type='mmdet.PackDetInputs'),
 ]
 id_set = dict(
     type='mmood.IDCocoDataset',
@@ -36,7 +40,7 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    batch_sampler=dict(type='AspectRatioBatchSampler'),
+    batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'),
     dataset=dict(
         **id_set,
         ann_file='annotations/train.json',
@@ -60,7 +64,7 @@ test_dataloader = dict(
     num_workers=1,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='ConcatDataset',
+        type='mmdet.ConcatDataset',
         ignore_keys=['classes', 'palette'],
         datasets=[
             dict(

@@ -10,20 +10,21 @@ metainfo = dict(
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True),
     dict(
         type='RandomChoiceResize',
+        resize_type='mmdet.Resize',
         scales=[(1333, s) for s in range(480, 801, 32)],
         keep_ratio=True,
     ),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
+    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='mmdet.PackDetInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(1333, 800), keep_ratio=True),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackDetInputs'),
+    dict(type='mmdet.Resize', scale=(1333, 800), keep_ratio=True),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True),
+    dict(type='mmdet.PackDetInputs'),
 ]
 id_test_set = dict(
     type='mmood.IDCocoDataset',
@@ -40,7 +41,7 @@ train_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    batch_sampler=dict(type='AspectRatioBatchSampler'),
+    batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'),
     dataset=dict(
         type='mmood.IDCocoDataset',
         data_root=voc_root,
@@ -62,7 +63,7 @@ test_dataloader = dict(
     num_workers=2,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='ConcatDataset',
+        type='mmdet.ConcatDataset',
         ignore_keys=['classes', 'palette'],
         datasets=[
             id_test_set,

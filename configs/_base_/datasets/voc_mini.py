@@ -7,21 +7,22 @@ metainfo = dict(
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True),
     dict(
         type='RandomChoiceResize',
+        resize_type='mmdet.Resize',
         scales=[(272, s) for s in (144, 160, 176)],
         keep_ratio=True,
     ),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackDetInputs'),
+    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='mmdet.PhotoMetricDistortion'),
+    dict(type='mmdet.PackDetInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(272, 160), keep_ratio=True),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackDetInputs'),
+    dict(type='mmdet.Resize', scale=(272, 160), keep_ratio=True),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True),
+    dict(type='mmdet.PackDetInputs'),
 ]
 id_set = dict(
     type='mmood.IDCocoDataset',
@@ -42,7 +43,7 @@ train_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    batch_sampler=dict(type='AspectRatioBatchSampler'),
+    batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'),
     dataset=dict(
         **id_set,
         ann_file='annotations/train.json',
@@ -61,7 +62,7 @@ test_dataloader = dict(
     num_workers=1,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='ConcatDataset',
+        type='mmdet.ConcatDataset',
         ignore_keys=['classes', 'palette'],
         datasets=[
             id_test_set,

@@ -106,12 +106,12 @@ class OODDetMetric(CocoMetric):
         threshold = self._confidence([r[:2] for r in in_id])
         sets = _by_origin([r[2] for r in results], threshold)
         metrics['score_threshold'] = threshold
-        names = list(sets['id']['scores'])
-        for i, name in enumerate(names):
+        first = sets['id']['scores'].pop('')
+        metrics['ood_threshold'] = id_quantile_threshold(first, self.tpr)
+        names = sorted(sets['id']['scores'])
+        for name in names:
             id_scores = sets['id']['scores'][name]
             gamma = id_quantile_threshold(id_scores, self.tpr)
-            if i == 0:
-                metrics['ood_threshold'] = gamma
             for origin, kept in sets.items():
                 if origin != 'id':
                     row = self._measure(id_scores, kept, name, gamma)
@@ -212,16 +212,18 @@ class OODDetMetric(CocoMetric):
 def _record(sample: dict) -> dict:
     """What the OOD measures need of one image, as numpy arrays."""
     pred = sample['pred_instances']
+    # Without a name: the one that `is_ood` goes by. Fields have no order.
     scores = {
         key[len(_PREFIX) :]: pred[key].float().cpu().numpy()
         for key in pred
         if key.startswith(_PREFIX)
     }
-    if not scores:
+    if 'ood_scores' not in pred:
         raise ValueError(
             'predictions have no OOD score: set model.roi_head.type to '
             "'mmood.OODRoIHead'"
         )
+    scores[''] = pred['ood_scores'].float().cpu().numpy()
     origin = sample.get('origin', 'id')
     objects = [] if origin == 'id' else sample['instances']
     boxes = [o['bbox'] for o in objects if not o.get('ignore_flag', 0)]
