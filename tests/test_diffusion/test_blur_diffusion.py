@@ -7,6 +7,7 @@ from scipy import ndimage
 from torch import nn
 
 from mmood.diffusion import BlurDiffusion
+from mmood.diffusion.blur import _composed
 from mmood.ops import gaussian_blur2d, gaussian_kernel1d
 
 
@@ -129,3 +130,13 @@ def test_refuses_bad_kernels():
         BlurDiffusion(2, sigma_start=-0.5)
     with pytest.raises(ValueError, match='kernel_size .*got 4'):
         BlurDiffusion(kernel_size=4)
+
+
+def test_filter_has_no_denormal_weights():
+    """They would not change the result, but the speed of the product."""
+    weights = _composed(
+        64, tuple(BlurDiffusion().sigmas), 5, torch.device('cpu'),
+        torch.float32,
+    )  # fmt: skip
+    assert weights[weights > 0].min() >= 1e-12
+    torch.testing.assert_close(weights.sum(1), torch.ones(64))
