@@ -65,6 +65,18 @@ def build_model(path: Path, device: str) -> torch.nn.Module:
     return MODELS.build(cfg.model).to(device)
 
 
+def build_pair(device: str) -> list[torch.nn.Module]:
+    """DFDD and its plain twin with the same weights, so the same boxes."""
+    ours, plain = (build_model(path, device) for path in (DFDD, PLAIN))
+    state = {
+        key.replace('neck.', 'neck.0.'): value
+        for key, value in plain.state_dict().items()
+    }
+    missing, unexpected = ours.load_state_dict(state, strict=False)
+    assert not unexpected and all('neck.1.' in key for key in missing)
+    return [ours, plain]
+
+
 def make_batch(count: int, size: int) -> dict:
     """Images of noise with ten boxes each, as a data loader gives them."""
     torch.manual_seed(1)
@@ -143,7 +155,7 @@ def main() -> None:
     device, runs = args.device, args.runs
     rows = [compare('blur F_T', *blurs(device), 3 * runs, device)]
     with DefaultScope.overwrite_default_scope('mmdet'):
-        models = [build_model(path, device) for path in (DFDD, PLAIN)]
+        models = build_pair(device)
         single = make_batch(1, args.size)
         batch = make_batch(args.batch_size, args.size)
         steps = [trainer(model, batch) for model in models]
