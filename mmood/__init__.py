@@ -1,4 +1,4 @@
-"""Out-of-distribution detection for OpenMMLab detectors."""
+"""Out-of-distribution detection for OpenMMLab detectors and segmentors."""
 
 from .version import __version__
 

@@ -24,7 +24,7 @@ MODULE2PACKAGE.setdefault('mmood', 'mmood')
 
 _RIMS = [
     rim
-    for rim, package in (('mmood.det', 'mmdet'),)
+    for rim, package in (('mmood.det', 'mmdet'), ('mmood.seg', 'mmseg'))
     if find_spec(package) is not None
 ]
 
@@ -37,7 +37,9 @@ MODELS = Registry(
     'model',
     parent=MMENGINE_MODELS,
     scope='mmood',
-    locations=_locations('mmood.necks', 'mmood.losses', room='models'),
+    locations=_locations(
+        'mmood.diffusion', 'mmood.necks', 'mmood.losses', room='models'
+    ),
 )
 DATASETS = Registry(
     'dataset',

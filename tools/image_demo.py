@@ -1,11 +1,11 @@
-"""Draw known and unknown boxes on images."""
+"""Draw known and unknown boxes, or OOD score maps, on images."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from mmood.det import OODDetInferencer
+from mmengine.config import Config
 
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff'}
 
@@ -39,17 +39,37 @@ def main() -> None:
     parser.add_argument(
         '--ood-threshold',
         type=float,
-        help="OOD score above which a box is unknown; else the checkpoint's",
+        help='OOD score above which a box or pixel is unknown; else the '
+        "checkpoint's",
+    )
+    parser.add_argument(
+        '--score-range',
+        type=float,
+        nargs=2,
+        metavar=('LOW', 'HIGH'),
+        help="scores at the ends of the colormap; else each image's own",
     )
     args = parser.parse_args()
-    inferencer = OODDetInferencer(
-        args.config,
-        args.checkpoint,
+    common = dict(
+        weights=args.checkpoint,
         device=args.device,
         ood_threshold=args.ood_threshold,
     )
+    images = list_images(args.inputs, args.limit)
+    if Config.fromfile(args.config).default_scope == 'mmseg':
+        from mmood.seg import OODSegInferencer
+
+        inferencer = OODSegInferencer(
+            args.config, score_range=args.score_range, **common
+        )
+        inferencer(images, batch_size=args.batch_size, out_dir=args.out_dir)
+        print(f'drawn: {args.out_dir}/vis, scores: {args.out_dir}/pred')
+        return
+    from mmood.det import OODDetInferencer
+
+    inferencer = OODDetInferencer(args.config, **common)
     inferencer(
-        list_images(args.inputs, args.limit),
+        images,
         batch_size=args.batch_size,
         pred_score_thr=args.score_thr,
         out_dir=args.out_dir,

@@ -1,4 +1,4 @@
-"""Test a checkpoint on ID and OOD sets in one pass."""
+"""Test a checkpoint on all OOD sets of a config in one pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def main() -> None:
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--out-dir',
-        help='folder for per-detection scores, ROC curves and histograms',
+        help='folder for metrics.json, scores and curves',
     )
     parser.add_argument(
         '--show-dir', help='folder, inside the work folder, for drawn images'

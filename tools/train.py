@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from mmengine.runner import find_latest_checkpoint
+
 from mmood.launch import add_common_arguments, build_runner, load_config
 
 
@@ -36,9 +38,12 @@ def main() -> None:
                 f'{args.config}'
             )
         cfg.auto_scale_lr.enable = True
-    if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+    if args.resume == 'auto':
+        # Where there is nothing to go on from, load_from is the beginning.
+        cfg.resume = find_latest_checkpoint(cfg.work_dir) is not None
+        cfg.load_from = None if cfg.resume else cfg.get('load_from')
+    elif args.resume:
+        cfg.resume, cfg.load_from = True, args.resume
     build_runner(cfg).train()
 
 

@@ -2,6 +2,15 @@
 
 from .blur import BlurDiffusion
 from .ddpm import GaussianDiffusion, NoiseDiffusion
+from .denoising_unet import DenoisingUNet
+from .mlp import DenoisingMLP
 from .unet import ConvUNet
 
-__all__ = ['BlurDiffusion', 'ConvUNet', 'GaussianDiffusion', 'NoiseDiffusion']
+__all__ = [
+    'BlurDiffusion',
+    'ConvUNet',
+    'DenoisingMLP',
+    'DenoisingUNet',
+    'GaussianDiffusion',
+    'NoiseDiffusion',
+]

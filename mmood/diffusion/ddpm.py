@@ -6,6 +6,8 @@ step of noise has been added already.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -43,11 +45,9 @@ class GaussianDiffusion:
         Raises ValueError if a time is outside 0..T-1 or the noise has
         another shape than ``x0``.
         """
-        if noise.shape != x0.shape:
-            raise ValueError(
-                f'noise has shape {tuple(noise.shape)}, x0 '
-                f'{tuple(x0.shape)}; they must agree'
-            )
+        _check_noise(noise, x0)
+        if isinstance(t, int):  # no tensor made, no GPU waited for
+            return math.sqrt(self._alpha_bar(t)) * x0 + self.sigma(t) * noise
         t = torch.as_tensor(t)
         if t.numel() and not 0 <= int(t.min()) <= int(t.max()) < (
             self.num_steps
@@ -59,6 +59,51 @@ class GaussianDiffusion:
         alpha_bar = alpha_bar.reshape(-1, *[1] * (x0.dim() - 1))
         signal, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
         return signal.to(x0) * x0 + sigma.to(x0) * noise
+
+    def sigma(self, t: int) -> float:
+        """``sqrt(1 - a_t)``, the noise's share of x_t, in (0, 1).
+
+        Raises ValueError if ``t`` is outside 0..T-1.
+        """
+        return math.sqrt(1 - self._alpha_bar(t))
+
+    def _alpha_bar(self, t: int) -> float:
+        if not 0 <= t < self.num_steps:
+            raise ValueError(f't must be in 0..{self.num_steps - 1}, got {t}')
+        return self.alpha_bars[t].item()
+
+    def reverse_step(
+        self,
+        x_t: Tensor,
+        t: int,
+        predicted: Tensor,
+        noise: Tensor | None = None,
+    ) -> Tensor:
+        """x_{t-1} from x_t and the noise predicted in it, (B, *).
+
+        ``(x_t - beta_t / sqrt(1 - a_t) predicted) / sqrt(1 - beta_t)`` plus
+        ``sqrt(beta_t (1 - a_{t-1}) / (1 - a_t)) noise``, or without the
+        second part for ``noise=None``; it is 0 at t = 0 anyway, where the
+        result is x_0 (DDPM, Eq. 11 and Alg. 2, the smaller variance).
+        Raises ValueError if ``t`` is outside 0..T-1 or the shapes differ.
+        """
+        sigma, beta = self.sigma(t), self.betas[t].item()
+        _check_noise(predicted, x_t, 'predicted', 'x_t')
+        mean = (x_t - beta / sigma * predicted) / math.sqrt(1 - beta)
+        if noise is None or t == 0:
+            return mean
+        _check_noise(noise, x_t, other='x_t')
+        return mean + math.sqrt(beta) * self.sigma(t - 1) / sigma * noise
+
+
+def _check_noise(
+    noise: Tensor, x: Tensor, name: str = 'noise', other: str = 'x0'
+) -> None:
+    if noise.shape != x.shape:
+        raise ValueError(
+            f'{name} has shape {tuple(noise.shape)}, {other} '
+            f'{tuple(x.shape)}; they must agree'
+        )
 
 
 class NoiseDiffusion:

@@ -17,12 +17,12 @@ _BUFFERS = ('ood_threshold', 'score_threshold')
 class CalibrateOODHook(Hook):
     """Validate after the last iteration and store the thresholds found.
 
-    The validation metric (`OODDetMetric`) returns ``ood/ood_threshold`` and
-    ``ood/score_threshold``, both from ID images alone; the model's buffers of
-    these names take them, before the last checkpoint is written. A validation
-    that the loop runs earlier sets them too, so that any later checkpoint has
-    some. Raises ValueError if the metric returns no threshold or the model
-    has no such buffer.
+    The validation metric (`OODDetMetric`, `OODSegMetric`) returns
+    ``ood/ood_threshold`` and, for boxes, ``ood/score_threshold``, from ID
+    images alone; the model's buffers of these names take them, before the
+    last checkpoint is written. A validation that the loop runs earlier sets
+    them too, so that any later checkpoint has some. Raises ValueError if the
+    metric returns no threshold or the model has no such buffer.
     """
 
     priority = 'NORMAL'  # before CheckpointHook
@@ -44,20 +44,27 @@ class CalibrateOODHook(Hook):
     ) -> None:
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
-        holders = [m for m in model.modules() if hasattr(m, _BUFFERS[0])]
-        for name in _BUFFERS:
-            value = (metrics or {}).get(f'ood/{name}')
-            if value is None or not holders:
-                raise ValueError(
-                    f'cannot calibrate {name}: the validation metric must be '
-                    'an mmood.OODDetMetric and the RoI head an '
-                    f'mmood.OODRoIHead; metrics are {sorted(metrics or {})}'
-                )
+        buffers = [
+            (name, buffer)
+            for module in model.modules()
+            for name, buffer in module.named_buffers(recurse=False)
+            if name in _BUFFERS
+        ]
+        metrics = metrics or {}
+        missing = [n for n, _ in buffers if f'ood/{n}' not in metrics]
+        if missing or not buffers:
+            raise ValueError(
+                f'cannot calibrate {missing or _BUFFERS[0]}: the validation '
+                'metric must be an mmood.OODDetMetric or mmood.OODSegMetric, '
+                'the model have an mmood.OODRoIHead or be an '
+                f'mmood.OODEncoderDecoder; metrics are {sorted(metrics)}'
+            )
+        for name, buffer in buffers:
+            value = metrics[f'ood/{name}']
             if math.isnan(value):
                 runner.logger.warning(
-                    f'{name} stays uncalibrated: no kept box on the ID '
-                    'validation images'
+                    f'{name} stays uncalibrated: nothing to fit it on in '
+                    'the ID validation images'
                 )
-                continue
-            for holder in holders:
-                getattr(holder, name).fill_(value)
+            else:
+                buffer.fill_(value)

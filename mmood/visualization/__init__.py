@@ -1,5 +1,12 @@
-"""Pictures of scores."""
+"""Curves and pictures."""
 
-from .curves import plot_roc_and_histogram
+from .curves import plot_counted_curves, plot_roc_and_histogram
+from .score_maps import color_map, draw_outline, overlay
 
-__all__ = ['plot_roc_and_histogram']
+__all__ = [
+    'color_map',
+    'draw_outline',
+    'overlay',
+    'plot_counted_curves',
+    'plot_roc_and_histogram',
+]

@@ -57,3 +57,30 @@ def _histogram(axes, scores, bins, name: str, color: str) -> None:
     axes.hist(
         scores, bins, weights=weights, alpha=0.5, label=label, color=color
     )
+
+
+def plot_counted_curves(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    path: str,
+    title: str = '',
+) -> None:
+    """Write a PNG: ROC on the left, precision and recall on the right.
+
+    ``curves`` has, per score, the numbers of true and of false positives
+    (B,) at falling thresholds, as `ScoreHistogram.curve` gives them, both
+    above zero at the end. The file appears whole or not at all.
+    """
+    figure = Figure(figsize=(9, 4), layout='constrained')
+    roc, recall = figure.subplots(1, 2)
+    for name, (tps, fps) in curves.items():
+        tprs, fprs = tps / tps[-1], fps / fps[-1]
+        roc.plot([0, *fprs], [0, *tprs], label=name)
+        recall.plot(tprs, tps / (tps + fps), label=name)
+    roc.plot([0, 1], [0, 1], color='0.7', linestyle=':', label='chance')
+    roc.set(xlabel='ID pixels called OOD', ylabel='OOD pixels found')
+    recall.set(xlabel='recall', ylabel='precision', ylim=(0, 1))
+    roc.set_title(title)
+    roc.legend(loc='lower right')
+    partial = f'{path}.part'
+    figure.savefig(partial, format='png', dpi=120)
+    os.replace(partial, path)

@@ -81,6 +81,57 @@ def test_refuses_times_outside_the_process(t):
         GaussianDiffusion(10).q_sample(x, t, x)
 
 
+@pytest.mark.parametrize('t', [0, 24, 999])
+def test_sigma_is_the_share_of_the_noise(t):
+    process = GaussianDiffusion()
+    assert process.sigma(t) == pytest.approx(np.sqrt(1 - ALPHA_BARS[t]))
+    ones = torch.ones(2, 3)
+    sample = process.q_sample(0 * ones, t, ones)
+    torch.testing.assert_close(sample, process.sigma(t) * ones)
+
+
+@pytest.mark.parametrize('t', [1, 24, 999])
+def test_reverse_step_is_the_posterior_of_the_process(t):
+    """q(x_{t-1} | x_t, x_0) of two Gaussians multiplied, by hand."""
+    process = GaussianDiffusion()
+    x0, n = torch.randn(5, 3).double(), torch.randn(5, 3).double()
+    x_t = process.q_sample(x0, t, n)
+    beta = np.linspace(1e-4, 0.02, 1000)[t]
+    before = 1 - ALPHA_BARS[t - 1]
+    # x_t given x_{t-1}, and x_{t-1} given x_0: precisions add.
+    variance = 1 / ((1 - beta) / beta + 1 / before)
+    mean = variance * (
+        x_t * np.sqrt(1 - beta) / beta
+        + x0 * np.sqrt(ALPHA_BARS[t - 1]) / before
+    )
+    step = process.reverse_step(x_t, t, n)
+    torch.testing.assert_close(step, mean)
+    fresh = torch.randn(5, 3).double()
+    noisy = process.reverse_step(x_t, t, n, fresh)
+    torch.testing.assert_close(noisy - step, np.sqrt(variance) * fresh)
+
+
+def test_last_reverse_step_ends_at_the_start_whatever_the_noise():
+    process = GaussianDiffusion()
+    x, n = torch.randn(4, 2, 3, 3), torch.randn(4, 2, 3, 3)
+    x_0 = process.q_sample(x, 0, n)
+    torch.testing.assert_close(process.reverse_step(x_0, 0, n), x)
+    torch.testing.assert_close(process.reverse_step(x_0, 0, n, n), x)
+
+
+def test_reverse_step_refuses_what_does_not_fit():
+    process, x = GaussianDiffusion(10), torch.zeros(3, 2)
+    for t in (-1, 10):
+        with pytest.raises(ValueError, match=rf't must be in 0.*got {t}'):
+            process.reverse_step(x, t, x)
+        with pytest.raises(ValueError, match=rf't must be in 0.*got {t}'):
+            process.sigma(t)
+    with pytest.raises(ValueError, match=r'predicted .*\(3, 1\), x_t .*2\)'):
+        process.reverse_step(x, 1, x[:, :1])
+    with pytest.raises(ValueError, match=r'noise .*\(3, 1\), x_t .*2\)'):
+        process.reverse_step(x, 1, x, x[:, :1])
+
+
 def test_refuses_noise_of_another_shape():
     with pytest.raises(ValueError, match=r'\(3, 1\).*\(3, 2\)'):
         GaussianDiffusion().q_sample(torch.zeros(3, 2), 0, torch.zeros(3, 1))

@@ -1,0 +1,22 @@
+# A short schedule of a segmentor from random weights.
+max_iters = 4000
+train_cfg = dict(
+    type='IterBasedTrainLoop', max_iters=max_iters, val_interval=1000
+)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.02),
+    clip_grad=dict(max_norm=1.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=200),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=max_iters,
+        by_epoch=False,
+        eta_min_ratio=0.01,
+    ),
+]
+custom_hooks = [dict(type='mmood.FiniteLossHook')]

@@ -1,0 +1,30 @@
+# Needs load_from: a checkpoint of posthoc/segformer_mit_1800_camvid.py.
+_base_ = '../posthoc/segformer_mit_1800_camvid.py'
+max_iters = 2000
+model = dict(
+    type='mmood.OODEncoderDecoder',
+    probe=dict(keys=-1),
+    ood_head=dict(
+        type='mmood.DOoDHead',
+        channels=160,
+    ),
+)
+train_dataloader = dict(
+    batch_size=8,
+    dataset=dict(
+        _delete_=True,
+        type='mmood.FeatureDataset',
+        dataset={{_base_.plain_set}},
+        vectors=512,
+    ),
+)
+val_dataloader = dict(dataset={{_base_.id_set}})
+val_evaluator = dict(_delete_=True, type='mmood.OODSegMetric')
+train_cfg = dict(max_iters=max_iters, val_begin=max_iters + 1)
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.0)
+)
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=max_iters, by_epoch=False)
+]
+custom_hooks = {{_base_.dood_hooks}}

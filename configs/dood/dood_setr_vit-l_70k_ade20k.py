@@ -1,0 +1,26 @@
+# Needs load_from: mmseg's setr_vit-l_naive of ADE20K, or the authors'
+# (tools/model_converters/dood.py).
+_base_ = [
+    'mmseg::_base_/models/setr_naive.py',
+    '../_base_/datasets/ade20k_ood.py',
+    '../_base_/schedules/dood_70k.py',
+    '../_base_/seg_runtime.py',
+]
+size = (512, 512)
+model = dict(
+    type='mmood.OODEncoderDecoder',
+    pretrained=None,
+    data_preprocessor=dict(type='mmood.OODSegDataPreProcessor', size=size),
+    backbone=dict(img_size=size, drop_rate=0.0),
+    decode_head=dict(num_classes=150, norm_cfg=dict(type='BN')),
+    auxiliary_head=None,
+    test_cfg=dict(mode='whole'),
+    probe=dict(keys=-1),
+    ood_head=dict(
+        type='mmood.DOoDHead',
+        channels=1024,
+        denoiser=dict(
+            type='mmood.DenoisingMLP', num_blocks=8, num_middle_blocks=4
+        ),
+    ),
+)

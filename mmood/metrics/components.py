@@ -1,0 +1,164 @@
+"""Component measures of SegmentMeIfYouCan.
+
+Chan et al., "SegmentMeIfYouCan: A Benchmark for Anomaly Segmentation",
+NeurIPS Datasets and Benchmarks 2021, and its public evaluation code.
+
+Shapes: G annotated objects and n predictions (8-connected components) of a
+frame of H x W pixels. Labels are 1 for OOD, 255 for ignored, else ID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+_IGNORE = 255
+_PERCENT = range(25, 76, 5)
+
+
+class FrameComponents(NamedTuple):
+    """What one frame contributes; in the order of the first pixels."""
+
+    sIoU: np.ndarray  # (G,), in [0, 1]
+    PPV: np.ndarray  # (n,), in [0, 1]
+    object_sizes: np.ndarray  # (G,), pixels
+    prediction_sizes: np.ndarray  # (n,), pixels that are not ignored
+
+
+def frame_components(
+    prediction: np.ndarray,
+    label: np.ndarray,
+    min_prediction_size: int = 500,
+    min_object_size: int = 100,
+) -> FrameComponents:
+    """sIoU of each object and PPV of each prediction of a frame.
+
+    ``prediction`` is boolean, ``label`` 0, 1 or 255, both (H, W). Ignored
+    pixels are no prediction. Then predictions of fewer than
+    ``min_prediction_size`` pixels are dropped, and objects of fewer than
+    ``min_object_size`` pixels become ignored, also where predicted, which
+    does not split the predictions. With U the union of the predictions that
+    meet object k, and A its pixels on other objects,
+
+        sIoU(k) = |k & U| / (|U| + |k| - |k & U| - A),
+
+    0 if there is none; PPV(p) is the share of p on any object. The sizes are
+    50 and 10 for the obstacle track. Raises ValueError if the shapes differ
+    or are not (H, W), or the prediction is not boolean.
+    """
+    prediction, label = np.asarray(prediction), np.asarray(label)
+    _check(prediction, label)
+    objects = _components(label == 1, min_object_size)
+    predicted = _components(
+        prediction & (label != _IGNORE), min_prediction_size
+    )
+    dropped_object = (label == 1) & (objects == 0)
+    return _measure(objects, np.where(dropped_object, 0, predicted))
+
+
+def pool_components(
+    frames: Iterable[FrameComponents],
+) -> dict[str, float]:
+    """Measures of a set from those of its frames, in any order.
+
+    ``sIoU`` and ``PPV`` are means over all objects and all predictions of
+    the set. For t = 25, 30, ..., 75 (%): ``TP@t`` and ``FN@t`` count objects
+    with sIoU >= t and below, ``FP@t`` predictions with PPV < t, and ``F1@t``
+    is 2 TP / (2 TP + FN + FP). ``F1*`` is the mean of these eleven. Without
+    any object sIoU is nan, without any prediction PPV is, without both F1
+    is; with one of them it is 0.
+    """
+    frames = list(frames)
+    overlaps = np.concatenate([[], *(frame.sIoU for frame in frames)])
+    precisions = np.concatenate([[], *(frame.PPV for frame in frames)])
+    curve: dict[str, float] = {}
+    for percent in _PERCENT:
+        tp = int((overlaps >= percent / 100).sum())
+        fn = overlaps.size - tp
+        fp = int((precisions < percent / 100).sum())
+        total = 2 * tp + fn + fp
+        f1 = 2 * tp / total if total else float('nan')
+        for name, value in zip(('TP', 'FN', 'FP', 'F1'), (tp, fn, fp, f1)):
+            curve[f'{name}@{percent}'] = value
+    mean_f1 = _mean([curve[f'F1@{percent}'] for percent in _PERCENT])
+    return {
+        'sIoU': _mean(overlaps),
+        'PPV': _mean(precisions),
+        'F1*': mean_f1,
+        **curve,
+    }
+
+
+def component_metrics(
+    predictions: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    *,
+    min_prediction_size: int = 500,
+    min_object_size: int = 100,
+) -> dict[str, float]:
+    """`pool_components` of the `frame_components` of a set.
+
+    Raises ValueError if the numbers of frames differ, else as these do.
+    """
+    if len(predictions) != len(labels):
+        raise ValueError(
+            f'{len(predictions)} predictions and {len(labels)} labels; the '
+            'numbers must agree'
+        )
+    return pool_components(
+        frame_components(frame, label, min_prediction_size, min_object_size)
+        for frame, label in zip(predictions, labels)
+    )
+
+
+def _components(mask: np.ndarray, min_size: int) -> np.ndarray:
+    """Numbers of the components of enough pixels, from 1 on, else 0."""
+    numbers, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+    kept = np.bincount(numbers.ravel(), minlength=1) >= min_size
+    kept[0] = False
+    return (np.cumsum(kept) * kept)[numbers]
+
+
+def _measure(objects: np.ndarray, predicted: np.ndarray) -> FrameComponents:
+    """Measures of numbered components, 0 for none, both (H, W)."""
+    object_sizes = np.bincount(objects.ravel(), minlength=1)
+    sizes = np.bincount(predicted.ravel(), minlength=1)
+    # Pairs of an object and a prediction that meet, and their common pixels.
+    meet = (objects > 0) & (predicted > 0)
+    pairs = objects[meet] * sizes.size + predicted[meet]
+    pairs, common = np.unique(pairs, return_counts=True)
+    k, p = np.divmod(pairs, sizes.size)
+    on_any = np.bincount(p, common, sizes.size)
+    common_k, union, elsewhere = (
+        np.bincount(k, pixels, object_sizes.size)[1:]
+        for pixels in (common, sizes[p], on_any[p] - common)
+    )
+    total = union + object_sizes[1:] - common_k - elsewhere
+    left = sizes > 0  # dropped objects may have taken all of a prediction
+    left[0] = False
+    return FrameComponents(
+        sIoU=common_k / total,
+        PPV=on_any[left] / sizes[left],
+        object_sizes=object_sizes[1:],
+        prediction_sizes=sizes[left],
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else float('nan')
+
+
+def _check(prediction: np.ndarray, label: np.ndarray) -> None:
+    if prediction.shape != label.shape or label.ndim != 2:
+        raise ValueError(
+            f'prediction is {prediction.shape} and label {label.shape}; both '
+            'must be (H, W)'
+        )
+    if prediction.dtype != bool:
+        raise ValueError(
+            f'prediction must be boolean, got {prediction.dtype}; compare '
+            'the scores with a threshold'
+        )

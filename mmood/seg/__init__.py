@@ -1,0 +1,5 @@
+"""Out-of-distribution segmentation: the rim around MMSegmentation."""
+
+from .apis import OODSegInferencer
+
+__all__ = ['OODSegInferencer']

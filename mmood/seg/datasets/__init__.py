@@ -1,0 +1,41 @@
+"""Datasets and transforms of semantic segmentation."""
+
+from .benchmarks import (
+    ADEOoDDataset,
+    AnomalyTrackDataset,
+    CamVidDataset,
+    DLRSDDataset,
+    FishyscapesDataset,
+    FishyscapesLostAndFoundDataset,
+    LostAndFoundNoKnownDataset,
+    ObstacleTrackDataset,
+    RoadAnomalyDataset,
+    ShapesSegDataset,
+    WDPascalDataset,
+    WHDLDDataset,
+)
+from .feature_cache import CorruptShardError, FeatureCache
+from .feature_dataset import FeatureDataset
+from .ood_seg import OODSegDataset, OriginSegDataset
+from .transforms import LoadOODAnnotations
+
+__all__ = [
+    'ADEOoDDataset',
+    'AnomalyTrackDataset',
+    'CamVidDataset',
+    'CorruptShardError',
+    'DLRSDDataset',
+    'FeatureCache',
+    'FeatureDataset',
+    'FishyscapesDataset',
+    'FishyscapesLostAndFoundDataset',
+    'LoadOODAnnotations',
+    'LostAndFoundNoKnownDataset',
+    'OODSegDataset',
+    'ObstacleTrackDataset',
+    'OriginSegDataset',
+    'RoadAnomalyDataset',
+    'ShapesSegDataset',
+    'WDPascalDataset',
+    'WHDLDDataset',
+]

@@ -1,0 +1,299 @@
+"""Benchmarks of OOD segmentation and the sets to train on for some of them.
+
+Docstrings say where files lie under ``data_root``: "verified" in the code
+they name, or "expected here", where no code that reads the publisher's files
+was found. Numbers of frames are not enforced.
+"""
+
+from __future__ import annotations
+
+import os.path as osp
+
+from mmengine import fileio
+
+from mmood.generation import ID as SHAPES
+from mmood.registry import DATASETS
+
+from .ood_seg import OODSegDataset, OriginSegDataset
+
+_PLAIN = dict(img_path='images', seg_map_path='labels_masks')
+
+
+class _Preset:
+    """A dataset with other defaults; all of them can still be given."""
+
+    defaults: dict = {}
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **{**self.defaults, **kwargs})
+
+
+@DATASETS.register_module()
+class RoadAnomalyDataset(_Preset, OODSegDataset):
+    """RoadAnomaly, 60 frames of unusual objects on and near roads.
+
+    Layout (verified: DOoD, RbA): ``frames/NAME.jpg`` and
+    ``frames/NAME.labels/labels_semantic.png``.
+    Ids: 2 OOD, the others (0) ID, 255 ignored.
+    Source: Lis et al., "Detecting the Unexpected via Image Resynthesis",
+    ICCV 2019; the site of EPFL's CVLab.
+    """
+
+    defaults = dict(
+        name='road_anomaly',
+        data_prefix=dict(img_path='frames', seg_map_path='frames'),
+        seg_map_suffix='.labels/labels_semantic.png',
+        ood_ids=(2,),
+    )
+
+
+@DATASETS.register_module()
+class FishyscapesDataset(_Preset, OODSegDataset):
+    """Fishyscapes Static (30 frames) or Lost & Found (100), validation.
+
+    Layout (expected here, and how some repositories pass the sets on):
+    ``images/NAME.png`` and ``labels_masks/NAME.png``; for JPEG images set
+    ``img_suffix='.jpg'``. The publisher's Static files are overlays to be
+    added to Cityscapes images (docs/en/dataset_prepare.md).
+    Ids: 0 ID, 1 OOD, 255 ignored. 10 of Static's frames have no OOD pixel.
+    Source: Blum et al., "The Fishyscapes Benchmark", IJCV 2021.
+    """
+
+    defaults = dict(name='fishyscapes', data_prefix=_PLAIN, img_suffix='.png')
+
+
+@DATASETS.register_module()
+class FishyscapesLostAndFoundDataset(_Preset, OODSegDataset):
+    """Fishyscapes Lost & Found validation, 100 frames, as published.
+
+    Layout (verified: the loaders of PyTorch-OOD and RbA): labels
+    ``fishyscapes_lostandfound/NUMBER_FRAME_labels.png``, and the images of
+    Lost and Found, ``leftImg8bit/**/FRAME_leftImg8bit.png``.
+    Ids and source: as ``FishyscapesDataset``.
+    """
+
+    defaults = dict(
+        name='fs_lost_and_found',
+        data_prefix=dict(
+            img_path='leftImg8bit', seg_map_path='fishyscapes_lostandfound'
+        ),
+        img_suffix='_leftImg8bit.png',
+        seg_map_suffix='_labels.png',
+    )
+
+    def find_files(self) -> list[dict]:
+        images = {}
+        for info in super().find_files():
+            name = osp.basename(info['img_path'])
+            images[name[: -len(self.img_suffix)]] = info
+        folder, infos = self.data_prefix['seg_map_path'], []
+        suffix, backend = self.seg_map_suffix, self.backend_args
+        for label in fileio.list_dir_or_file(
+            folder, list_dir=False, suffix=suffix, backend_args=backend
+        ):
+            frame = label[: -len(suffix)].partition('_')[2]
+            if frame not in images:
+                raise FileNotFoundError(
+                    f'{label} has no image {frame}{self.img_suffix} in '
+                    f'{self.data_prefix["img_path"]}; it needs the images of '
+                    'Lost and Found, both train and test'
+                )
+            path = osp.join(folder, label)
+            infos.append({**images[frame], 'seg_map_path': path})
+        return infos
+
+
+@DATASETS.register_module()
+class AnomalyTrackDataset(_Preset, OODSegDataset):
+    """SegmentMeIfYouCan AnomalyTrack (RoadAnomaly21), 10 labelled frames.
+
+    Layout (verified: the benchmark's kit): ``images/NAME.jpg`` and
+    ``labels_masks/NAME_labels_semantic.png``. Only the frames whose names
+    start with ``validation`` have labels; the 100 of the test are left out.
+    Ids: 0 ID, 1 OOD, 255 ignored.
+    Source: Chan et al., "SegmentMeIfYouCan: A Benchmark for Anomaly
+    Segmentation", NeurIPS 2021 Datasets and Benchmarks.
+    """
+
+    defaults = dict(
+        name='anomaly_track',
+        data_prefix=_PLAIN,
+        seg_map_suffix='_labels_semantic.png',
+        name_pattern='validation',
+    )
+
+
+@DATASETS.register_module()
+class ObstacleTrackDataset(_Preset, OODSegDataset):
+    """SegmentMeIfYouCan ObstacleTrack (RoadObstacle21), 30 labelled frames.
+
+    Layout, ids and source: as ``AnomalyTrackDataset``, but the images are
+    ``.webp``. As in the benchmark's kit, the validation frames numbered 19
+    and 21 to 29 do not count.
+    """
+
+    defaults = dict(
+        name='obstacle_track',
+        data_prefix=_PLAIN,
+        img_suffix='.webp',
+        seg_map_suffix='_labels_semantic.png',
+        name_pattern='validation_(?!19|2[1-9])',
+    )
+
+
+@DATASETS.register_module()
+class LostAndFoundNoKnownDataset(_Preset, OODSegDataset):
+    """Lost and Found, test frames without known objects (1043 frames).
+
+    Layout (verified: SegmentMeIfYouCan's kit):
+    ``leftImg8bit/test/SCENE/NAME_leftImg8bit.png`` and
+    ``gtCoarse/test/SCENE/NAME_gtCoarse_labelIds.png``.
+    Ids: 1 (road) ID, 2 to 200 OOD, all others (not on the road) ignored.
+    "NoKnown", by the same kit: of the 1203 test frames, those of scene 15
+    (children) and three sequences with bicycles are left out, which
+    ``name_pattern`` does, and so are 17 frames without any label. Some of
+    these stay here, up to 17 above 1043; with all pixels ignored they change
+    no pixel metric. For the exact frames, give a file with their names
+    (``SCENE/NAME``, one a line) as ``ann_file``.
+    Source: Pinggera et al., "Lost and Found: Detecting Small Road Hazards
+    for Self-Driving Vehicles", IROS 2016.
+    """
+
+    defaults = dict(
+        name='lost_and_found',
+        data_prefix=dict(
+            img_path='leftImg8bit/test', seg_map_path='gtCoarse/test'
+        ),
+        img_suffix='_leftImg8bit.png',
+        seg_map_suffix='_gtCoarse_labelIds.png',
+        ood_ids=range(2, 201),
+        ignore_ids=(0, 255),
+        id_ids=(1,),
+        name_pattern='(?!15_Rechbergstr_Deckenpfronn|10_Schlossberg_9_000004'
+        '|01_Hanns_Klemm_Str_45_00000[67])',
+    )
+
+
+@DATASETS.register_module()
+class ADEOoDDataset(_Preset, OODSegDataset):
+    """ADE-OoD, 111 images of indoor and outdoor scenes; ID is ADE20k.
+
+    Layout (verified: the benchmark's code and DOoD's config):
+    ``images/NAME.jpg`` and ``annotations/NAME_mask.png``.
+    tools/dataset_converters/build_ood_seg_set.py writes the same.
+    Ids: 1 OOD, 255 ignored, the others (0) ID.
+    Source: Galesso et al., "Diffusion for Out-of-Distribution Detection on
+    Road Scenes and Beyond", ECCV 2024; ade-ood.github.io.
+    """
+
+    defaults = dict(
+        name='ade_ood',
+        data_prefix=dict(img_path='images', seg_map_path='annotations'),
+        seg_map_suffix='_mask.png',
+    )
+
+
+@DATASETS.register_module()
+class WDPascalDataset(_Preset, OODSegDataset):
+    """WD-Pascal: animals of PASCAL VOC 2007 pasted into WildDash val (70).
+
+    Its code pastes at random while testing and writes no files, so copies
+    differ. Layout (expected here): ``images/*.png``, ``labels_masks/*.png``.
+    Ids: 0 ID, 1 OOD, 255 ignored.
+    Source: Bevandić et al., "Simultaneous Semantic Segmentation and Outlier
+    Detection in Presence of Domain Shift", GCPR 2019.
+    """
+
+    defaults = dict(name='wd_pascal', data_prefix=_PLAIN, img_suffix='.png')
+
+
+@DATASETS.register_module()
+class DLRSDDataset(_Preset, OODSegDataset):
+    """DLRSD, 2100 aerial images (256 px), tested after training on WHDLD.
+
+    Layout (verified: few-shot loaders, which differ in the labels' folder):
+    ``UCMerced_LandUse/Images/CLASS/NAME.tif``, ``DLRSD/Images/CLASS/*.png``.
+    Ids: OOD are the classes that only DLRSD has, airplane (1), cars (4),
+    court (6), sand (12), ship (14), tanks (15); the others up to 17 are ID;
+    0 and 255 are ignored.
+    Source: Shao et al., "Performance Evaluation of Single-Label and
+    Multi-Label Remote Sensing Image Retrieval Using a Dense Labeling
+    Dataset", Remote Sensing 2018; the split is DOoD's, Appendix F.
+    """
+
+    defaults = dict(
+        name='dlrsd',
+        data_prefix=dict(
+            img_path='UCMerced_LandUse/Images', seg_map_path='DLRSD/Images'
+        ),
+        img_suffix='.tif',
+        ood_ids=(1, 4, 6, 12, 14, 15),
+        ignore_ids=(0, 255),
+    )
+
+
+@DATASETS.register_module()
+class WHDLDDataset(_Preset, OriginSegDataset):
+    """WHDLD, 4940 satellite images (256 px); the ID set of DLRSD.
+
+    Layout (expected here): images ``*.jpg`` and labels ``*.png`` of the same
+    name in the folders of ``data_prefix``.
+    Ids: 1 to 6 are the classes in this order, 0 is ignored.
+    Source: Shao et al., "Multilabel Remote Sensing Image Retrieval Based on
+    Fully Convolutional Network", IEEE JSTARS 2020.
+    """
+
+    METAINFO = dict(
+        classes=('building', 'road', 'pavement', 'vegetation', 'bare soil',
+                 'water'),
+        palette=[[255, 0, 0], [255, 255, 0], [192, 192, 0], [0, 255, 0],
+                 [128, 128, 128], [0, 0, 255]],
+    )  # fmt: skip
+    defaults = dict(reduce_zero_label=True)
+
+
+@DATASETS.register_module()
+class CamVidDataset(OriginSegDataset):
+    """CamVid road scenes in 11 classes (367 train, 101 val, 233 test).
+
+    Layout (expected here): ``images/PART/NAME.jpg`` and
+    ``labels/PART/NAME.png``, PART being train, val or test.
+    Ids: 0 to 10 are the classes in this order; 11, void, becomes 255, which
+    mmseg's losses and metrics ignore.
+    Source: Brostow et al., "Semantic object classes in video", Pattern
+    Recognition Letters 2009, in the 480 x 360 form of SegNet.
+    """
+
+    METAINFO = dict(
+        classes=('Sky', 'Building', 'Pole', 'Road', 'Pavement', 'Tree',
+                 'SignSymbol', 'Fence', 'Car', 'Pedestrian', 'Bicyclist'),
+        palette=[[128, 128, 128], [128, 0, 0], [192, 192, 128],
+                 [128, 64, 128], [60, 40, 222], [128, 128, 0],
+                 [192, 128, 128], [64, 64, 128], [64, 0, 128], [64, 64, 0],
+                 [0, 128, 192]],
+    )  # fmt: skip
+
+    @classmethod
+    def get_label_map(cls, new_classes=None) -> dict[int, int]:
+        return {**(super().get_label_map(new_classes) or {}), 11: 255}
+
+
+@DATASETS.register_module()
+class ShapesSegDataset(_Preset, OriginSegDataset):
+    """ID part of Shapes, made by tools/dataset_converters/shapes.py.
+
+    Layout: ``images/*.png`` and ``semantic/*.png`` in each of train, val and
+    test. Ids: 0 background, 1 to 8 the classes in this order. The parts near
+    (9 to 14 OOD) and far (15 to 20 OOD) are for ``OODSegDataset``.
+    """
+
+    METAINFO = dict(
+        classes=('background', *SHAPES),
+        palette=[[0, 0, 0], [230, 25, 75], [60, 180, 75], [255, 225, 25],
+                 [0, 130, 200], [245, 130, 48], [145, 30, 180],
+                 [70, 240, 240], [240, 50, 230]],
+    )  # fmt: skip
+    defaults = dict(
+        data_prefix=dict(img_path='images', seg_map_path='semantic'),
+        img_suffix='.png',
+    )

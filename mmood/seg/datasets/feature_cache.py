@@ -1,0 +1,180 @@
+"""Features on disk: shards that are memory-mapped, checked and resumable.
+
+A folder has ``cache.json`` and, per shard, ``shard_N.npy`` (M, C),
+``shard_N.labels.npy`` (M,) uint8 and ``shard_N.json`` with the maps it
+holds, written last: a shard without it does not count. Loading executes no
+code (no pickles).
+
+Shapes: M vectors of a shard, C channels, h x w the map of an image.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+_ABOUT = 'cache.json'
+
+
+class CorruptShardError(ValueError):
+    """A shard cannot be what was written."""
+
+
+def open_folder(folder: str | Path, about: Mapping) -> None:
+    """Make a cache folder, or make sure that it holds just this.
+
+    Raises ValueError if the folder's ``cache.json`` says something else.
+    """
+    path = Path(folder) / _ABOUT
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_json(path, dict(about))
+        return
+    found = json.loads(path.read_text())
+    differ = sorted(k for k in about if found.get(k) != about[k])
+    if differ:
+        key = differ[0]
+        raise ValueError(
+            f'{folder} holds features of another extraction ({key} is '
+            f'{found.get(key)!r}, now {about[key]!r}): choose another '
+            'folder or delete it'
+        )
+
+
+def is_complete(folder: str | Path, number: int) -> bool:
+    """Whether a shard was written to its end."""
+    return (_stem(folder, number).with_suffix('.json')).is_file()
+
+
+def write_shard(
+    folder: str | Path,
+    number: int,
+    maps: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+) -> None:
+    """Write maps (C, h, w) and their labels (h, w), whole or not at all."""
+    stem = _stem(folder, number)
+    features = np.concatenate([m.reshape(len(m), -1).T for m in maps])
+    flat = np.concatenate([part.ravel() for part in labels]).astype(np.uint8)
+    if len(flat) != len(features):
+        raise ValueError(
+            f'labels of {len(flat)} pixels for {len(features)} features'
+        )
+    about = dict(sizes=[m.shape[1:] for m in maps])
+    for suffix, values in (('.npy', features), ('.labels.npy', flat)):
+        values = np.ascontiguousarray(values)
+        path = stem.with_name(stem.name + suffix)
+        partial = path.with_name(f'{path.name}.{os.getpid()}.part')
+        with open(partial, 'wb') as file:
+            np.save(file, values)
+        os.replace(partial, path)
+        about[suffix] = zlib.crc32(values)
+    _write_json(stem.with_suffix('.json'), about)
+
+
+class FeatureCache:
+    """All shards of a folder as one array of vectors, and as maps.
+
+    Args:
+        folder: what ``tools/extract_features.py`` wrote.
+        verify: read every byte and compare checksums, not only sizes.
+
+    Raises FileNotFoundError if the folder is no cache or misses shards, and
+    CorruptShardError naming the shard that is damaged.
+    """
+
+    def __init__(self, folder: str | Path, verify: bool = False) -> None:
+        path = Path(folder) / _ABOUT
+        if not path.is_file():
+            raise FileNotFoundError(
+                f'{folder} has no {_ABOUT}: make it with '
+                'tools/extract_features.py CONFIG SEGMENTOR --out FOLDER'
+            )
+        self.about = json.loads(path.read_text())
+        count = self.about['num_shards']
+        missing = [n for n in range(count) if not is_complete(folder, n)]
+        if missing:
+            raise FileNotFoundError(
+                f'{folder} lacks {len(missing)} of {count} shards: run '
+                'tools/extract_features.py again, it goes on where it stopped'
+            )
+        shards = [_open_shard(folder, n, verify) for n in range(count)]
+        self._features = [shard[0] for shard in shards]
+        self._starts = np.cumsum([0, *map(len, self._features)])
+        self.labels = np.concatenate([shard[1] for shard in shards])
+        self._maps = [
+            (n, start, size)
+            for n, shard in enumerate(shards)
+            for start, size in _places(shard[2])
+        ]
+
+    def __len__(self) -> int:
+        """The number of maps."""
+        return len(self._maps)
+
+    def vectors(self, rows: np.ndarray) -> np.ndarray:
+        """Features of ascending row numbers (n,) -> (n, C)."""
+        shards = np.searchsorted(self._starts, rows, side='right') - 1
+        parts = [
+            self._features[n][rows[shards == n] - self._starts[n]]
+            for n in np.unique(shards)
+        ]
+        return np.concatenate(parts)
+
+    def map(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Features (C, h, w) and labels (h, w) of an image."""
+        number, start, (height, width) = self._maps[index]
+        end = start + height * width
+        features = self._features[number][start:end]
+        first = self._starts[number]
+        labels = self.labels[first + start : first + end]
+        return (
+            features.T.reshape(-1, height, width),
+            labels.reshape(height, width),
+        )
+
+
+def _open_shard(folder: str | Path, number: int, verify: bool) -> tuple:
+    stem = _stem(folder, number)
+    about = json.loads(stem.with_suffix('.json').read_text())
+    arrays = []
+    for suffix in ('.npy', '.labels.npy'):
+        path = stem.with_name(stem.name + suffix)
+        try:
+            array = np.load(path, mmap_mode='r', allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise _corrupt(path, str(error)) from error
+        if verify and zlib.crc32(array) != about[suffix]:
+            raise _corrupt(path, 'its checksum differs')
+        arrays.append(array)
+    count = sum(h * w for h, w in about['sizes'])
+    if not len(arrays[0]) == len(arrays[1]) == count:
+        raise _corrupt(stem.with_suffix('.npy'), f'it must have {count} rows')
+    return (*arrays, about['sizes'])
+
+
+def _corrupt(path: Path, why: str) -> CorruptShardError:
+    return CorruptShardError(
+        f'{path} is damaged ({why}): delete {path.name.split(".")[0]}.json '
+        'and run tools/extract_features.py again'
+    )
+
+
+def _places(sizes: Sequence[Sequence[int]]) -> list[tuple[int, tuple]]:
+    starts = np.cumsum([0, *(h * w for h, w in sizes)])
+    return [(int(s), (h, w)) for s, (h, w) in zip(starts, sizes)]
+
+
+def _stem(folder: str | Path, number: int) -> Path:
+    return Path(folder) / f'shard_{number:05d}'
+
+
+def _write_json(path: Path, content: dict) -> None:
+    partial = path.with_name(f'{path.name}.{os.getpid()}.part')
+    partial.write_text(json.dumps(content))
+    os.replace(partial, path)

@@ -1,0 +1,103 @@
+"""Loading of labels that say in-distribution (ID), OOD or ignore."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mmcv
+import numpy as np
+from mmengine import fileio
+from mmseg.datasets.transforms import LoadAnnotations
+
+from mmood.registry import TRANSFORMS
+
+ID, OOD, IGNORE = 0, 1, 255
+
+
+def read_label_ids(
+    path: str, backend_args: dict | None = None, backend: str = 'pillow'
+) -> np.ndarray:
+    """Ids of a label file, (H, W) uint8; those of a palette PNG its indices.
+
+    Raises ValueError naming the file if it is no readable picture, has
+    several channels (colours), or holds a number outside 0..255.
+    """
+    content = fileio.get(path, backend_args=backend_args)
+    try:
+        labels = mmcv.imfrombytes(content, flag='unchanged', backend=backend)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f'{path} is not a readable picture') from error
+    if labels.ndim != 2:
+        raise ValueError(
+            f'{path} has {labels.shape[2]} channels, where a label file has '
+            'one with the id of each pixel; convert its colours to ids'
+        )
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high > 255:
+        raise ValueError(
+            f'{path} holds labels from {low} to {high}; ids must be in '
+            '0..255, renumber them'
+        )
+    return labels.astype(np.uint8)
+
+
+def label_table(
+    ood_ids: Sequence[int],
+    ignore_ids: Sequence[int],
+    id_ids: Sequence[int] | None = None,
+) -> np.ndarray:
+    """Lookup table from ids to ID (0), OOD (1) and ignore (255), (256,) uint8.
+
+    Ids in none of the three are ID where ``id_ids`` is None, else ignored.
+    Raises ValueError for an id outside 0..255 or with two meanings.
+    """
+    table = np.full(256, ID if id_ids is None else IGNORE, np.uint8)
+    meanings: dict[int, str] = {}
+    groups = (
+        ('id_ids', id_ids or (), ID),
+        ('ood_ids', ood_ids, OOD),
+        ('ignore_ids', ignore_ids, IGNORE),
+    )
+    for name, ids, meaning in groups:
+        for i in ids:
+            if not 0 <= i <= 255:
+                raise ValueError(f'{name} must be in 0..255, got {i}')
+            if meanings.setdefault(i, name) != name:
+                raise ValueError(
+                    f'id {i} is in {meanings[i]} and in {name}; remove it '
+                    'from one of them'
+                )
+            table[i] = meaning
+    return table
+
+
+@TRANSFORMS.register_module()
+class LoadOODAnnotations(LoadAnnotations):
+    """mmseg's ``LoadAnnotations``, with labels 0 ID, 1 OOD and 255 ignore.
+
+    The sample of an ``OODSegDataset`` says which ids of the file mean what.
+    Writes ``gt_seg_map`` (H, W) uint8. It replaces the parent's loading,
+    which cuts ids to eight bits unseen.
+    Raises ValueError as ``read_label_ids`` does, and if the labels are not
+    as large as the image.
+    """
+
+    def _load_seg_map(self, results: dict) -> None:
+        path = results['seg_map_path']
+        if 'ood_ids' not in results:
+            raise ValueError(
+                f'LoadOODAnnotations got {path} from a dataset that does not '
+                'say which ids are OOD; load an OODSegDataset with it, other '
+                'sets with LoadAnnotations'
+            )
+        labels = read_label_ids(path, self.backend_args, self.imdecode_backend)
+        size = tuple(results.get('ori_shape', labels.shape)[:2])
+        if labels.shape != size:
+            raise ValueError(
+                f'{path} has {labels.shape} pixels (H, W) and its image '
+                f'{size}; they must be equal'
+            )
+        keys = ('ood_ids', 'ignore_ids', 'id_ids')
+        table = label_table(*(results[key] for key in keys))
+        results['gt_seg_map'] = table[labels]
+        results['seg_fields'].append('gt_seg_map')

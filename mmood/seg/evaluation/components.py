@@ -1,0 +1,78 @@
+"""Score maps that wait for the threshold of a whole set.
+
+Component measures need the best pixel threshold of the set, which is known
+after its last image; until then the maps lie on disk, not in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import os.path as osp
+import tempfile
+from collections.abc import Mapping
+
+import numpy as np
+from mmengine.dist import all_gather_object
+
+from mmood.metrics import frame_components, pool_components
+
+
+class ComponentStore:
+    """Maps of one rank's images, in a folder or in one that goes away.
+
+    Args:
+        folder: keep the maps here as ``SET/IMAGE.npy`` (float32); None: in a
+            temporary folder.
+        min_prediction_size, min_object_size: pixels, see
+            `mmood.metrics.frame_components`.
+    """
+
+    def __init__(
+        self,
+        folder: str | None = None,
+        min_prediction_size: int = 500,
+        min_object_size: int = 100,
+    ) -> None:
+        self._sizes = (min_prediction_size, min_object_size)
+        self._temporary = None if folder else tempfile.TemporaryDirectory()
+        self._folder = folder or self._temporary.name
+        self._files: list[tuple[str, str, np.ndarray]] = []
+
+    def add(
+        self, origin: str, name: str, score: np.ndarray, label: np.ndarray
+    ) -> None:
+        """Keep the map and the label (H, W) of an image of a set."""
+        stem = osp.splitext(osp.basename(name))[0]
+        path = osp.join(self._folder, origin, f'{stem}.npy')
+        os.makedirs(osp.dirname(path), exist_ok=True)
+        partial = f'{path}.{os.getpid()}.part'
+        with open(partial, 'wb') as file:
+            np.save(file, score)
+        os.replace(partial, path)
+        self._files.append((origin, path, label.astype(np.uint8)))
+
+    def measure(
+        self, thresholds: Mapping[str, float]
+    ) -> dict[str, dict[str, float]]:
+        """sIoU, PPV and F1* of each set with a threshold, over all ranks.
+
+        A pixel is predicted OOD from the threshold on. A collective call.
+        """
+        frames: dict[str, list] = {origin: [] for origin in thresholds}
+        for origin, path, label in self._files:
+            if origin in frames:
+                prediction = np.load(path) >= thresholds[origin]
+                found = frame_components(prediction, label, *self._sizes)
+                frames[origin].append(found)
+        pooled: dict[str, list] = {}
+        for part in all_gather_object(frames):
+            for origin, found in part.items():
+                pooled.setdefault(origin, []).extend(found)
+        return {
+            origin: {
+                key: value
+                for key, value in pool_components(found).items()
+                if key in ('sIoU', 'PPV', 'F1*')
+            }
+            for origin, found in pooled.items()
+        }

@@ -1,0 +1,274 @@
+"""Pixel and component measures of OOD segmentation, in one pass.
+
+Shapes: K classes, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import os.path as osp
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.dist import get_rank, get_world_size
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+
+from mmood.metrics import ScoreHistogram, leave_group_out, protocol_rule
+from mmood.registry import METRICS
+from mmood.scores import get_score
+from mmood.visualization import plot_counted_curves
+
+from .components import ComponentStore
+from .output import COLUMNS, fit_map, report, report_components
+from .pixel_counts import PixelCounts, merge_into
+
+_ID_POSITIVE = ('vos', 'dreambox', 'quantile')
+
+
+@METRICS.register_module()
+class OODSegMetric(BaseMetric):
+    """AP, AUROC, FPR95 and Fmax of OOD pixels, for each set and score.
+
+    Pixels of a whole set are pooled; labels are 0 ID, 1 OOD, 255 ignored
+    (`mmood.OODSegDataset`); sets without a name are ID sets. Pixels are
+    counted in bins (`mmood.metrics.ScoreHistogram`): memory does not grow
+    with the set, and ranks agree with one process exactly. Works on any
+    segmentor: the logit scores come from its ``seg_logits``, other scores
+    from ``pred_ood``.
+
+    Returns ``<set>/<score>/{AP,AUROC,FPR95,Fmax}`` in [0, 1] under the prefix
+    ``ood``, nan with a warning where a set has no OOD or no ID pixel; with
+    ``resample`` also ``..._mean`` and ``..._std``, with ``components``
+    ``{sIoU,PPV,F1*}``; and ``ood_threshold``, the score of ``pred_ood.data``
+    that ``tpr`` of the pixels of the set named ``id`` do not exceed.
+
+    Args:
+        scores: logit scores by name; those of ``pred_ood`` are added.
+        protocol: see `mmood.metrics.fpr_at_tpr`. For those that take ID as
+            the positive side AP, Fmax and FPR95 do.
+        tpr: share of positives to keep in FPR95, and of ID pixels.
+        resample: mean and deviation over ten subsets of 90 % of the images
+            (DOoD, ECCV 2024, Appendix A.1.3).
+        components: arguments of the component measures of
+            SegmentMeIfYouCan, e.g. ``dict(score='compound')``: ``score``,
+            ``min_prediction_size``, ``min_object_size``; None: without.
+        upsample: mode for score maps smaller than the label.
+        out_dir: folder for ``metrics.json`` and curves; None: no files.
+        save_maps: also keep the maps of ``components.score``, or of the last
+            score, as ``out_dir/maps/SET/IMAGE.npy``.
+    """
+
+    default_prefix = 'ood'
+
+    def __init__(
+        self,
+        scores: Sequence[str] = ('msp', 'max_logit', 'entropy', 'energy'),
+        protocol: str = 'dood',
+        *,
+        tpr: float = 0.95,
+        resample: bool = False,
+        components: dict | None = None,
+        upsample: str = 'nearest',
+        out_dir: str | None = None,
+        save_maps: bool = False,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        protocol_rule(protocol)
+        if save_maps and not out_dir:
+            raise ValueError('save_maps needs out_dir, the folder to save in')
+        self.scores = {name: get_score(name) for name in scores}
+        self.protocol, self.tpr, self.resample = protocol, tpr, resample
+        self.upsample, self.out_dir = upsample, out_dir
+        self.save_maps, self.component_args = save_maps, components
+        self._reset()
+
+    def _reset(self) -> None:
+        """Forget all pixels."""
+        self._counts = PixelCounts()
+        self._pending: dict | None = None
+        self._merged: dict = {}
+        self._store = None
+        if self.component_args is not None or self.save_maps:
+            folder = osp.join(self.out_dir, 'maps') if self.save_maps else None
+            arguments = dict(self.component_args or {})
+            self._map_score = arguments.pop('score', None)
+            self._store = ComponentStore(folder, **arguments)
+
+    # -------------------------------------------------------- one image
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        for sample in data_samples:
+            record = self._record(sample)
+            self._count_pending()
+            self._pending = record
+            self.results.append(record['name'])
+
+    def _record(self, sample: dict) -> dict:
+        name = sample.get('img_path') or 'image without a path'
+        label = sample['gt_sem_seg']['data'][0].cpu().numpy()
+        maps = {
+            key: score(sample['seg_logits']['data'], dim=0)
+            for key, score in self.scores.items()
+        }
+        predicted = dict(sample.get('pred_ood', {}))
+        default = predicted.pop('data', None)
+        predicted.pop('is_ood', None)
+        maps.update({key: value[0] for key, value in predicted.items()})
+        origin = sample.get('origin', 'id')
+        if origin == 'id' and default is not None:
+            maps[''] = default[0]
+        return dict(
+            name=name,
+            origin=origin,
+            fold=sample.get('fold', 0) if self.resample else 0,
+            label=label,
+            maps={
+                key: fit_map(value, label.shape, self.upsample, name, key)
+                for key, value in maps.items()
+            },
+        )
+
+    def _count_pending(self) -> None:
+        """Count the last image; see `evaluate` for why it waits."""
+        record, self._pending = self._pending, None
+        if record is None:
+            return
+        valid = record['label'] != 255
+        is_ood = record['label'][valid] == 1
+        if record['origin'] == 'id':  # there 1 is a class
+            is_ood = np.zeros_like(is_ood)
+        for key, score in record['maps'].items():
+            place = (record['origin'], key, record['fold'])
+            self._counts.add(place, score[valid], is_ood)
+        if self._store is not None:
+            maps = record['maps']
+            key = self._map_score or [k for k in maps if k][-1]
+            if key not in maps:
+                raise ValueError(
+                    f'components.score is {key!r}; there are {sorted(maps)}'
+                )
+            self._store.add(
+                record['origin'], record['name'], maps[key], record['label']
+            )
+
+    # ------------------------------------------------------------ a pass
+    def evaluate(self, size: int) -> dict[str, float]:
+        """The parent's, after the ranks have put their counts together.
+
+        A sampler that gives all ranks the same number of images repeats
+        some; a rank's surplus one is its last, which is not counted then.
+        """
+        own = len(range(get_rank(), size, get_world_size()))
+        if len(self.results) <= own:
+            self._count_pending()
+        self._merged = self._counts.gather()
+        try:
+            self._components = self._component_measures()
+            return super().evaluate(size)
+        finally:
+            self._reset()
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        sets = self._pooled()
+        metrics: dict[str, float] = {}
+        if ('id', '') in sets:
+            histogram = sets.pop(('id', ''))
+            metrics['ood_threshold'] = histogram.quantile(self.tpr)
+        rows = []
+        for (origin, score), histogram in sets.items():
+            if origin == 'id':
+                continue
+            row = self._measure(histogram)
+            if self.resample:
+                row.update(self._resampled(origin, score))
+            rows.append((origin, score, row))
+            if not (histogram.num_positive and histogram.num_negative):
+                self._warn_one_sided(origin, histogram)
+        rows += [(*key, found) for key, found in self._components.items()]
+        for origin, score, row in rows:
+            metrics.update({f'{origin}/{score}/{k}': row[k] for k in row})
+        self._print(report(metrics, [key for key in sets if key[0] != 'id']))
+        if self._components:
+            self._print(report_components(self._components))
+        if self.out_dir:
+            self._dump(metrics, sets)
+        return metrics
+
+    def _pooled(self) -> dict[tuple, ScoreHistogram]:
+        """Histogram of each (set, score), all images together."""
+        sets: dict[tuple, ScoreHistogram] = {}
+        for (origin, score, _), histogram in self._merged.items():
+            merge_into(sets, (origin, score), histogram)
+        return sets
+
+    def _measure(self, histogram: ScoreHistogram) -> dict[str, float]:
+        if self.protocol in _ID_POSITIVE:
+            histogram = histogram.flipped()
+        return dict(
+            AP=histogram.average_precision(),
+            AUROC=histogram.auroc(),
+            FPR95=histogram.fpr_at_tpr(self.tpr, self.protocol),
+            Fmax=histogram.best_f1()[0],
+        )
+
+    def _resampled(self, origin: str, score: str) -> dict[str, float]:
+        groups = [
+            histogram
+            for (o, s, _), histogram in sorted(self._merged.items())
+            if (o, s) == (origin, score)
+        ]
+        row = {}
+        for name in COLUMNS:
+            mean, std = leave_group_out(
+                groups, lambda histogram, n=name: self._measure(histogram)[n]
+            )
+            row[f'{name}_mean'], row[f'{name}_std'] = mean, std
+        return row
+
+    def _component_measures(self) -> dict[tuple, dict[str, float]]:
+        """A collective call: every rank measures its own images."""
+        if self.component_args is None:
+            return {}
+        sets = self._pooled()
+        score = self._map_score or list(sets)[-1][1]
+        thresholds = {
+            origin: histogram.best_f1()[1]
+            for (origin, key), histogram in sets.items()
+            if key == score and origin != 'id'
+        }
+        found = self._store.measure(thresholds)
+        return {(origin, score): row for origin, row in found.items()}
+
+    # ------------------------------------------------------------- output
+    def _print(self, table: str) -> None:
+        if table:
+            note = f'protocol {self.protocol}, in %'
+            MMLogger.get_current_instance().info(f'{note}\n{table}')
+
+    def _warn_one_sided(self, origin: str, histogram: ScoreHistogram) -> None:
+        side = 'ID' if histogram.num_positive else 'OOD'
+        if not histogram.num_positive and not histogram.num_negative:
+            side = 'valid'
+        MMLogger.get_current_instance().warning(
+            f'{origin} has no {side} pixel: its measures are nan'
+        )
+
+    def _dump(self, metrics: dict[str, float], sets: dict) -> None:
+        os.makedirs(self.out_dir, exist_ok=True)
+        for origin in {origin for origin, _ in sets} - {'id'}:
+            curves = {
+                score: histogram.curve()[1:]
+                for (o, score), histogram in sets.items()
+                if o == origin
+                and histogram.num_positive
+                and histogram.num_negative
+            }
+            if curves:
+                path = osp.join(self.out_dir, f'curves_{origin}.png')
+                plot_counted_curves(curves, path, origin)
+        path = osp.join(self.out_dir, 'metrics.json')
+        with open(f'{path}.part', 'w') as file:
+            json.dump({k: float(v) for k, v in metrics.items()}, file)
+        os.replace(f'{path}.part', path)

@@ -1,0 +1,78 @@
+"""What goes into the pixel measures and what they look like.
+
+Shapes: H x W pixels of a label, h x w of a score map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tabulate import tabulate
+from torch import Tensor
+
+COLUMNS = ('AP', 'AUROC', 'FPR95', 'Fmax')
+
+
+def fit_map(
+    score: Tensor, shape: tuple[int, int], mode: str, name: str, key: str
+) -> np.ndarray:
+    """A map in the label's size, as float32; errors name the image."""
+    height, width = shape
+    score = score.detach().float()
+    if tuple(score.shape) != tuple(shape):
+        ratio = score.shape[0] * width / (score.shape[1] * height)
+        if not 0.98 < ratio < 1.02:
+            raise ValueError(
+                f'{name}: the label is {height} x {width}, the {key} map '
+                f'{score.shape[0]} x {score.shape[1]}; label and image must '
+                'show the same'
+            )
+        score = F.interpolate(score[None, None], (height, width), mode=mode)[
+            0, 0
+        ]
+    bad = int(torch.isnan(score).sum())
+    if bad:
+        raise ValueError(f'{name}: the {key} map has {bad} nan')
+    return score.cpu().numpy()
+
+
+def report(
+    metrics: Mapping[str, float], keys: Sequence[tuple[str, str]]
+) -> str:
+    """Table of the pixel measures of (set, score), in %.
+
+    With mean and deviation of the resampling in brackets, if there are.
+    """
+    table = []
+    for origin, score in keys:
+        cells = []
+        for column in COLUMNS:
+            name = f'{origin}/{score}/{column}'
+            cell = f'{100 * metrics[name]:.2f}'
+            if f'{name}_mean' in metrics:
+                mean, std = metrics[f'{name}_mean'], metrics[f'{name}_std']
+                cell += f' ({100 * mean:.1f} ± {100 * std:.1f})'
+            cells.append(cell)
+        table.append([origin, score, *cells])
+    return _tabulate(table, COLUMNS)
+
+
+def report_components(
+    found: Mapping[tuple[str, str], Mapping[str, float]],
+) -> str:
+    """Table of the component measures of (set, score), in %."""
+    table = [
+        [*key, *(f'{100 * value:.2f}' for value in row.values())]
+        for key, row in found.items()
+    ]
+    return _tabulate(table, next(iter(found.values())))
+
+
+def _tabulate(table: list, columns: Sequence[str]) -> str:
+    if not table:
+        return ''
+    headers = ('OOD set', 'score', *columns)
+    return tabulate(table, headers, 'github', disable_numparse=True)

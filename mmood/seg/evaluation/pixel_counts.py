@@ -1,0 +1,60 @@
+"""Score histograms of many sets, over images and ranks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable
+
+import numpy as np
+from mmengine.dist import all_gather_object
+
+from mmood.metrics import ScoreHistogram
+
+_BLOCK = 1 << 18  # pixels that are counted at once
+
+
+class PixelCounts:
+    """One `ScoreHistogram` per place; a place is a key of the caller's."""
+
+    def __init__(self) -> None:
+        self._histograms: dict[Hashable, ScoreHistogram] = {}
+        self._waiting: dict[Hashable, list] = defaultdict(list)
+
+    def add(
+        self, place: Hashable, scores: np.ndarray, is_ood: np.ndarray
+    ) -> None:
+        """Count pixels, both arrays (n,).
+
+        Many small images are put together first: an `add` of the histogram
+        costs as much for a few pixels as for many.
+        """
+        self._waiting[place].append((scores, is_ood))
+        if sum(len(part) for part, _ in self._waiting[place]) > _BLOCK:
+            self._flush(place)
+
+    def gather(self) -> dict[Hashable, ScoreHistogram]:
+        """The counts of all ranks together. A collective call."""
+        for place in list(self._waiting):
+            self._flush(place)
+        merged: dict[Hashable, ScoreHistogram] = {}
+        for part in all_gather_object(self._histograms):
+            for place, histogram in part.items():
+                merge_into(merged, place, histogram)
+        return merged
+
+    def _flush(self, place: Hashable) -> None:
+        scores, is_ood = zip(*self._waiting.pop(place))
+        histogram = self._histograms.setdefault(place, ScoreHistogram())
+        histogram.add(np.concatenate(scores), np.concatenate(is_ood))
+
+
+def merge_into(
+    merged: dict[Hashable, ScoreHistogram],
+    place: Hashable,
+    histogram: ScoreHistogram,
+) -> None:
+    """Add a histogram to the one at a place, which is made if need be."""
+    if place in merged:
+        merged[place].merge(histogram)
+    else:
+        merged[place] = histogram.copy()

@@ -1,0 +1,154 @@
+"""Look at a feature map while a segmentor runs, without replacing parts.
+
+Shapes: B images, L tokens, C channels, H x W the feature map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn.bricks.transformer import PatchEmbed as MMCVPatchEmbed
+from mmseg.models.utils import PatchEmbed
+from torch import Tensor, nn
+
+
+class FeatureProbe:
+    """Record attention keys, or any module's output, as (B, C, H, W).
+
+    Args:
+        keys: number of an attention layer of the backbone in order of
+            execution, -1 the last one. Its keys of all heads side by side
+            are the features (DOoD, ECCV 2024, Sec. 5.1); class tokens, which
+            stand in front, are dropped. For backbones of
+            ``nn.MultiheadAttention`` behind a ``PatchEmbed``:
+            ``VisionTransformer``, ``MixVisionTransformer`` and kin.
+        module: name of a module of the segmentor instead, such as
+            ``'backbone.layer4'`` or ``'decode_head.bottleneck'``.
+        index: which map, where that module returns several.
+
+    Raises ValueError unless exactly one of ``keys`` and ``module`` is given.
+    """
+
+    def __init__(
+        self,
+        keys: int | None = None,
+        module: str | None = None,
+        index: int = -1,
+    ) -> None:
+        if (keys is None) == (module is None):
+            raise ValueError(
+                'give either keys, the number of an attention layer, or '
+                f'module, the name of a module, got keys={keys!r} and '
+                f'module={module!r}'
+            )
+        self.keys, self.module, self.index = keys, module, index
+
+    @contextmanager
+    def record(self, model: nn.Module) -> Iterator[list[Tensor]]:
+        """The list that each forward pass inside appends its map to."""
+        maps: list[Tensor] = []
+        with ExitStack() as stack:
+            for handle in self._hook(model, maps):
+                stack.callback(handle.remove)
+            yield maps
+
+    def _hook(self, model: nn.Module, maps: list[Tensor]) -> list:
+        if self.keys is not None:
+            return _hook_keys(model.backbone, self.keys, maps)
+        modules = dict(model.named_modules())
+        if self.module not in modules:
+            near = [n for n, _ in model.named_children()]
+            raise ValueError(
+                f'probe.module {self.module!r} is no module of the '
+                f'segmentor; its first level has {near}'
+            )
+
+        def take(_: nn.Module, __: tuple, output: object) -> None:
+            maps.append(_as_map(output, self.index, self.module))
+
+        return [modules[self.module].register_forward_hook(take)]
+
+
+def _as_map(output: object, index: int, name: str) -> Tensor:
+    while isinstance(output, (tuple, list)):
+        output, index = output[index], 0  # [map, class token]
+    if not isinstance(output, Tensor) or output.dim() != 4:
+        shape = getattr(output, 'shape', type(output).__name__)
+        raise ValueError(
+            f'probe.module {name!r} must return maps (B, C, H, W), got {shape}'
+        )
+    return output.detach()
+
+
+def _hook_keys(backbone: nn.Module, number: int, maps: list[Tensor]) -> list:
+    blocks = _attention_blocks(backbone)
+    embeds = [
+        m
+        for m in backbone.modules()
+        if isinstance(m, (PatchEmbed, MMCVPatchEmbed))
+    ]
+    if not blocks or not embeds:
+        raise ValueError(
+            f'{type(backbone).__name__} has no nn.MultiheadAttention behind '
+            'a PatchEmbed; give probe.module, the name of a module, instead '
+            'of probe.keys'
+        )
+    if not -len(blocks) <= number < len(blocks):
+        raise ValueError(
+            f'probe.keys {number} is out of range: '
+            f'{type(backbone).__name__} has {len(blocks)} attention layers'
+        )
+    attention, sr_ratio = blocks[number]
+    size: list[tuple[int, int]] = []
+
+    def remember(_: nn.Module, __: tuple, output: tuple) -> None:
+        size[:] = [tuple(output[1])]
+
+    def take(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        tokens = kwargs['key'] if 'key' in kwargs else args[1]
+        if not module.batch_first:
+            tokens = tokens.transpose(0, 1)
+        height, width = (side // sr_ratio for side in size[0])
+        maps.append(attention_keys(module, tokens, (height, width)))
+
+    return [
+        *(embed.register_forward_hook(remember) for embed in embeds),
+        attention.register_forward_pre_hook(take, with_kwargs=True),
+    ]
+
+
+def _attention_blocks(
+    backbone: nn.Module,
+) -> list[tuple[nn.MultiheadAttention, int]]:
+    """Attention layers with the factor by which their keys are coarser."""
+    found = []
+    for block in backbone.modules():
+        attention = getattr(block, 'attn', None)
+        if isinstance(attention, nn.MultiheadAttention):
+            found.append((attention, getattr(block, 'sr_ratio', 1)))
+    return found
+
+
+@torch.no_grad()
+def attention_keys(
+    attention: nn.MultiheadAttention, tokens: Tensor, size: tuple[int, int]
+) -> Tensor:
+    """``W_k x + b_k`` of the last H W tokens, (B, L, C) -> (B, C, H, W).
+
+    Raises ValueError if there are fewer tokens than H W.
+    """
+    batch, length, _ = tokens.shape
+    count = size[0] * size[1]
+    if length < count:
+        raise ValueError(
+            f'{length} tokens cannot fill a map of {size[0]} x {size[1]}'
+        )
+    weight, bias = attention.in_proj_weight, attention.in_proj_bias
+    rows = slice(attention.embed_dim, 2 * attention.embed_dim)
+    weight = attention.k_proj_weight if weight is None else weight[rows]
+    bias = None if bias is None else bias[rows]
+    keys = F.linear(tokens[:, length - count :], weight, bias)
+    return keys.transpose(1, 2).reshape(batch, -1, *size)

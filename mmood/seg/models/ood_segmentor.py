@@ -1,0 +1,203 @@
+"""A segmentor of MMSegmentation that also says what it does not know.
+
+Shapes: B images, K classes, C feature channels, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import os.path as osp
+import zlib
+
+import torch
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.models.utils import resize
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from mmood.registry import MODELS
+from mmood.scores import energy
+
+from .feature_probe import FeatureProbe
+
+_UPSAMPLE = ('nearest', 'bilinear')
+_PARTS = ('backbone.', 'neck.', 'decode_head.')
+
+
+@MODELS.register_module()
+class OODEncoderDecoder(EncoderDecoder):
+    """Stock segmentor, frozen, with an OOD head on one of its features.
+
+    Training trains the OOD head alone: the segmentor comes from
+    ``load_from``, stays in eval mode and gets no gradients. Class maps and
+    logits at test are the parent's. Each sample also has ``pred_ood``, a
+    PixelData of score maps (1, H, W) in the image's original size, higher is
+    more OOD: ``diffusion``, ``compound`` where it is asked for, ``data``,
+    the last of them, and ``is_ood`` where ``data`` exceeds the buffer
+    ``ood_threshold`` (nan until `mmood.CalibrateOODHook` fits it on ID
+    images: 95 % of their pixels lie below).
+
+    Args:
+        ood_head: config of the head, e.g. ``mmood.DOoDHead``.
+        probe: arguments of `FeatureProbe`.
+        compound: also average the score with the segmentation uncertainty,
+            ``-logsumexp`` of the logits (DOoD, ECCV 2024, Sec. 5.3).
+        upsample: ``'nearest'``, as in DOoD's public code, or ``'bilinear'``.
+    """
+
+    def __init__(
+        self,
+        *args,
+        ood_head: dict,
+        probe: dict | None = None,
+        compound: bool = True,
+        upsample: str = 'nearest',
+        **kwargs,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        if upsample not in _UPSAMPLE:
+            raise ValueError(
+                f'upsample must be one of {_UPSAMPLE}, got {upsample!r}'
+            )
+        self.requires_grad_(False)
+        self.ood_head = MODELS.build(ood_head)
+        self.probe = FeatureProbe(**(probe or dict(keys=-1)))
+        self.compound, self.upsample = compound, upsample
+        self.register_buffer('ood_threshold', torch.tensor(float('nan')))
+        # The score map travels behind the logits, through sliding windows.
+        self.out_channels += 1
+        self._unfit: str | None = (
+            'the segmentor has no trained weights: pass load_from (mim: '
+            '--cfg-options load_from=SEGMENTOR.pth) with a checkpoint of it'
+        )
+
+    def train(self, mode: bool = True) -> OODEncoderDecoder:
+        super().train(mode)
+        for name, child in self.named_children():
+            if name != 'ood_head':
+                child.eval()
+        return self
+
+    # ----------------------------------------------------------- training
+    def loss(
+        self, inputs: Tensor | list[Tensor], data_samples: list | None = None
+    ) -> dict[str, Tensor]:
+        """Loss of the OOD head on images, or on a list of cached features.
+
+        Cached features are (C, h, w) with labels in their samples for a head
+        that needs maps, else vectors (n, C), mixed and valid already.
+        """
+        if isinstance(inputs, list):
+            if not self.ood_head.needs_maps:
+                return self.ood_head.loss_vectors(torch.cat(inputs))
+            return self.ood_head.loss(
+                torch.stack(inputs), _labels(data_samples)
+            )
+        features = self.extract_features(inputs)
+        return self.ood_head.loss(features, _labels(data_samples))
+
+    @torch.no_grad()
+    def extract_features(self, inputs: Tensor) -> Tensor:
+        """The probed features of images, (B, 3, H, W) -> (B, C, h, w)."""
+        self._check_weights()
+        in_backbone = (self.probe.module or 'backbone').startswith('backbone')
+        run = self.extract_feat if in_backbone else self._forward
+        with self.probe.record(self) as maps:
+            run(inputs)
+        return maps[-1]
+
+    # ------------------------------------------------------------ testing
+    def encode_decode(
+        self, inputs: Tensor, batch_img_metas: list[dict]
+    ) -> Tensor:
+        """Logits and, as one channel more, the score: (B, K + 1, H, W)."""
+        self._check_weights()
+        with self.probe.record(self) as maps:
+            logits = super().encode_decode(inputs, batch_img_metas)
+        keys = [
+            _image_key(meta, image)
+            for meta, image in zip(batch_img_metas, inputs)
+        ]
+        scores = self.ood_head.score_maps(maps[-1], keys)[:, None]
+        scores = self._resize(scores, logits.shape[-2:])
+        return torch.cat([logits.float(), scores], 1)
+
+    def postprocess_result(
+        self, seg_logits: Tensor, data_samples: list | None = None
+    ) -> list[SegDataSample]:
+        logits, scores = seg_logits[:, :-1], seg_logits[:, -1:]
+        samples = super().postprocess_result(logits, data_samples)
+        for sample, score in zip(samples, scores):
+            if data_samples is not None:
+                score = self._to_original(score, sample.metainfo)
+            sample.pred_ood = self._all_scores(score, sample.seg_logits.data)
+        return samples
+
+    def _all_scores(self, diffusion: Tensor, logits: Tensor) -> PixelData:
+        maps = dict(diffusion=diffusion)
+        if self.compound:
+            uncertainty = energy(logits, dim=0)[None]
+            maps['compound'] = self.ood_head.compound(uncertainty, diffusion)
+        last = next(reversed(maps.values()))
+        return PixelData(**maps, data=last, is_ood=last > self.ood_threshold)
+
+    def _to_original(self, score: Tensor, meta: dict) -> Tensor:
+        """Undo padding, flip and resizing of a map (1, H, W)."""
+        key = (
+            'img_padding_size'
+            if 'img_padding_size' in meta
+            else ('padding_size')
+        )
+        left, right, top, bottom = meta.get(key, [0] * 4)
+        height, width = score.shape[-2:]
+        score = score[:, top : height - bottom, left : width - right]
+        if meta.get('flip'):
+            is_vertical = meta['flip_direction'] == 'vertical'
+            score = score.flip(1 if is_vertical else 2)
+        return self._resize(score[None], meta['ori_shape'])[0]
+
+    def _resize(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B, 1, h, w) -> (B, 1, *size)."""
+        if tuple(scores.shape[-2:]) == tuple(size):
+            return scores
+        is_nearest = self.upsample == 'nearest'
+        corners = None if is_nearest else self.align_corners
+        return resize(scores, tuple(size), None, self.upsample, corners, False)
+
+    # ------------------------------------------------------------ weights
+    def _check_weights(self) -> None:
+        if self._unfit:
+            raise RuntimeError(self._unfit)
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args, **kwargs
+    ) -> None:
+        """Remember whether the checkpoint fits the segmentor.
+
+        MMEngine only warns of weights that are missing or of another shape,
+        and features of an untrained segmentor are worth nothing.
+        """
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        wrong = [
+            name
+            for name, value in self.state_dict().items()
+            if name.startswith(_PARTS)
+            and getattr(state_dict.get(prefix + name), 'shape', None)
+            != value.shape
+        ]
+        self._unfit = wrong and (
+            f'the checkpoint lacks {len(wrong)} weights of the segmentor, or '
+            f'has them in another shape, such as {wrong[0]}: load_from must '
+            'be a checkpoint of the segmentor that the config describes'
+        )
+
+
+def _labels(data_samples: list[SegDataSample]) -> Tensor:
+    return torch.cat([sample.gt_sem_seg.data for sample in data_samples])
+
+
+def _image_key(meta: dict, image: Tensor) -> str | int:
+    """The file's name; without a file the content."""
+    if meta.get('img_path'):
+        return osp.basename(meta['img_path'])
+    return zlib.crc32(image.detach().cpu().contiguous().numpy().tobytes())

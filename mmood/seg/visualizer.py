@@ -1,0 +1,103 @@
+"""Drawings of what a segmentor does not know.
+
+Shapes: H x W pixels; pictures are RGB uint8.
+"""
+
+from __future__ import annotations
+
+import mmcv
+import numpy as np
+from mmengine.dist import master_only
+from mmseg.structures import SegDataSample
+from mmseg.visualization import SegLocalVisualizer
+
+from mmood.registry import VISUALIZERS
+from mmood.visualization import color_map, draw_outline, overlay
+
+OBJECT_COLOR = (255, 0, 255)
+
+
+@VISUALIZERS.register_module()
+class OODSegLocalVisualizer(SegLocalVisualizer):
+    """Side by side: the image, its classes, its OOD scores in turbo.
+
+    Annotated OOD regions are outlined in magenta on the image; the regions
+    above the threshold, where there is one, in white on the scores.
+
+    Args:
+        score_range: scores at the two ends of the colormap; None: the least
+            and the largest of each image.
+    """
+
+    def __init__(
+        self,
+        name: str = 'visualizer',
+        *args,
+        score_range: tuple[float, float] | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.score_range = score_range
+
+    @master_only
+    def add_datasample(
+        self,
+        name: str,
+        image: np.ndarray,
+        data_sample: SegDataSample | None = None,
+        draw_gt: bool = True,
+        draw_pred: bool = True,
+        show: bool = False,
+        wait_time: float = 0,
+        out_file: str | None = None,
+        step: int = 0,
+        with_labels: bool | None = True,
+    ) -> None:
+        """As the parent, for a sample that may have ``pred_ood``."""
+        if data_sample is None or 'pred_ood' not in data_sample:
+            super().add_datasample(
+                name, image, data_sample, draw_gt, draw_pred, show,
+                wait_time, out_file, step, with_labels,
+            )  # fmt: skip
+            return
+        drawn = self._panels(
+            image, data_sample.cpu(), draw_gt, draw_pred, with_labels
+        )
+        if show:
+            self.show(drawn, win_name=name, wait_time=wait_time)
+        if out_file is not None:
+            mmcv.imwrite(mmcv.rgb2bgr(drawn), out_file)
+        else:
+            self.add_image(name, drawn, step)
+
+    def _panels(
+        self,
+        image: np.ndarray,
+        sample: SegDataSample,
+        draw_gt: bool,
+        draw_pred: bool,
+        with_labels: bool | None,
+    ) -> np.ndarray:
+        panels = [image]
+        if draw_gt and 'gt_sem_seg' in sample:
+            label = sample.gt_sem_seg.data[0].numpy()
+            if label.shape == image.shape[:2]:
+                panels = [draw_outline(image, label == 1, OBJECT_COLOR)]
+        if draw_pred:
+            meta = self.dataset_meta
+            classes = self._draw_sem_seg(
+                image,
+                sample.pred_sem_seg,
+                meta['classes'],
+                meta['palette'],
+                with_labels,
+            )
+            panels += [classes, self._draw_scores(image, sample.pred_ood)]
+        return np.concatenate(panels, axis=1)
+
+    def _draw_scores(self, image: np.ndarray, pred_ood: object) -> np.ndarray:
+        score = pred_ood.data[0].numpy()
+        low, high = self.score_range or (score.min(), score.max())
+        high = high if high > low else low + 1
+        picture = overlay(image, color_map(score, low, high))
+        return draw_outline(picture, pred_ood.is_ood[0].numpy())

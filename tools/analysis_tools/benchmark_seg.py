@@ -1,0 +1,204 @@
+"""DOoD's scoring, metrics and training against the direct way of each.
+
+Random weights, features and images: time does not depend on them. Run by
+``benchmark.py``. Also prints how far the results are apart and the growth of
+the process' peak memory.
+"""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from timing import compare
+
+from mmood.diffusion import DenoisingMLP, GaussianDiffusion
+from mmood.metrics import ScoreHistogram
+from mmood.registry import DATASETS, MODELS
+from mmood.scores import diffusion_score, directional_error
+from mmood.seg.datasets.feature_cache import open_folder, write_shard
+
+CHANNELS, STEPS, SETS = 768, 25, 60
+
+
+def scorers(device: str, tokens: int) -> tuple[Callable, Callable]:
+    """25 timesteps of a map; direct: a row per (token, t), all in a batch."""
+    torch.manual_seed(0)
+    denoiser = DenoisingMLP(CHANNELS, time_embedding='periodic')
+    denoiser = denoiser.to(device).eval().requires_grad_(False)
+    # The head begins at zero, where every score would be the same.
+    torch.nn.init.normal_(denoiser.head[-1].weight, std=0.05)
+    diffusion = GaussianDiffusion()
+    x0 = torch.rand(tokens, CHANNELS, device=device) * 2 - 1
+
+    def ours() -> torch.Tensor:
+        generator = torch.Generator(device).manual_seed(0)
+        return diffusion_score(
+            denoiser, diffusion, x0, generator=generator, weighted=False
+        )
+
+    def direct() -> torch.Tensor:
+        generator = torch.Generator(device).manual_seed(0)
+        noise = torch.cat(
+            [
+                torch.randn(x0.shape, generator=generator, device=device)
+                for _ in range(STEPS)
+            ]
+        )
+        t = torch.arange(STEPS, device=device).repeat_interleave(tokens)
+        noisy = diffusion.q_sample(x0.repeat(STEPS, 1), t, noise)
+        error = directional_error(denoiser(noisy, t), noise)
+        return error.view(STEPS, tokens).sum(0)
+
+    return ours, direct
+
+
+def meters() -> tuple[Callable, Callable]:
+    """AUROC, AP and FPR95 of 60 maps of 1280 x 720, 2 % of them OOD."""
+    rng = np.random.default_rng(0)
+    labels = rng.random((SETS, 720, 1280), dtype=np.float32) < 0.02
+    scores = rng.standard_normal(labels.shape, dtype=np.float32)
+    scores += 1.5 * labels
+
+    def ours() -> np.ndarray:
+        histogram = ScoreHistogram()
+        for score, label in zip(scores, labels):
+            histogram.add(score, label)
+        return np.array(
+            [
+                histogram.auroc(),
+                histogram.average_precision(),
+                histogram.fpr_at_tpr(),
+            ]
+        )
+
+    def direct() -> np.ndarray:
+        flat, positive = scores.ravel(), labels.ravel()
+        fprs, tprs, _ = roc_curve(positive, flat)
+        return np.array(
+            [
+                roc_auc_score(positive, flat),
+                average_precision_score(positive, flat),
+                fprs[np.argmin(np.abs(tprs - 0.95))],
+            ]
+        )
+
+    return ours, direct
+
+
+def trainers(
+    device: str, size: int, batch_size: int, folder: str
+) -> tuple[Callable, Callable]:
+    """A step from the cache; direct: a step that runs ViT-B first."""
+    torch.manual_seed(0)
+    model = build_model(size).to(device)
+    model.train()
+    optimizer = dict(type='AdamW', lr=1e-6)
+    wrapper = build_optim_wrapper(
+        model, dict(type='OptimWrapper', optimizer=optimizer)
+    )
+    write_cache(folder)
+    image_set = dict(type='mmseg.BaseSegDataset', lazy_init=True)
+    cached = DATASETS.build(
+        dict(
+            type='mmood.FeatureDataset',
+            dataset=image_set,
+            cache=folder,
+            vectors=4096 // batch_size,
+        )
+    )
+    images = torch.randint(256, (batch_size, 3, size, size)).byte()
+    samples = []
+    for _ in images:
+        label = torch.zeros(1, size, size, dtype=torch.int64)
+        samples.append(SegDataSample(gt_sem_seg=PixelData(data=label)))
+
+    def ours() -> None:
+        items = [cached[i % len(cached)] for i in range(batch_size)]
+        batch = {k: [item[k] for item in items] for k in items[0]}
+        model.train_step(batch, wrapper)
+
+    def direct() -> None:
+        batch = dict(inputs=list(images), data_samples=samples)
+        model.train_step(batch, wrapper)
+
+    return ours, direct
+
+
+def build_model(size: int) -> torch.nn.Module:
+    model = MODELS.build(
+        dict(
+            type='mmood.OODEncoderDecoder',
+            data_preprocessor=dict(
+                type='mmood.OODSegDataPreProcessor', size=(size, size)
+            ),
+            backbone=dict(type='mmseg.VisionTransformer', img_size=size),
+            decode_head=dict(
+                type='mmseg.FCNHead',
+                in_channels=CHANNELS,
+                channels=CHANNELS,
+                num_convs=0,
+                concat_input=False,
+                num_classes=19,
+                norm_cfg=None,
+            ),
+            ood_head=dict(type='mmood.DOoDHead', channels=CHANNELS),
+        )
+    )
+    model.load_state_dict(model.state_dict())  # "trained"
+    return model
+
+
+def write_cache(folder: str, maps: int = 32, side: int = 48) -> None:
+    rng = np.random.default_rng(0)
+    open_folder(folder, dict(num_shards=1))
+    shape = (maps, CHANNELS, side, side)
+    features = rng.standard_normal(shape, dtype=np.float32)
+    labels = np.zeros((maps, side, side), np.uint8)
+    write_shard(folder, 0, list(features.astype(np.float16)), list(labels))
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def agreement(name: str, ours: Callable, direct: Callable) -> None:
+    """Print the largest difference and each way's growth of the peak."""
+    start = peak_mib()
+    first = ours()
+    middle = peak_mib()
+    second = direct()
+    gap = abs(np.asarray(first.tolist()) - np.asarray(second.tolist())).max()
+    print(
+        f'{name}: largest difference {gap:.2g}, peak memory + '
+        f'{middle - start:.0f} MiB ours, + {peak_mib() - start:.0f} MiB '
+        'direct'
+    )
+
+
+def rows(
+    device: str, runs: int, size: int, batch_size: int, tokens: int
+) -> list[list]:
+    """Lines of the table: metrics, scoring, training step."""
+    pair = meters()
+    agreement('metrics', *pair)
+    table = [compare('pixel metrics', *pair, runs, device, 0)]
+    del pair
+    pair = scorers(device, tokens)
+    agreement('scoring', *pair)
+    table.append(compare('scoring', *pair, runs, device, 0))
+    with (
+        DefaultScope.overwrite_default_scope('mmseg'),
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        pair = trainers(device, size, batch_size, folder)
+        table.append(compare('training step', *pair, runs, device, 1))
+    return table

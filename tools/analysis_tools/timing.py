@@ -1,0 +1,43 @@
+"""Honest timing of pairs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from tqdm import trange
+
+
+def compare(
+    name: str,
+    ours: Callable,
+    other: Callable,
+    runs: int,
+    device: str,
+    warmup: int = 2,
+) -> list:
+    """Medians of both, in ms, and of the ratio ours / other.
+
+    The two run in turns, A B A B ...; the ratio is the median over
+    neighbours, so that a machine whose speed drifts does not matter.
+    """
+    times = np.zeros((runs, 2))
+    for i in trange(-warmup, runs, desc=name):
+        for j, function in enumerate((ours, other)):
+            seconds = timed(function, device)
+            if i >= 0:
+                times[i, j] = seconds
+    ratio = np.median(times[:, 0] / times[:, 1])
+    ours_ms, other_ms = 1000 * np.median(times, 0)
+    return [name, ours_ms, other_ms, ratio]
+
+
+def timed(function: Callable, device: str) -> float:
+    synchronize = torch.cuda.synchronize if device == 'cuda' else bool
+    synchronize()
+    start = time.perf_counter()
+    function()
+    synchronize()
+    return time.perf_counter() - start

@@ -1,0 +1,131 @@
+"""Extract a segmentor's features once, for much faster training on them.
+
+Then train with --cfg-options train_dataloader.dataset.cache=FOLDER. Shards
+that are there already are kept, so an interrupted run goes on; with torchrun
+(--launcher pytorch) each process writes its own shards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
+from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner, load_checkpoint
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from mmood.launch import add_common_arguments, build_runner, load_config
+from mmood.registry import DATASETS
+from mmood.seg.datasets.feature_cache import (
+    FeatureCache,
+    is_complete,
+    open_folder,
+    write_shard,
+)
+from mmood.seg.models.dood_head import downsample
+
+
+def describe(runner: Runner, args: argparse.Namespace, images: int) -> dict:
+    """What makes one extraction another one, for ``cache.json``."""
+    cfg = runner.cfg
+    dataset = cfg.train_dataloader.dataset.dataset.to_dict()
+    model = {k: v for k, v in cfg.model.to_dict().items() if k != 'ood_head'}
+    source = repr((model, dataset)).encode()
+    with open(args.checkpoint, 'rb') as file:
+        weights = zlib.crc32(file.read())
+    return dict(
+        channels=cfg.model.ood_head.channels,
+        dtype=args.dtype,
+        images=images,
+        passes=args.passes,
+        images_per_shard=args.images_per_shard,
+        num_shards=-(-images * args.passes // args.images_per_shard),
+        config=zlib.crc32(source),
+        weights=weights,
+    )
+
+
+@torch.no_grad()
+def extract(model: torch.nn.Module, loader: DataLoader, dtype: str) -> tuple:
+    """Maps (C, h, w) and labels (h, w) of all images of a loader."""
+    maps, labels = [], []
+    for batch in loader:
+        batch = model.data_preprocessor(batch, True)
+        features = model.extract_features(batch['inputs'])
+        label = torch.cat([s.gt_sem_seg.data for s in batch['data_samples']])
+        label = downsample(label, features.shape[-2:])
+        maps += [m.cpu().numpy().astype(dtype) for m in features]
+        labels += [part.cpu().numpy() for part in label]
+    return maps, labels
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    add_common_arguments(parser)
+    parser.add_argument('checkpoint', help='trained segmentor')
+    parser.add_argument('--out', type=Path, required=True, help='folder')
+    parser.add_argument('--images-per-shard', type=int, default=64)
+    parser.add_argument('--batch-size', type=int, default=1)
+    parser.add_argument('--num-workers', type=int, default=2)
+    parser.add_argument(
+        '--passes',
+        type=int,
+        default=1,
+        help='over the set, for pipelines that augment at random',
+    )
+    parser.add_argument(
+        '--dtype', default='float16', choices=['float16', 'float32']
+    )
+    args = parser.parse_args()
+    cfg = load_config(args)
+    cfg.train_dataloader.dataset.cache = None
+    runner = build_runner(cfg)
+    MMLogger.get_current_instance().setLevel(logging.WARNING)
+    model = runner.model
+    model = model.module if is_model_wrapper(model) else model
+    load_checkpoint(model, args.checkpoint, map_location='cpu')
+    model.eval()
+
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    dataset.full_init()
+    order = np.tile(np.arange(len(dataset)), args.passes)
+    about = describe(runner, args, len(dataset))
+    if is_main_process():
+        open_folder(args.out, about)
+    barrier()
+    shards = [
+        number
+        for number in range(about['num_shards'])
+        if number % get_world_size() == get_rank()
+        and not is_complete(args.out, number)
+    ]
+    for number in tqdm(shards, 'shards', disable=not is_main_process()):
+        first = number * args.images_per_shard
+        chosen = order[first : first + args.images_per_shard]
+        loader = DataLoader(
+            Subset(dataset, chosen.tolist()),
+            args.batch_size,
+            num_workers=args.num_workers,
+            collate_fn=pseudo_collate,
+        )
+        write_shard(args.out, number, *extract(model, loader, args.dtype))
+    barrier()
+    if is_main_process():
+        cache = FeatureCache(args.out)
+        print(
+            f'{len(cache)} maps, {len(cache.labels)} features: {args.out}\n'
+            'train with --cfg-options '
+            f'train_dataloader.dataset.cache={args.out}'
+        )
+
+
+if __name__ == '__main__':
+    main()

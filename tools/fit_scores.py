@@ -1,0 +1,58 @@
+"""Fit a trained model's statistics and threshold, write a new checkpoint.
+
+For checkpoints that have none, such as converted ones, or after a change of
+the score. Means and deviations come from ID training images (the loader of
+mmood.FitScoresHook in the config), the threshold from the validation set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.runner import load_checkpoint
+from mmengine.runner.checkpoint import get_state_dict
+
+from mmood.hooks import CalibrateOODHook, FitScoresHook
+from mmood.launch import add_common_arguments, build_runner, load_config
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    add_common_arguments(parser)
+    parser.add_argument('checkpoint', type=Path)
+    parser.add_argument(
+        '--out', type=Path, help='file; default: CHECKPOINT with _fitted'
+    )
+    args = parser.parse_args()
+    out = args.out or args.checkpoint.with_name(
+        f'{args.checkpoint.stem}_fitted.pth'
+    )
+    runner = build_runner(load_config(args))
+    hooks = {type(hook): hook for hook in runner.hooks}
+    if FitScoresHook not in hooks:
+        parser.error(
+            f'{args.config} has no mmood.FitScoresHook in custom_hooks, '
+            'whose dataloader says what to fit on'
+        )
+    checkpoint = load_checkpoint(
+        runner.model, str(args.checkpoint), map_location='cpu'
+    )
+    hooks[FitScoresHook].fit(runner)
+    metrics = runner.val()
+    hooks.get(CalibrateOODHook, CalibrateOODHook()).after_val_epoch(
+        runner, metrics
+    )
+    checkpoint['state_dict'] = get_state_dict(runner.model)
+    if is_main_process():
+        partial = out.with_name(f'{out.name}.part')
+        torch.save(checkpoint, partial)
+        os.replace(partial, out)
+        print(f'fitted checkpoint: {out}')
+
+
+if __name__ == '__main__':
+    main()
