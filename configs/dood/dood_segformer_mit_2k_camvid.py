@@ -1,12 +1,16 @@
 # Needs load_from: a checkpoint of posthoc/segformer_mit_1800_camvid.py.
 _base_ = '../posthoc/segformer_mit_1800_camvid.py'
-max_iters = 2000
+max_iters = 1500
 model = dict(
     type='mmood.OODEncoderDecoder',
     probe=dict(keys=-1),
     ood_head=dict(
         type='mmood.DOoDHead',
         channels=160,
+        batch_size=2048,
+        denoiser=dict(
+            type='mmood.DenoisingMLP', num_blocks=3, num_middle_blocks=1
+        ),
     ),
 )
 train_dataloader = dict(
@@ -15,7 +19,7 @@ train_dataloader = dict(
         _delete_=True,
         type='mmood.FeatureDataset',
         dataset={{_base_.plain_set}},
-        vectors=512,
+        vectors=256,
     ),
 )
 val_dataloader = dict(dataset={{_base_.id_set}})

@@ -1,19 +1,20 @@
 # Needs load_from: a checkpoint of posthoc/segmenter_vit_4k_shapes.py.
 _base_ = '../posthoc/segmenter_vit_4k_shapes.py'
-max_iters = 2000
+max_iters = 1000
 model = dict(
     type='mmood.OODEncoderDecoder',
     probe=dict(keys=-1),
     ood_head=dict(
         type='mmood.DOoDHead',
         channels=128,
+        batch_size=2048,
         denoiser=dict(
             type='mmood.DenoisingMLP', num_blocks=3, num_middle_blocks=1
         ),
     ),
 )
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=16,
     dataset=dict(
         _delete_=True,
         type='mmood.FeatureDataset',

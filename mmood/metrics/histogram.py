@@ -97,7 +97,8 @@ class ScoreHistogram:
     def flipped(self) -> ScoreHistogram:
         """The same entries with scores negated and sides exchanged.
 
-        For measures that take the other side as positive.
+        For measures that take the other side as positive; add only to the
+        original, since a flipped 0 does not tie with a 0 added later.
         """
         return self._like(~self._bins[::-1], self._counts[::-1, ::-1])
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from .roc import point_at_tpr
 
 PROTOCOLS = {
     'vos': 'nearest',
@@ -88,30 +90,12 @@ def fpr_at_tpr(
     scores, positive = _check(scores, is_positive)
     if _one_sided(positive):
         return float('nan')
-    if rule == 'quantile':
-        return _quantile_fpr(scores[positive], scores[~positive], tpr)
-    fprs, tprs, _ = roc_curve(
-        positive, scores, drop_intermediate=rule == 'nearest_on_corners'
-    )
-    if rule == 'nearest_on_corners':
-        return float(fprs[np.argmin(np.abs(tprs - tpr))])
-    if rule == 'nearest':
-        # VOS looks from the first full recall downwards, which the loosest
-        # of equally near thresholds wins.
-        end = int(np.searchsorted(tprs, 1.0)) + 1
-        gap = np.abs(tprs[1:end] - tpr)[::-1]
-        return float(fprs[1:end][::-1][np.argmin(gap)])
-    side = 'left' if rule == 'at_least' else 'right'
-    first = min(int(np.searchsorted(tprs, tpr, side)), len(tprs) - 1)
-    return float(fprs[first])
-
-
-def _quantile_fpr(
-    positives: np.ndarray, negatives: np.ndarray, tpr: float
-) -> float:
-    descending = np.sort(positives)[::-1]
-    index = min(int(tpr * len(descending)), len(descending) - 1)
-    return float(np.mean(negatives > descending[index]))
+    order = np.argsort(-scores, kind='stable')
+    ordered, is_positive = scores[order], positive[order]
+    last = np.r_[ordered[1:] != ordered[:-1], True]  # of equal scores
+    tps = np.r_[0, np.cumsum(is_positive)[last]]
+    fps = np.r_[0, np.cumsum(~is_positive)[last]]
+    return float(fps[point_at_tpr(tps, fps, tpr, rule)] / fps[-1])
 
 
 def _check(

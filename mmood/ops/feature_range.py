@@ -15,8 +15,9 @@ class FeatureRange(nn.Module):
 
     ``(x - (max + min) / 2) / s`` with each channel's own minimum and maximum
     and s the largest half range of all channels, so that all channels keep
-    their relative spread; with ``per_channel`` each has its own s. Features
-    beyond the extremes seen leave [-1, 1]; nothing is clipped.
+    their relative spread; with ``per_channel`` each has its own s. Without
+    any spread s is 1. Features beyond the extremes seen leave [-1, 1];
+    nothing is clipped.
 
     Buffers ``minimum`` and ``maximum`` (C,), the same on all ranks.
     Source: DOoD (ECCV 2024), Sec. 5.2, and its public checkpoints.
@@ -58,7 +59,7 @@ class FeatureRange(nn.Module):
         scale = half if self.per_channel else half.amax()
         shape = (-1, *[1] * (x.dim() - 2))
         shift = (self.maximum + self.minimum) / 2
-        scale = scale.clamp(min=torch.finfo(half.dtype).tiny)
+        scale = torch.where(scale > 0, scale, torch.ones_like(scale))
         return (x - shift.view(shape)) / scale.view(
             shape if self.per_channel else ()
         )

@@ -226,7 +226,7 @@ def test_frames_without_components(rows, objects, predictions):
 
 
 def test_pooled_thresholds_include_equality():
-    # 0.6 is below the eighth of 11 numbers that floats put from .25 to .75.
+    # 0.6 is less than the eighth of np.linspace(0.25, 0.75, 11).
     result = pool_components([frame([0.6, 0.25], [0.6, 0.5])])
     counts = [(result[f'TP@{t}'], result[f'FP@{t}']) for t in PERCENT]
     expected = [(2, 0)] + [(1, 0)] * 5 + [(1, 1)] * 2 + [(0, 2)] * 3
@@ -235,12 +235,10 @@ def test_pooled_thresholds_include_equality():
 
 
 def test_pooled_counts_come_before_f1():
-    # Mean of the frames' F1 would be (1 + 0) / 2.
-    result = pool_components([frame([1], [1]), frame([0, 0], [])])
-    assert result['F1@50'] == pytest.approx(0.5)
-    assert result['F1*'] == pytest.approx(0.5)
-    assert result['sIoU'] == pytest.approx(1 / 3)
-    assert result['PPV'] == 1
+    # The mean of the two frames' own F1 would be 1/2.
+    result = pool_components([frame([1], [1]), frame([0] * 3, [])])
+    assert result['F1*'] == result['F1@50'] == pytest.approx(0.4)
+    assert (result['sIoU'], result['PPV']) == (0.25, 1)
 
 
 def test_mean_f1_is_over_the_thresholds():

@@ -183,6 +183,12 @@ def test_quantile_of_one_side_is_exact_where_bins_are(q, positive):
     assert result == id_quantile_threshold(scores[labels == positive], q)
 
 
+@pytest.mark.parametrize(('q', 'edge'), [(0.07, 7), (0.55, 55)])
+def test_quantile_is_not_pushed_up_by_rounding(q, edge):
+    assert q * 100 > edge  # in floating point
+    assert counted(np.arange(1, 101), np.zeros(100)).quantile(q) == edge
+
+
 def test_quantile_is_the_upper_edge_of_its_bin():
     scores, positive = mixture(20_000)
     ids = scores[~positive]

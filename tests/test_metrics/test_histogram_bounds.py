@@ -53,6 +53,18 @@ def test_bounds_hold_for_coarse_bins(num_bins):
     assert moved > 20
 
 
+@pytest.mark.parametrize(('tpr', 'exact'), [(0.5, 1 / 32), (0.6, 1)])
+def test_bounds_reach_to_the_ends_of_a_straight_curve(tpr, exact):
+    # Each score once on both sides: only the ends of the curve are corners.
+    scores = np.repeat(1 + np.arange(32) / 32, 2)
+    positive = np.arange(64) % 2
+    assert fpr_at_tpr(scores, positive, tpr, 'dood') == exact
+    low, high = counted(scores, positive, 8).bounds(tpr, 'dood')['FPR']
+    assert low <= exact <= high
+    low, high = counted(scores, positive, 8).bounds(tpr, 'smiyc')['FPR']
+    assert low < tpr <= high <= low + 1 / 8
+
+
 @pytest.mark.parametrize('protocol', PROTOCOLS)
 def test_bounds_meet_where_every_score_has_its_bin(protocol):
     scores, positive = small_set(np.random.default_rng(0), permuted=True)

@@ -39,8 +39,23 @@ def test_finished_runs_are_only_read(tmp_path):
 
 
 def test_one_seed_has_no_deviation():
-    (row,) = load().summarize([metrics(0.8)])
+    columns, (row,) = load().summarize([metrics(0.8)])
+    assert columns[:2] == ['ID mAP', 'FPR95']
     assert row[:4] == ['energy', 'near', '40.0 ± nan', '50.0 ± nan']
+
+
+def test_segmentation_has_its_own_columns(tmp_path):
+    config = ROOT / 'configs/dood/dood_segmenter_vit_2k_shapes.py'
+    row = dict(AP=0.5, AUROC=0.75, FPR95=0.25, Fmax=0.6)
+    content = {f'far/compound/{key}': value for key, value in row.items()}
+    folder = tmp_path / config.stem / 'seed_0/ood_plain'
+    folder.mkdir(parents=True)
+    (folder / 'metrics.json').write_text(json.dumps(content))
+    options = ('--seeds', 0, '--tag', 'plain', '--format', 'tsv')
+    output = run(sys.executable, PATH, config, *options, '--out', tmp_path)
+    cells = [cell.strip() for cell in output.splitlines()[2].split('\t')]
+    expected = [f'{v:.1f} ± nan' for v in (50, 75, 25, 60)]
+    assert cells[1:] == ['compound', 'far', *expected]
 
 
 def test_missing_config_is_named(capsys):

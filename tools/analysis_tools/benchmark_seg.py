@@ -34,8 +34,9 @@ def scorers(device: str, tokens: int) -> tuple[Callable, Callable]:
     torch.manual_seed(0)
     denoiser = DenoisingMLP(CHANNELS, time_embedding='periodic')
     denoiser = denoiser.to(device).eval().requires_grad_(False)
-    # The head begins at zero, where every score would be the same.
-    torch.nn.init.normal_(denoiser.head[-1].weight, std=0.05)
+    for weight in denoiser.parameters():
+        if not weight.any():  # last layers, which begin at zero
+            torch.nn.init.normal_(weight, std=0.02)
     diffusion = GaussianDiffusion()
     x0 = torch.rand(tokens, CHANNELS, device=device) * 2 - 1
 

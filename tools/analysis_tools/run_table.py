@@ -2,7 +2,9 @@
 
 Unattended and resumable: each run has its folder ``OUT/CONFIG/seed_N``; a
 finished one (its ``ood/metrics.json`` exists) is only read, an interrupted
-training goes on from its last checkpoint.
+training goes on from its last checkpoint. Configs that need a trained
+segmentor (``configs/dood``) get it from --segmentor, one per seed. With --tag
+the trained checkpoints are tested once more, with other --test-options.
 """
 
 from __future__ import annotations
@@ -17,34 +19,55 @@ import numpy as np
 from tabulate import tabulate
 
 TOOLS = Path(__file__).resolve().parents[1]
-COLUMNS = ('FPR95', 'AUROC', 'AUPR', 'recall', 'flagged')
+DETECTION = ('FPR95', 'AUROC', 'AUPR', 'recall', 'flagged')
+SEGMENTATION = ('AP', 'AUROC', 'FPR95', 'Fmax')
 
 
-def run(config: Path, seed: int, folder: Path, options: list[str]) -> dict:
-    """Train and test unless done; the metrics of the test."""
-    metrics = folder / 'ood' / 'metrics.json'
-    if not metrics.is_file():
-        common = ['--work-dir', str(folder), '--cfg-options']
-        common += [f'randomness.seed={seed}', *options]
+def train(config: Path, folder: Path, options: list[str]) -> str:
+    """Train unless done, go on if interrupted; the last checkpoint."""
+    done = folder / 'trained'
+    if not done.is_file():
         script = [sys.executable, str(TOOLS / 'train.py'), str(config)]
+        common = ['--work-dir', str(folder), '--cfg-options', *options]
         subprocess.run([*script, '--resume', *common], check=True)
-        checkpoint = (folder / 'last_checkpoint').read_text().strip()
-        script = [sys.executable, str(TOOLS / 'test.py'), str(config)]
-        out = ['--out-dir', str(metrics.parent)]
-        subprocess.run([*script, checkpoint, *out, *common], check=True)
+        done.touch()
+    return (folder / 'last_checkpoint').read_text().strip()
+
+
+def run(config: Path, seed: int, args: argparse.Namespace) -> dict:
+    """Train what the config needs, train it, test it; the metrics."""
+    folder = args.out / config.stem / f'seed_{seed}'
+    out = folder / (f'ood_{args.tag}' if args.tag else 'ood')
+    metrics = out / 'metrics.json'
+    if metrics.is_file():
+        return json.loads(metrics.read_text())
+    options, start = [f'randomness.seed={seed}'], []
+    if args.segmentor:
+        own = args.out / args.segmentor.stem / f'seed_{seed}'
+        checkpoint = train(args.segmentor, own, options)
+        start = [f'load_from={checkpoint}']
+    options = [*options, *args.cfg_options]
+    checkpoint = train(config, folder, [*options, *start])
+    script = [sys.executable, str(TOOLS / 'test.py'), str(config), checkpoint]
+    common = ['--work-dir', str(folder), '--out-dir', str(out)]
+    options += args.test_options
+    subprocess.run([*script, *common, '--cfg-options', *options], check=True)
     return json.loads(metrics.read_text())
 
 
-def summarize(runs: list[dict]) -> list[list[str]]:
-    """Rows (score, set, mAP, columns...) in %, mean and sample deviation."""
+def summarize(runs: list[dict]) -> tuple[list[str], list[list[str]]]:
+    """Columns, and rows (score, set, columns...) in %, mean and deviation."""
     keys = [key for key in runs[0] if key.endswith('/AUROC')]
+    is_detection = 'bbox_mAP' in runs[0]
+    columns = DETECTION if is_detection else SEGMENTATION
     rows = []
     for key in sorted(keys, key=lambda k: k.split('/')[1]):
         origin, score, _ = key.split('/')
-        names = ['bbox_mAP', *(f'{origin}/{score}/{c}' for c in COLUMNS)]
+        names = [f'{origin}/{score}/{c}' for c in columns]
+        names = ['bbox_mAP', *names] if is_detection else names
         cells = [spread([one[name] for one in runs]) for name in names]
         rows.append([score, origin, *cells])
-    return rows
+    return ['ID mAP', *columns] if is_detection else [*columns], rows
 
 
 def spread(values: list[float]) -> str:
@@ -66,8 +89,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], help='for all the runs'
     )
+    parser.add_argument(
+        '--segmentor', type=Path, help='config to train first, per seed'
+    )
+    parser.add_argument(
+        '--test-options', nargs='+', default=[], help='for the tests alone'
+    )
+    parser.add_argument('--tag', help='name of a test with such options')
     args = parser.parse_args(argv)
-    for config in args.configs:
+    for config in filter(None, [*args.configs, args.segmentor]):
         if not config.is_file():
             parser.error(f'config {config} does not exist')
     rows, total = [], len(args.configs) * len(args.seeds)
@@ -76,10 +106,10 @@ def main(argv: list[str] | None = None) -> None:
         for j, seed in enumerate(args.seeds):
             number = i * len(args.seeds) + j + 1
             print(f'[{number}/{total}] {config.stem}, seed {seed}', flush=True)
-            folder = args.out / config.stem / f'seed_{seed}'
-            runs.append(run(config, seed, folder, args.cfg_options))
-        rows += [[config.stem, *row] for row in summarize(runs)]
-    headers = ('config', 'score', 'OOD set', 'ID mAP', *COLUMNS)
+            runs.append(run(config, seed, args))
+        columns, part = summarize(runs)
+        rows += [[config.stem, *row] for row in part]
+    headers = ('config', 'score', 'OOD set', *columns)
     print(tabulate(rows, headers, args.format))
     print(f'in %, mean ± deviation over seeds {args.seeds}')
 

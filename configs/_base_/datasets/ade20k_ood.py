@@ -85,7 +85,7 @@ custom_hooks = [
         dataloader=dict(
             batch_size=1,
             num_workers=4,
-            sampler=dict(type='DefaultSampler', shuffle=True),
+            sampler=dict(type='DefaultSampler', shuffle=True, seed=0),
             dataset=fit_set,
         ),
     ),

@@ -102,7 +102,7 @@ dood_hooks = [
         dataloader=dict(
             batch_size=1,
             num_workers=1,
-            sampler=dict(type='DefaultSampler', shuffle=True),
+            sampler=dict(type='DefaultSampler', shuffle=True, seed=0),
             dataset=plain_set,
         ),
     ),

@@ -41,6 +41,7 @@ fit_set = dict(
     data_prefix=train_prefix,
     pipeline=fit_pipeline,
 )
+val_prefix = dict(img_path='val/images', seg_map_path='val/labels')
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,
@@ -50,7 +51,7 @@ val_dataloader = dict(
         name='id',
         ood_ids=(),
         data_root=data_root,
-        data_prefix=dict(img_path='val/images', seg_map_path='val/labels'),
+        data_prefix=val_prefix,
         img_suffix='.jpg',
         ignore_ids=(0, 255),
         pipeline=test_pipeline,
@@ -81,7 +82,7 @@ custom_hooks = [
         dataloader=dict(
             batch_size=1,
             num_workers=4,
-            sampler=dict(type='DefaultSampler', shuffle=True),
+            sampler=dict(type='DefaultSampler', shuffle=True, seed=0),
             dataset=fit_set,
         ),
     ),

@@ -1,7 +1,7 @@
 # A short schedule of a segmentor from random weights.
-max_iters = 4000
+max_iters = 1500
 train_cfg = dict(
-    type='IterBasedTrainLoop', max_iters=max_iters, val_interval=1000
+    type='IterBasedTrainLoop', max_iters=max_iters, val_interval=500
 )
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
@@ -11,7 +11,7 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=200),
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=100),
     dict(
         type='CosineAnnealingLR',
         T_max=max_iters,

@@ -147,7 +147,7 @@ def _open_shard(folder: str | Path, number: int, verify: bool) -> tuple:
         path = stem.with_name(stem.name + suffix)
         try:
             array = np.load(path, mmap_mode='r', allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise _corrupt(path, str(error)) from error
         if verify and zlib.crc32(array) != about[suffix]:
             raise _corrupt(path, 'its checksum differs')

@@ -48,12 +48,20 @@ class FeatureProbe:
 
     @contextmanager
     def record(self, model: nn.Module) -> Iterator[list[Tensor]]:
-        """The list that each forward pass inside appends its map to."""
+        """The list that each forward pass inside appends its map to.
+
+        Raises ValueError, as the hooks inside do, if there was none.
+        """
         maps: list[Tensor] = []
         with ExitStack() as stack:
             for handle in self._hook(model, maps):
                 stack.callback(handle.remove)
             yield maps
+        if not maps:
+            raise ValueError(
+                f'probe.module {self.module!r} did not run as a module; name '
+                'one that does, such as a part of it'
+            )
 
     def _hook(self, model: nn.Module, maps: list[Tensor]) -> list:
         if self.keys is not None:
@@ -74,6 +82,11 @@ class FeatureProbe:
 
 def _as_map(output: object, index: int, name: str) -> Tensor:
     while isinstance(output, (tuple, list)):
+        if not -len(output) <= index < len(output):
+            raise ValueError(
+                f'probe.index {index} is out of range: probe.module {name!r} '
+                f'returns {len(output)} outputs'
+            )
         output, index = output[index], 0  # [map, class token]
     if not isinstance(output, Tensor) or output.dim() != 4:
         shape = getattr(output, 'shape', type(output).__name__)

@@ -87,6 +87,7 @@ class OODEncoderDecoder(EncoderDecoder):
         Cached features are (C, h, w) with labels in their samples for a head
         that needs maps, else vectors (n, C), mixed and valid already.
         """
+        self._check_weights()
         if isinstance(inputs, list):
             if not self.ood_head.needs_maps:
                 return self.ood_head.loss_vectors(torch.cat(inputs))

@@ -1,0 +1,40 @@
+_base_ = [
+    'mmseg::_base_/models/segmenter_vit-b16_mask.py',
+    '../_base_/datasets/whdld_ood.py',
+    'mmseg::_base_/schedules/schedule_80k.py',
+    'mmseg::_base_/default_runtime.py',
+]
+model = dict(
+    data_preprocessor=dict(size=(256, 256)),
+    backbone=dict(img_size=(256, 256)),
+    decode_head=dict(num_classes=6),
+    test_cfg=dict(mode='whole'),
+)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmseg.LoadAnnotations', reduce_zero_label=True),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='mmseg.PackSegInputs'),
+]
+train_dataloader = dict(
+    batch_size=8,
+    dataset=dict(
+        _delete_=True,
+        type='mmood.WHDLDDataset',
+        data_root={{_base_.data_root}},
+        data_prefix={{_base_.train_prefix}},
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='mmood.WHDLDDataset',
+        data_root={{_base_.data_root}},
+        data_prefix={{_base_.val_prefix}},
+        pipeline={{_base_.fit_pipeline}},
+    )
+)
+val_evaluator = dict(_delete_=True, type='mmseg.IoUMetric')
+optim_wrapper = dict(optimizer=dict(lr=0.001, weight_decay=0.0))
+custom_hooks = [dict(type='mmood.FiniteLossHook')]

@@ -1,0 +1,90 @@
+"""What FeatureProbe refuses, and in which words."""
+
+import pytest
+import torch
+from torch import nn
+
+from helpers import lively, tiny_segmentor
+from mmood.registry import MODELS
+from mmood.seg.models import FeatureProbe
+from mmood.seg.models.feature_probe import attention_keys
+
+
+def vit(**options):
+    model = lively(MODELS.build(tiny_segmentor(**options)))
+    model.load_state_dict(model.state_dict())
+    return model
+
+
+def cnn(**options):
+    backbone = dict(
+        type='ResNetV1c', depth=18, base_channels=8, stem_channels=8
+    )
+    head = dict(tiny_segmentor()['decode_head'], in_channels=64, channels=64)
+    return vit(backbone=backbone, decode_head=head, **options)
+
+
+def refused(model, message):
+    with pytest.raises(ValueError, match=message) as error:
+        model.extract_features(torch.randn(2, 3, 32, 32))
+    hooks = [
+        hook
+        for module in model.modules()
+        for hook in (*module._forward_hooks, *module._forward_pre_hooks)
+    ]
+    assert not hooks
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    'options', [{}, dict(keys=0, module='backbone'), dict(index=3)]
+)
+def test_either_keys_or_a_module(options):
+    with pytest.raises(ValueError, match='either keys.*or module'):
+        FeatureProbe(**options)
+
+
+@pytest.mark.parametrize('number', [2, -3])
+def test_a_layer_that_is_not_there(number):
+    message = f'keys {number} .* VisionTransformer has 2 attention layers'
+    refused(vit(probe=dict(keys=number)), message)
+
+
+def test_no_attention_at_all():
+    refused(cnn(), 'ResNetV1c has no .*give probe.module')
+
+
+@pytest.mark.parametrize('name', ['layer4', 'backbone.layer9', 'backbone.'])
+def test_a_module_that_is_not_there(name):
+    message = f"'{name}' is no module .* 'backbone', 'decode_head',"
+    refused(cnn(probe=dict(module=name)), message)
+
+
+@pytest.mark.parametrize(
+    ('name', 'index', 'message'),
+    [
+        ('backbone.layers.0', -1, r'got torch.Size\(\[2, 17, 32\]\)'),
+        ('backbone.patch_embed', 0, r'got torch.Size\(\[2, 16, 32\]\)'),
+        ('backbone.patch_embed', -1, 'got int'),
+        ('backbone', 1, r'index 1 .* returns 1 '),
+        ('backbone', -2, r'index -2 .* returns 1 '),
+    ],
+)
+def test_an_output_that_is_no_map(name, index, message):
+    model = vit(probe=dict(module=name, index=index))
+    assert f"'{name}'" in refused(model, message)
+
+
+@pytest.mark.parametrize('name', ['decode_head', 'ood_head', 'decode_head.x'])
+def test_a_module_that_does_not_run(name):
+    """mmseg calls ``decode_head.forward``, which runs no hook."""
+    model = vit(probe=dict(module=name))
+    model.decode_head.x = nn.Identity()
+    refused(model, f"'{name}' did not run")
+
+
+def test_too_few_tokens():
+    with pytest.raises(ValueError, match='5 tokens .* 2 x 3'):
+        attention_keys(
+            nn.MultiheadAttention(8, 2), torch.randn(1, 5, 8), (2, 3)
+        )

@@ -1,0 +1,145 @@
+"""OODEncoderDecoder: its training, and the weights that it wants."""
+
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+
+from helpers import build_segmentor, seg_batch, tiny_head, tiny_segmentor
+
+
+def test_training_leaves_the_segmentor_bit_for_bit():
+    model = build_segmentor(
+        auxiliary_head=dict(tiny_segmentor()['decode_head'], in_index=0)
+    ).train()
+    model.ood_threshold.fill_(1)  # nan would not equal itself
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    optimizer = torch.optim.AdamW(model.parameters(), 0.1, weight_decay=0.5)
+    wrapper = OptimWrapper(optimizer, clip_grad=dict(max_norm=1.0))
+    images, samples = seg_batch()
+    for _ in range(2):
+        assert model.train() is model
+        data = dict(inputs=list(images), data_samples=samples)
+        model.train_step(data, wrapper)
+    changed = {
+        name.split('.')[0]
+        for name, value in model.state_dict().items()
+        if not torch.equal(value, before[name])
+    }
+    assert changed == {'ood_head'}
+    model.loss(images, samples)['loss_denoise'].backward()
+    for name, parameter in model.named_parameters():
+        own = name.startswith('ood_head.')
+        assert parameter.requires_grad == own
+        assert (parameter.grad is not None) == own
+        assert (parameter in optimizer.state) == own
+    modes = {name: m.training for name, m in model.named_children()}
+    assert modes.pop('ood_head') and not any(modes.values())
+    assert not any(m.training for m in model.backbone.modules())
+
+
+def test_eval_mode_is_that_of_the_head_too():
+    model = build_segmentor().train()
+    assert model.training and model.ood_head.training
+    model.eval()
+    assert not any(m.training for m in model.modules())
+
+
+def record_losses(model, monkeypatch):
+    """Make the noise a function of the features."""
+
+    def fixed(x0):
+        return torch.zeros(len(x0), dtype=torch.long), torch.sin(99 * x0)
+
+    monkeypatch.setattr(model.ood_head, '_perturbation', fixed)
+    return lambda *args: model.train().loss(*args)['loss_denoise'].detach()
+
+
+@pytest.mark.parametrize('unet', [False, True])
+def test_cached_features_have_the_loss_of_their_images(unet, monkeypatch):
+    model = build_segmentor(ood_head=tiny_head(unet))
+    loss = record_losses(model, monkeypatch)
+    images, samples = seg_batch()
+    samples[0].gt_sem_seg.data[0, :8] = 255
+    with torch.no_grad():
+        features = model.extract_features(images)
+    if unet:
+        cached = list(features)
+    else:
+        flat = features.permute(0, 2, 3, 1).flatten(1, 2)
+        cached = [flat[0, 4:], flat[1]]  # without the ignored row
+    expected = loss(images, samples)
+    torch.testing.assert_close(loss(cached, samples), expected)
+    inputs = dict(features=cached, data_samples=samples)
+    again = model.data_preprocessor(inputs, training=True)
+    assert again['inputs'] == cached
+    torch.testing.assert_close(loss(*again.values()), expected)
+    assert expected > 0
+
+
+def test_features_are_those_of_the_probed_layer():
+    model = build_segmentor(probe=dict(module='decode_head.conv_seg'))
+    images, _ = seg_batch()
+    with torch.no_grad():
+        logits = model._forward(images)
+    assert torch.equal(model.extract_features(images), logits)
+    inner = build_segmentor(probe=dict(module='backbone'))
+    with torch.no_grad():
+        expected = inner.backbone(images)[-1]
+    assert torch.equal(inner.extract_features(images), expected)
+
+
+def uses(model):
+    """The ways to use a segmentor, as functions without arguments."""
+    images, samples = seg_batch(1)
+    return [
+        lambda: model.loss(images, samples),
+        lambda: model.loss([torch.randn(5, 32)]),
+        lambda: model.extract_features(images),
+        lambda: model.predict(images, samples),
+    ]
+
+
+@pytest.mark.parametrize('number', range(4))
+def test_without_trained_weights(number):
+    model = build_segmentor(fit=False)
+    use = uses(model)[number]
+    with pytest.raises(RuntimeError, match='no trained weights: pass load_f'):
+        use()
+
+
+@pytest.mark.parametrize('number', range(4))
+def test_weights_of_another_segmentor(number):
+    model = build_segmentor(fit=False)
+    other = dict(tiny_segmentor()['decode_head'], num_classes=7)
+    state = build_segmentor(decode_head=other).state_dict()
+    with pytest.raises(RuntimeError, match='size mismatch'):
+        model.load_state_dict(state, strict=False)
+    with pytest.raises(
+        RuntimeError, match='lacks 2 weights .* decode_head.conv_seg.weight'
+    ):
+        uses(model)[number]()
+    for name in [n for n in state if n.startswith('backbone.')]:
+        del state[name]
+    with pytest.raises(RuntimeError):
+        model.load_state_dict(state, strict=False)
+    with pytest.raises(RuntimeError, match='such as backbone.cls_token'):
+        uses(model)[number]()
+
+
+def test_weights_of_a_plain_segmentor_are_enough():
+    """Also a wrong load before does not matter."""
+    model = build_segmentor(fit=False)
+    model.load_state_dict({}, strict=False)
+    state = {
+        name: value
+        for name, value in build_segmentor().state_dict().items()
+        if not name.startswith('ood_')
+    }
+    missing, _ = model.load_state_dict(state, strict=False)
+    assert {name.split('.')[0] for name in missing} == {
+        'ood_head',
+        'ood_threshold',
+    }
+    images, samples = seg_batch(1)
+    loss = model.train().loss(images, samples)
+    assert torch.isfinite(loss['loss_denoise'])
