@@ -134,6 +134,45 @@ def seg_batch(count: int = 2, size: tuple = (32, 32)) -> tuple:
     return torch.randn(count, 3, *size), samples
 
 
+def pixel_sample(
+    label, origin='far', name='a.png', logits=None, fold=0, **maps
+) -> dict:
+    """What `OODSegMetric` gets for an image; ``data`` is the last map."""
+    label = np.asarray(label)
+    if logits is None:
+        logits = np.zeros((2, *label.shape))
+    sample = dict(
+        img_path=name,
+        origin=origin,
+        fold=fold,
+        gt_sem_seg=dict(data=torch.from_numpy(label)[None].long()),
+        seg_logits=dict(data=torch.from_numpy(logits).float()),
+    )
+    if maps:
+        scores = {
+            key: torch.as_tensor(np.array(value))[None].float()
+            for key, value in maps.items()
+        }
+        scores['data'] = list(scores.values())[-1]
+        scores['is_ood'] = scores['data'] > 0
+        sample['pred_ood'] = scores
+    return sample
+
+
+def random_label(shape: tuple = (12, 10)) -> np.ndarray:
+    """Labels 0, 1 and 255."""
+    return np.random.choice([0, 1, 255], shape, p=(0.6, 0.3, 0.1))
+
+
+def noisy_sample(origin: str, name: str, shape=(12, 10), **meta) -> dict:
+    """`pixel_sample` with scores that know something, ties among them."""
+    truth = random_label(shape)
+    scores = np.round(np.random.randn(*shape) + (truth == 1), 1)
+    logits = np.round(2 * np.random.randn(4, *shape), 1)
+    maps = dict(diffusion=scores, compound=scores**3)
+    return pixel_sample(truth, origin, name, logits, **maps, **meta)
+
+
 def run(
     *command: object, check: bool = True, cwd: Path = ROOT, **env: str
 ) -> str:

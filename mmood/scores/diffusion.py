@@ -12,7 +12,7 @@ Higher is more OOD.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Callable
 
@@ -49,7 +49,7 @@ def diffusion_score(
     timesteps: Iterable[int] = range(25),
     weighted: bool = True,
     chunk_size: int = 4096,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
 ) -> Tensor:
     """``sum_t w_t e_t``, (N, C) -> (N,) or (B, C, H, W) -> (B, H, W).
 
@@ -68,17 +68,27 @@ def diffusion_score(
     The denoiser is called with an int t and, for features, on at most
     ``chunk_size`` rows at a time; maps are not cut, because a U-Net sees
     neighbours. The noise is drawn for all of ``x0`` at once, on the
-    ``generator``'s device, so the result does not depend on the chunks. No
-    gradient; float32 except in the denoiser.
+    ``generator``'s device, so the result does not depend on the chunks. Of
+    several generators each draws for an equal part of ``x0``, in order: one
+    per image, if the features of several go together. No gradient; float32
+    except in the denoiser.
 
     Raises ValueError for an unknown ``kind``, no or an impossible timestep,
-    ``chunk_size`` < 1 and ``x0`` of another dimension.
+    ``chunk_size`` < 1, ``x0`` of another dimension or one that the generators
+    cannot share.
     """
     steps = list(timesteps)
     _check_arguments(kind, steps, diffusion.num_steps, chunk_size, x0)
     x0 = _raised(x0)
     predict = partial(_predict, denoiser, chunk_size)
-    draw = partial(_draw, x0, generator)
+    is_one = generator is None or isinstance(generator, torch.Generator)
+    generators = [generator] if is_one else list(generator)
+    if not generators or len(x0) % len(generators):
+        raise ValueError(
+            f'{len(generators)} generators cannot share x0 of {len(x0)} rows '
+            'equally'
+        )
+    draw = partial(_draw, x0, generators)
     score = x0.new_zeros(x0.shape[:1] + x0.shape[2:])
     for t in steps:
         weight = diffusion.sigma(t) if weighted else 1.0
@@ -131,12 +141,18 @@ def _predict(denoiser: Denoiser, chunk_size: int, x: Tensor, t: int) -> Tensor:
     return torch.cat(chunks)
 
 
-def _draw(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    device = like.device if generator is None else generator.device
-    noise = torch.randn(
-        like.shape, generator=generator, device=device, dtype=like.dtype
-    )
-    return noise.to(like.device)
+def _draw(like: Tensor, generators: Sequence) -> Tensor:
+    size = len(like) // len(generators)
+    parts = [
+        torch.randn(
+            (size, *like.shape[1:]),
+            generator=generator,
+            device=like.device if generator is None else generator.device,
+            dtype=like.dtype,
+        ).to(like.device)
+        for generator in generators
+    ]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _raised(x: Tensor) -> Tensor:

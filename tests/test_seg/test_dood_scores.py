@@ -35,7 +35,8 @@ def test_a_map_is_the_same_in_any_batch_and_order(unet):
     assert torch.equal(turned, together[order])
     for i, key in enumerate(KEYS):
         alone = head.score_maps(features[i : i + 1], [key])
-        assert torch.equal(alone[0], together[i])
+        # A convolution's rounding depends on the batch.
+        torch.testing.assert_close(alone[0], together[i])
     torch.manual_seed(5)  # the global stream does not matter
     assert torch.equal(head.score_maps(features, KEYS), together)
     assert together.std() > 1e-3

@@ -145,30 +145,30 @@ class DOoDHead(BaseModule):
         """Diffusion score of each feature, (B, C, h, w) -> (B, h, w).
 
         The noise comes from a generator seeded by ``seed`` and the image's
-        key, so an image has the same map in any batch, order and rank (on
-        one kind of device; CPU and GPU have different generators).
+        key, so an image has the same map in any batch, order and rank, within
+        rounding and on one kind of device: CPU and GPU have different
+        generators.
         """
         self._check_width(features.shape[1])
-        maps = []
+        batch, size = len(features), features.shape[-2:]
         with torch.autocast(features.device.type, enabled=False):
-            for feature, key in zip(features.float(), image_keys):
-                maps.append(self._score_map(feature, key))
-        return torch.stack(maps)
+            x0 = self.feature_range(features.float())
+            if not self.needs_maps:  # (B h w, C)
+                x0 = x0.permute(0, 2, 3, 1).flatten(0, 2).contiguous()
+            scores = diffusion_score(
+                self.denoiser,
+                self.diffusion,
+                x0,
+                generator=[self._generator(k, x0.device) for k in image_keys],
+                **self.score,
+            )
+        return scores.reshape(batch, *size)
 
-    def _score_map(self, feature: Tensor, key: Hashable) -> Tensor:
-        x0 = self.feature_range(feature[None])
-        if not self.needs_maps:
-            x0 = x0.flatten(2)[0].T.contiguous()  # (h w, C)
-        generator = torch.Generator(x0.device)
-        generator.manual_seed(zlib.crc32(repr((self.seed, key)).encode()))
-        values = diffusion_score(
-            self.denoiser,
-            self.diffusion,
-            x0,
-            generator=generator,
-            **self.score,
-        )
-        return values.reshape(feature.shape[-2:])
+    def _generator(
+        self, key: Hashable, device: torch.device
+    ) -> torch.Generator:
+        seed = zlib.crc32(repr((self.seed, key)).encode())
+        return torch.Generator(device).manual_seed(seed)
 
     def compound(self, uncertainty: Tensor, diffusion: Tensor) -> Tensor:
         """Mean of the two scores, each standardized, any shape -> the same.

@@ -1,0 +1,264 @@
+"""OODSegMetric against scikit-learn on the pixels of all images together."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import MMLogger
+from sklearn.metrics import (
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
+
+from helpers import noisy_sample, pixel_sample, random_label
+from mmood.metrics import PROTOCOLS, fpr_at_tpr
+from mmood.registry import METRICS
+from mmood.scores import get_score
+from mmood.seg.evaluation import pixel_counts
+
+ID_POSITIVE = ('vos', 'dreambox', 'quantile')
+
+
+@pytest.fixture(autouse=True)
+def log(monkeypatch):
+    """What is logged, by level."""
+    lines = dict(info=[], warning=[])
+    logger = MMLogger.get_current_instance()
+    for level, messages in lines.items():
+        monkeypatch.setattr(logger, level, messages.append)
+    return lines
+
+
+def build(**kwargs):
+    return METRICS.build(dict(type='mmood.OODSegMetric', **kwargs))
+
+
+def evaluate(samples, size=None, metric=None, **kwargs):
+    metric = metric or build(**kwargs)
+    for one in samples:
+        metric.process({}, [one])
+    return metric.evaluate(len(samples) if size is None else size)
+
+
+def pixels(samples, score, origin='far'):
+    """Valid scores and what they are, of all images of a set."""
+    scores, is_ood = [], []
+    for one in samples:
+        if one.get('origin') != origin:
+            continue
+        truth = one['gt_sem_seg']['data'][0].numpy()
+        if score in one.get('pred_ood', {}):
+            values = one['pred_ood'][score][0]
+        else:
+            values = get_score(score)(one['seg_logits']['data'], dim=0)
+        scores.append(values.numpy()[truth != 255])
+        is_ood.append(truth[truth != 255] == 1)
+    return np.concatenate(scores), np.concatenate(is_ood)
+
+
+def measures(scores, is_ood, protocol='dood', tpr=0.95):
+    if protocol in ID_POSITIVE:
+        scores, is_ood = -scores, ~is_ood
+    precision, recall, _ = precision_recall_curve(is_ood, scores)
+    with np.errstate(invalid='ignore'):
+        f1 = 2 * precision * recall / (precision + recall)
+    return dict(
+        AP=average_precision_score(is_ood, scores),
+        AUROC=roc_auc_score(is_ood, scores),
+        FPR95=fpr_at_tpr(scores, is_ood, tpr, protocol),
+        Fmax=np.nanmax(f1),
+    )
+
+
+def check(result, samples, scores, protocol='dood', tpr=0.95, origin='far'):
+    for score in scores:
+        row = measures(*pixels(samples, score, origin), protocol, tpr)
+        for name, value in row.items():
+            found = result[f'ood/{origin}/{score}/{name}']
+            assert found == pytest.approx(value, abs=1e-9), (score, name)
+
+
+ALL = ('msp', 'max_logit', 'entropy', 'energy', 'diffusion', 'compound')
+
+
+@pytest.mark.parametrize('protocol', sorted(PROTOCOLS))
+def test_pixels_of_a_set_are_pooled(protocol):
+    """Images of different sizes, two sets, every score."""
+    samples = [
+        noisy_sample('far', 'a.png'),
+        noisy_sample('near', 'b.png'),
+        noisy_sample('far', 'c.png', (5, 31)),
+        noisy_sample('near', 'd.png', (1, 40)),
+    ]
+    result = evaluate(samples, protocol=protocol)
+    for origin in ('far', 'near'):
+        check(result, samples, ALL, protocol, origin=origin)
+    assert len(result) == 2 * 6 * 4
+
+
+def test_golden_numbers():
+    """PROTOCOLS.md, section 2b, fixture F2: known to the field's codes."""
+    scores = [.1, .2, .3, .4, .5, .6, .7, .8, .9, .95,
+              .15, .35, .55, .65, .75, .85, .97, .98, .99, .92]  # fmt: skip
+    truth = np.repeat([0, 1], 10).reshape(4, 5)
+    one = pixel_sample(truth, diffusion=np.array(scores).reshape(4, 5))
+    for protocol, expected in (('dood', 0.7), ('fishyscapes', 0.9)):
+        row = evaluate([one], protocol=protocol, scores=[])
+        assert row['ood/far/diffusion/FPR95'] == expected
+        assert row['ood/far/diffusion/AP'] == pytest.approx(0.7521516422)
+        assert row['ood/far/diffusion/AUROC'] == pytest.approx(0.69)
+        assert row['ood/far/diffusion/Fmax'] == pytest.approx(0.6956521739)
+
+
+def test_false_positives_at_another_rate():
+    samples = [noisy_sample('far', 'a.png', (40, 40))]
+    result = evaluate(samples, protocol='openood', tpr=0.5, scores=['msp'])
+    check(result, samples, ['msp'], 'openood', tpr=0.5)
+    scores, is_ood = pixels(samples, 'msp')
+    fprs, tprs, _ = roc_curve(is_ood, scores, drop_intermediate=False)
+    expected = fprs[np.searchsorted(tprs, 0.5)]
+    assert result['ood/far/msp/FPR95'] == pytest.approx(expected)
+
+
+def test_nothing_is_wrong_with_many_pixels(monkeypatch):
+    """Counted in blocks, in any order of the images."""
+    samples = [noisy_sample('far', f'{i}.png') for i in range(9)]
+    whole = evaluate(samples)
+    monkeypatch.setattr(pixel_counts, '_BLOCK', 250)
+    assert evaluate(samples[::-1]) == whole
+
+
+def test_batches_of_several_images():
+    samples = [noisy_sample('far', f'{i}.png') for i in range(5)]
+    metric = build()
+    metric.process({}, samples[:3])
+    metric.process({}, samples[3:])
+    assert metric.evaluate(5) == evaluate(samples)
+
+
+# --------------------------------------------------------------- labels
+@pytest.mark.parametrize('mode', ['nearest', 'bilinear'])
+def test_labels_larger_than_the_scores(mode):
+    """The scores are resized, the label never."""
+    truth = random_label((8, 12))
+    small = np.random.randn(4, 6)
+    one = pixel_sample(truth, logits=np.zeros((2, 8, 12)), diffusion=small)
+    result = evaluate([one], upsample=mode, scores=['msp'])
+    large = torch.nn.functional.interpolate(
+        torch.from_numpy(small)[None, None], (8, 12), mode=mode
+    )
+    if mode == 'nearest':
+        blocks = np.kron(small, np.ones((2, 2)))
+        np.testing.assert_array_equal(large[0, 0], blocks)
+    one['pred_ood']['diffusion'] = large[0].float()
+    check(result, [one], ['diffusion'])
+
+
+def test_label_of_another_aspect_ratio():
+    one = pixel_sample(
+        random_label((8, 12)), name='x/7.png', diffusion=np.ones((8, 8))
+    )
+    message = 'x/7.png: the label is 8 x 12, the diffusion map 8 x 8'
+    with pytest.raises(ValueError, match=message):
+        evaluate([one], scores=[])
+
+
+def test_sizes_that_rounding_made():
+    """A 1333 x 750 label of a 667 x 375 map shows the same."""
+    truth = random_label((13, 133))
+    one = pixel_sample(truth, diffusion=np.random.randn(26, 265))
+    result = evaluate([one], scores=[])
+    assert 0 < result['ood/far/diffusion/AUROC'] < 1
+
+
+@pytest.mark.parametrize('score', ['energy', 'diffusion'])
+def test_nan_names_the_image(score):
+    one = noisy_sample('far', 'folder/bad.png')
+    if score == 'energy':
+        one['seg_logits']['data'][2, 3, 4] = float('nan')
+    else:
+        one['pred_ood']['diffusion'][0, 3, 4] = float('nan')
+    message = f'folder/bad.png: the {score} map has 1 nan'
+    with pytest.raises(ValueError, match=message):
+        evaluate([noisy_sample('far', 'good.png'), one], scores=['energy'])
+
+
+def test_infinite_scores_are_the_most_extreme():
+    truth = np.array([[0, 0, 1, 1]])
+    inf = float('inf')
+    one = pixel_sample(truth, diffusion=[[-inf, 1.0, 0.5, inf]])
+    assert evaluate([one], scores=[])['ood/far/diffusion/AUROC'] == 0.75
+
+
+# ------------------------------------------------------ degenerate sets
+def test_no_image():
+    assert evaluate([]) == {}
+
+
+def test_everything_is_ignored(log):
+    one = noisy_sample('far', 'a.png')
+    one['gt_sem_seg']['data'].fill_(255)
+    result = evaluate([one], scores=['msp'], resample=True)
+    assert len(result) == 3 * 12
+    assert all(np.isnan(value) for value in result.values())
+    warnings = {'far has no valid pixel: its measures are nan'}
+    assert set(log['warning']) == warnings
+
+
+@pytest.mark.parametrize(('value', 'side'), [(0, 'OOD'), (1, 'ID')])
+def test_a_set_of_one_side(log, value, side):
+    one = noisy_sample('far', 'a.png')
+    one['gt_sem_seg']['data'].fill_(value)
+    result = evaluate([one, noisy_sample('near', 'b.png')], scores=['msp'])
+    assert np.isnan(result['ood/far/msp/AP'])
+    assert 0 < result['ood/near/msp/AP'] < 1
+    assert f'far has no {side} pixel: its measures are nan' in log['warning']
+    assert not any(line.startswith('near') for line in log['warning'])
+
+
+def test_an_image_without_ood_pixels_still_counts():
+    samples = [noisy_sample('far', 'a.png'), noisy_sample('far', 'b.png')]
+    samples[1]['gt_sem_seg']['data'].fill_(0)
+    with_it = evaluate(samples)
+    check(with_it, samples, ALL)
+    assert with_it != evaluate(samples[:1])
+
+
+def test_a_plain_segmentor():
+    """Logit scores alone; no threshold, since there is no default score."""
+    samples = [noisy_sample('far', 'a.png'), noisy_sample('id', 'b.png')]
+    for one in samples:
+        del one['pred_ood']
+    result = evaluate(samples, scores=['max_logit', 'energy'])
+    check(result, samples, ['max_logit', 'energy'])
+    assert len(result) == 8
+
+
+# --------------------------------------------------------- the ID set
+@pytest.mark.parametrize('tpr', [0.95, 0.8, 1.0])
+@pytest.mark.parametrize('named', [True, False])
+def test_threshold_is_the_quantile_of_the_id_pixels(tpr, named):
+    """A sample without an origin is ID; there label 1 is a class."""
+    samples = [noisy_sample('id', f'{i}.png') for i in range(3)]
+    if not named:
+        for one in samples:
+            del one['origin']
+    values = []
+    for one in samples:
+        truth = one['gt_sem_seg']['data'][0].numpy()
+        values.append(one['pred_ood']['data'][0].numpy()[truth != 255])
+    values = np.sort(np.concatenate(values))
+    expected = values[int(np.ceil(tpr * len(values) - 1e-9)) - 1]
+    far = noisy_sample('far', 'far.png')
+    result = evaluate([*samples, far], tpr=tpr)
+    assert result['ood/ood_threshold'] == expected
+    assert (values <= expected).mean() >= tpr
+    assert {k.split('/')[1] for k in result} == {'far', 'ood_threshold'}
+    assert evaluate(samples, tpr=tpr) == {'ood/ood_threshold': expected}
+
+
+def test_id_images_without_valid_pixels():
+    one = noisy_sample('id', 'a.png')
+    one['gt_sem_seg']['data'].fill_(255)
+    assert np.isnan(evaluate([one])['ood/ood_threshold'])

@@ -1,0 +1,291 @@
+"""OODSegMetric: passes, folds, components and files."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import MMLogger
+from sklearn.metrics import precision_recall_curve
+
+from helpers import noisy_sample, pixel_sample
+from mmood.metrics import component_metrics
+from mmood.registry import METRICS
+from mmood.seg.evaluation import ood_seg_metric
+
+COLUMNS = ('AP', 'AUROC', 'FPR95', 'Fmax')
+SMALL = dict(min_prediction_size=4, min_object_size=2)
+
+
+@pytest.fixture(autouse=True)
+def log(monkeypatch):
+    """What is logged."""
+    lines = []
+    logger = MMLogger.get_current_instance()
+    for level in ('info', 'warning'):
+        monkeypatch.setattr(logger, level, lines.append)
+    return lines
+
+
+def build(**kwargs):
+    return METRICS.build(dict(type='mmood.OODSegMetric', **kwargs))
+
+
+def evaluate(samples, size=None, metric=None, **kwargs):
+    metric = metric or build(**kwargs)
+    for one in samples:
+        metric.process({}, [one])
+    return metric.evaluate(len(samples) if size is None else size)
+
+
+def test_a_second_pass_starts_fresh():
+    metric = build(resample=True)
+    first = [
+        noisy_sample('far', 'a.png', fold=1),
+        noisy_sample('far', 'b.png', fold=2),
+    ]
+    second = [
+        noisy_sample('near', 'c.png', fold=1),
+        noisy_sample('near', 'd.png', fold=4),
+    ]
+    evaluate(first, metric=metric)
+    again = evaluate(second, metric=metric)
+    assert again == evaluate(second, resample=True)
+    assert not any('far' in name for name in again)
+
+
+def test_an_error_in_the_middle_leaves_nothing_behind():
+    metric = build(components=dict(score='nothing'))
+    with pytest.raises(ValueError, match="'nothing'; there are"):
+        evaluate([noisy_sample('far', 'a.png')], metric=metric)
+
+
+def test_the_surplus_image_of_a_padded_sampler_is_not_counted(monkeypatch):
+    """Three images, two processes: the second one's last is a repetition."""
+    samples = [noisy_sample('far', f'{i}.png') for i in range(3)]
+    alone = evaluate(samples[1:2])
+    assert evaluate([samples[1], samples[0]], size=1) == alone
+    monkeypatch.setattr(ood_seg_metric, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(ood_seg_metric, 'get_rank', lambda: 1)
+    assert evaluate([samples[1], samples[0]], size=3) == alone
+    monkeypatch.setattr(ood_seg_metric, 'get_rank', lambda: 0)
+    both = evaluate([samples[0], samples[2]], size=3)
+    monkeypatch.undo()
+    assert both == evaluate([samples[0], samples[2]])
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(protocol='coco'), "protocol 'coco'"),
+        (dict(scores=['vim']), "score 'vim'"),
+        (dict(save_maps=True), 'save_maps needs out_dir'),
+    ],
+)
+def test_bad_arguments(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        build(**kwargs)
+
+
+# --------------------------------------------------------------- folds
+def test_resampling_leaves_one_fold_out_at_a_time():
+    """Folds 0, 1, 2 and 5 of images; also where the folds are uneven."""
+    folds = [0, 1, 2, 5, 1, 0]
+    samples = [
+        noisy_sample('far', f'{i}.png', fold=fold)
+        for i, fold in enumerate(folds)
+    ]
+    result = evaluate(samples, resample=True, scores=['energy'])
+    parts = [
+        evaluate(
+            [one for one in samples if one['fold'] != fold], scores=['energy']
+        )
+        for fold in (0, 1, 2, 5)
+    ]
+    whole = evaluate(samples, scores=['energy'])
+    for score in ('energy', 'diffusion', 'compound'):
+        for column in COLUMNS:
+            name = f'ood/far/{score}/{column}'
+            values = [part[name] for part in parts]
+            assert result[name] == whole[name]
+            assert result[f'{name}_mean'] == pytest.approx(np.mean(values))
+            assert result[f'{name}_std'] == pytest.approx(np.std(values))
+    assert result['ood/far/energy/AP_std'] > 0
+
+
+def test_resampling_without_folds_is_nan(log):
+    samples = [noisy_sample('far', f'{i}.png') for i in range(3)]
+    result = evaluate(samples, resample=True, scores=[])
+    assert np.isnan(result['ood/far/compound/AP_mean'])
+    assert 0 < result['ood/far/compound/AP'] < 1
+
+
+# ---------------------------------------------------------- components
+def blobs(origin, name, shift=0):
+    """Two objects, one well covered, and a false region."""
+    truth = np.zeros((20, 24), int)
+    truth[2:8, 2:8] = 1
+    truth[10:14, 12:22] = 1
+    truth[18:] = 255
+    scores = np.random.randn(20, 24) / 9
+    scores[3:9, 2 + shift : 8 + shift] += 3
+    scores[10:12, 12:22] += 2
+    scores[2:6, 18:22] += 2.5
+    return pixel_sample(truth, origin, name, diffusion=scores, other=-scores)
+
+
+def best_threshold(samples, score):
+    """Of the largest F1, the strictest, on all valid pixels."""
+    scores, is_ood = [], []
+    for one in samples:
+        truth = one['gt_sem_seg']['data'][0].numpy()
+        scores.append(one['pred_ood'][score][0].numpy()[truth != 255])
+        is_ood.append(truth[truth != 255] == 1)
+    precision, recall, thresholds = precision_recall_curve(
+        np.concatenate(is_ood), np.concatenate(scores)
+    )
+    with np.errstate(invalid='ignore'):
+        f1 = 2 * precision * recall / (precision + recall)
+    best = np.nanmax(f1[:-1])
+    return thresholds[np.flatnonzero(f1[:-1] >= best - 1e-12)[-1]]
+
+
+@pytest.mark.parametrize('score', ['diffusion', 'other'])
+def test_components_at_the_best_pixel_threshold(score):
+    samples = [blobs('far', 'a.png'), blobs('far', 'b.png', 2)]
+    more = [noisy_sample('near', 'c.png', (30, 30))]
+    for one in more:
+        one['pred_ood']['other'] = -one['pred_ood']['diffusion']
+    args = dict(SMALL, score=score)
+    result = evaluate(samples + more, scores=[], components=args)
+    for origin, images in (('far', samples), ('near', more)):
+        threshold = best_threshold(images, score)
+        expected = component_metrics(
+            [one['pred_ood'][score][0].numpy() >= threshold for one in images],
+            [one['gt_sem_seg']['data'][0].numpy() for one in images],
+            **SMALL,
+        )
+        for name in ('sIoU', 'PPV', 'F1*'):
+            found = result[f'ood/{origin}/{score}/{name}']
+            assert found == pytest.approx(expected[name])
+    assert 0.2 < result['ood/far/diffusion/sIoU'] < 1 or score == 'other'
+
+
+@pytest.mark.parametrize('order', [['id', 'far'], ['far', 'id']])
+def test_components_of_the_last_score_wherever_the_id_images_stand(order):
+    samples = [blobs(origin, f'{origin}.png') for origin in order]
+    found = evaluate(samples, components=SMALL)
+    args = dict(SMALL, score='other')
+    expected = evaluate([blobs('far', 'far.png')], components=args)
+    assert {n for n in found if 'sIoU' in n} == {'ood/far/other/sIoU'}
+    assert {n for n in found if 'F1*' in n} == {
+        n for n in expected if 'F1*' in n
+    }
+
+
+def test_components_of_a_set_without_ood_pixels():
+    one = blobs('far', 'a.png')
+    one['gt_sem_seg']['data'].fill_(0)
+    result = evaluate([one, blobs('near', 'b.png')], components=SMALL)
+    assert np.isnan(result['ood/far/other/sIoU'])
+    assert 0 <= result['ood/near/other/sIoU'] <= 1
+
+
+def test_images_of_one_name_in_two_folders():
+    """Each keeps its own map until the threshold is known."""
+    first, second = blobs('far', 'city/0.png'), blobs('far', 'town/0.png', 2)
+    result = evaluate([first, second], components=SMALL)
+    second['img_path'] = 'town/1.png'
+    assert result == evaluate([first, second], components=SMALL)
+
+
+# --------------------------------------------------------------- files
+def test_the_table_is_in_percent_and_in_order(log):
+    samples = [
+        pixel_sample([[0, 0, 1, 1]], 'near', diffusion=[[0, 2, 1, 3]]),
+        pixel_sample([[0, 0, 1, 1]], 'id', diffusion=[[0, 1, 2, 3]]),
+        pixel_sample([[0, 0, 1, 1]], 'far', diffusion=[[0, 1, 2, 3]]),
+    ]
+    evaluate(samples, scores=[], components=dict(min_object_size=1))
+    first, *table = log[0].split('\n')
+    assert first == 'protocol dood, in %'
+    cells = [[c.strip() for c in row.split('|')[1:-1]] for row in table]
+    assert cells[0] == ['OOD set', 'score', *COLUMNS]
+    assert cells[2] == [
+        'near',
+        'diffusion',
+        '83.33',
+        '75.00',
+        '50.00',
+        '80.00',
+    ]
+    assert cells[3] == [
+        'far',
+        'diffusion',
+        '100.00',
+        '100.00',
+        '0.00',
+        '100.00',
+    ]
+    assert len(cells) == 4
+    assert 'sIoU' in log[1]
+
+
+def test_files(tmp_path):
+    samples = [
+        noisy_sample('far', 'a.png'),
+        noisy_sample('near', 'b.png'),
+        noisy_sample('id', 'c.png'),
+    ]
+    samples[1]['gt_sem_seg']['data'].fill_(0)  # nothing to draw
+    out = tmp_path / 'new' / 'out'
+    result = evaluate(samples, out_dir=str(out))
+    assert sorted(path.name for path in out.iterdir()) == [
+        'curves_far.png',
+        'metrics.json',
+    ]
+    stored = json.loads((out / 'metrics.json').read_text())
+    assert {f'ood/{name}' for name in stored} == set(result)
+    for name, value in stored.items():
+        np.testing.assert_equal(value, result[f'ood/{name}'])
+
+
+@pytest.mark.parametrize(
+    ('components', 'score'), [(None, 'compound'), (dict(score='msp'), 'msp')]
+)
+def test_maps_are_kept_in_the_labels_size(tmp_path, components, score):
+    one = noisy_sample('far', 'x/a.png', (6, 8))
+    for value in one['pred_ood'].values():
+        value.resize_(1, 3, 4)
+    other = noisy_sample('id', 'y/a.jpg')
+    evaluate(
+        [one, other],
+        out_dir=str(tmp_path),
+        save_maps=True,
+        components=components,
+    )
+    found = {
+        str(path.relative_to(tmp_path / 'maps')): np.load(path)
+        for path in tmp_path.glob('maps/*/*')
+    }
+    assert sorted(found) == ['far/a.npy', 'id/a.npy']
+    assert all(m.dtype == np.float32 for m in found.values())
+    if score == 'compound':
+        small = one['pred_ood']['compound'][0].numpy()
+        expected = np.kron(small, np.ones((2, 2)))
+        whole = other['pred_ood']['compound'][0].numpy()
+    else:
+        expected, whole = (
+            1 - s['seg_logits']['data'].softmax(0).amax(0).numpy()
+            for s in (one, other)
+        )
+    np.testing.assert_array_equal(found['far/a.npy'], expected)
+    np.testing.assert_array_equal(found['id/a.npy'], whole)
+
+
+def test_without_save_maps_none_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path / 'tmp'))
+    (tmp_path / 'tmp').mkdir()
+    out = str(tmp_path / 'out')
+    evaluate([blobs('far', 'a.png')], components=SMALL, out_dir=out)
+    assert not list(tmp_path.rglob('*.npy'))
