@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import mmengine.config.config
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,15 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 import mmood.registry  # noqa: F401  (checkpoints load safely)
-from helpers import ROOT, run, tiny_options
+from helpers import (
+    DOOD,
+    ROOT,
+    SEGMENTOR,
+    run,
+    run_tool,
+    tiny_options,
+    tiny_seg_options,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -34,18 +43,58 @@ def shapes(tmp_path_factory) -> Path:
     return out
 
 
+@pytest.fixture(scope='session')
+def segmentor(shapes, tmp_path_factory) -> Path:
+    """The checkpoint of a tiny plain segmentor, by the tool."""
+    work_dir = tmp_path_factory.mktemp('segmentor')
+    run_tool('train', SEGMENTOR, '--work-dir', work_dir, data=shapes)
+    return work_dir / 'iter_4.pth'
+
+
+@pytest.fixture(scope='session')
+def dood(shapes, segmentor, tmp_path_factory) -> tuple[Path, str]:
+    """A tiny DOoD on it, by the tool: its checkpoint, what was printed."""
+    work_dir = tmp_path_factory.mktemp('dood')
+    rest = ('--work-dir', work_dir)
+    output = run_tool('train', DOOD, *rest, data=shapes, load_from=segmentor)
+    return work_dir / 'iter_4.pth', output
+
+
+@pytest.fixture
+def plain_dumps(monkeypatch) -> None:
+    """Half of the time of a short run goes into beautiful config dumps."""
+    monkeypatch.setattr(
+        mmengine.config.config, 'FormatCode', lambda text, **_: (text, True)
+    )
+
+
 @pytest.fixture
 def tiny_config():
     """Function: a Shapes config on given data, shrunk for seconds of CPU."""
 
     def build(name: str, data: Path, work_dir: Path, **options) -> Config:
-        cfg = Config.fromfile(ROOT / 'configs' / name)
-        cfg.merge_from_dict(tiny_options(data))
-        cfg.merge_from_dict(options)
-        cfg.work_dir = str(work_dir)
-        cfg.launcher = 'none'
-        # A visualizer lives on under its name, with its first log folder.
-        cfg.visualizer.name = str(work_dir)
-        return cfg
+        return shrink(name, tiny_options(data), work_dir, options)
 
     return build
+
+
+@pytest.fixture
+def tiny_seg_config():
+    """The same for the segmentation configs."""
+
+    def build(name: str, data: Path, work_dir: Path, **options) -> Config:
+        tiny = tiny_seg_options(data, name)
+        return shrink(name, tiny, work_dir, options)
+
+    return build
+
+
+def shrink(name: str, tiny: dict, work_dir: Path, options: dict) -> Config:
+    cfg = Config.fromfile(ROOT / 'configs' / name)
+    cfg.merge_from_dict(tiny)
+    cfg.merge_from_dict(options)
+    cfg.work_dir = str(work_dir)
+    cfg.launcher = 'none'
+    # A visualizer lives on under its name, with its first log folder.
+    cfg.visualizer.name = str(work_dir)
+    return cfg

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from mmengine.config import ConfigDict
+from mmengine.evaluator import BaseMetric
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from mmood.registry import MODELS
+from mmood.registry import METRICS, MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / 'shared' / 'data'
+# The segmentation configs that the tests run.
+SEGMENTOR = 'posthoc/segmenter_vit_4k_shapes.py'
+DOOD = 'dood/dood_segmenter_vit_2k_shapes.py'
 
 
 def tiny_options(data: Path) -> dict:
@@ -44,6 +51,48 @@ def tiny_options(data: Path) -> dict:
         options[f'{loader}_dataloader.num_workers'] = 0
     options['train_dataloader.persistent_workers'] = False
     return options
+
+
+def tiny_seg_options(data: Path, name: str = DOOD) -> dict:
+    """The same for the segmentation configs: four steps, width 32."""
+    options = {
+        'model.data_preprocessor.size': (64, 64),
+        'model.backbone.img_size': (64, 64),
+        'model.backbone.embed_dims': 32,
+        'model.backbone.num_layers': 2,
+        'model.backbone.num_heads': 2,
+        'model.decode_head.in_channels': 32,
+        'model.decode_head.channels': 32,
+        'train_cfg.max_iters': 4,
+        'train_dataloader.batch_size': 6,
+        'train_dataloader.persistent_workers': False,
+        'default_hooks.logger.interval': 1,
+        'default_hooks.checkpoint.interval': 2,
+        'val_dataloader.dataset.data_root': str(data),
+        'test_dataloader.dataset.datasets.0.data_root': str(data),
+        'test_dataloader.dataset.datasets.1.data_root': str(data),
+    }
+    for loader in ('train', 'val', 'test'):
+        options[f'{loader}_dataloader.num_workers'] = 0
+    if name == SEGMENTOR:
+        options['train_dataloader.dataset.data_root'] = str(data)
+        return options
+    return {
+        **options,
+        'model.ood_head.channels': 32,
+        'model.ood_head.score.timesteps': 3,
+        'train_cfg.val_begin': 5,
+        'train_dataloader.dataset.dataset.data_root': str(data),
+        'custom_hooks.0.max_images': 16,
+        'custom_hooks.0.dataloader.num_workers': 0,
+        'custom_hooks.0.dataloader.dataset.data_root': str(data),
+    }
+
+
+def shell_options(options: dict) -> list[str]:
+    """Overrides of a config as arguments of a tool."""
+    values = (f'{key}={value}' for key, value in options.items())
+    return ['--cfg-options', *(value.replace(' ', '') for value in values)]
 
 
 def tiny_segmentor(**options) -> ConfigDict:
@@ -173,6 +222,18 @@ def noisy_sample(origin: str, name: str, shape=(12, 10), **meta) -> dict:
     return pixel_sample(truth, origin, name, logits, **maps, **meta)
 
 
+def pixel_metric(**kwargs) -> BaseMetric:
+    return METRICS.build(dict(type='mmood.OODSegMetric', **kwargs))
+
+
+def evaluate_pixels(samples: list, size=None, metric=None, **kwargs) -> dict:
+    """Results of an `OODSegMetric` that gets one sample after the other."""
+    metric = metric or pixel_metric(**kwargs)
+    for one in samples:
+        metric.process({}, [one])
+    return metric.evaluate(len(samples) if size is None else size)
+
+
 def run(
     *command: object, check: bool = True, cwd: Path = ROOT, **env: str
 ) -> str:
@@ -194,6 +255,54 @@ def run(
     if check:
         assert result.returncode == 0, result.stdout[-4000:]
     return result.stdout
+
+
+def run_tool(
+    name: str, config: str, *rest: object, data: Path, launch=(), **more
+) -> str:
+    """Run a tool on a segmentation config that is shrunk; its output."""
+    options = shell_options({**tiny_seg_options(data, config), **more})
+    config = ROOT / 'configs' / config
+    path = ROOT / f'tools/{name}.py'
+    return run(sys.executable, *launch, path, config, *rest, *options)
+
+
+def run_here(patch: pytest.MonkeyPatch, name: str, *arguments: object) -> None:
+    """Run a tool in this process, which saves the time of the imports."""
+    path = str(ROOT / f'tools/{name}.py')
+    patch.setattr(sys, 'argv', [path, *map(str, arguments)])
+    runpy.run_path(path, run_name='__main__')
+
+
+def load_weights(path: Path) -> dict:
+    return torch.load(path, weights_only=True)['state_dict']
+
+
+def equal_weights(state: dict, other: dict, prefix: str = '') -> bool:
+    """Whether those of the second, under a prefix, are bit-equal."""
+    names = [name for name in other if name.startswith(prefix)]
+    assert names
+    return all(torch.equal(state[name], other[name]) for name in names)
+
+
+def logged_losses(work_dir: Path) -> list[float]:
+    """Losses of the iterations, from the log's machine-readable file."""
+    rows = {}
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        for line in path.read_text().splitlines():
+            row = json.loads(line)
+            if 'loss' in row:
+                rows[row['iter']] = row['loss']
+    return [rows[number] for number in sorted(rows)]
+
+
+def content_noise(self, x0: torch.Tensor) -> tuple:
+    """`DOoDHead._perturbation` without chance: it follows from the features.
+
+    Features that differ by rounding get nearly the same noise.
+    """
+    code = x0.reshape(len(x0), -1).double().abs().sum(1)
+    return (10 * code).long() * 37 % 1000, 1.4 * torch.sin(20 * x0)
 
 
 def write_coco(

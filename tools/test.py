@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import argparse
 
+from mmengine.config import Config
+
 from mmood.launch import add_common_arguments, build_runner, load_config
+
+
+def draw_predictions(cfg: Config, show: bool, folder: str | None) -> None:
+    """Have each image drawn, into a folder of mmdet's or mmseg's hook."""
+    hook = cfg.default_hooks.visualization
+    hook.update(draw=True, show=show)
+    if cfg.default_scope != 'mmseg':
+        hook.test_out_dir = folder
+        return
+    hook.interval = 1
+    for backend in cfg.visualizer.vis_backends:
+        if folder and backend.type == 'LocalVisBackend':
+            backend.img_save_dir = folder
 
 
 def main() -> None:
@@ -25,9 +40,7 @@ def main() -> None:
     if args.out_dir:
         cfg.test_evaluator.out_dir = args.out_dir
     if args.show or args.show_dir:
-        cfg.default_hooks.visualization.update(
-            draw=True, show=args.show, test_out_dir=args.show_dir
-        )
+        draw_predictions(cfg, args.show, args.show_dir)
     build_runner(cfg).test()
 
 

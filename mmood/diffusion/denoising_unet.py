@@ -5,6 +5,8 @@ Shapes: B maps, C channels, H x W pixels. Time t counts from 0.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -21,18 +23,21 @@ def _convolution(in_channels: int, out_channels: int) -> nn.Conv2d:
 class DenoisingUNet(ResidualDenoiser):
     """`DenoisingMLP` on maps, (B, C, H, W) and t -> noise (B, C, H, W).
 
-    Every linear layer is a 3 x 3 convolution. The input blocks are three
+    Every linear layer is a 3 x 3 convolution, but for the skips of the
+    output blocks: wider ones would spread the noise, which is to be named at
+    its place, over the neighbours at every level. The input blocks are three
     levels, the map halved (average of 2 x 2 pixels, rounded up) between
     them, and the output blocks go back up by nearest neighbours; any
     H, W >= 1. It sees around a feature, which is its point here: DOoD
     (ECCV 2024, Sec. 6.3, Fig. 5) compares the receptive fields. The paper
-    does not give its U-Net; these blocks differ in nothing else. Nine times
-    the weights. Same arguments as `DenoisingMLP`; raises ValueError also
-    for ``num_blocks`` < 3.
+    does not give its U-Net; these blocks differ in nothing else. Eight to
+    nine times the weights. Same arguments as `DenoisingMLP`; raises
+    ValueError also for ``num_blocks`` < 3.
     """
 
     dims = 4
     layer = staticmethod(_convolution)
+    projection = staticmethod(partial(nn.Conv2d, kernel_size=1))
 
     def __init__(
         self, channels: int, *, num_blocks: int = 6, **kwargs

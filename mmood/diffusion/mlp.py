@@ -106,6 +106,7 @@ class ResidualBlock(nn.Module):
     Args:
         layer: makes the layers, from input and output width: `nn.Linear`,
             or a convolution for maps.
+        projection: makes the skip: a linear one for each position.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class ResidualBlock(nn.Module):
         out_channels: int,
         *,
         layer: Callable[[int, int], nn.Module],
+        projection: Callable[[int, int], nn.Module],
         project_time: bool,
         groups: int,
     ) -> None:
@@ -127,7 +129,7 @@ class ResidualBlock(nn.Module):
         self.linear2 = zeroed(layer(out_channels, out_channels))
         self.skip = None
         if in_channels != out_channels:
-            self.skip = layer(in_channels, out_channels)
+            self.skip = projection(in_channels, out_channels)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         if self.time is not None:
@@ -160,6 +162,7 @@ class ResidualDenoiser(nn.Module):
 
     dims: int
     layer: Callable[[int, int], nn.Module]
+    projection: Callable[[int, int], nn.Module]
 
     def __init__(
         self,
@@ -192,6 +195,7 @@ class ResidualDenoiser(nn.Module):
         def blocks(number: int, width: int) -> nn.ModuleList:
             options = dict(
                 layer=self.layer,
+                projection=self.projection,
                 project_time=time_embedding == 'periodic',
                 groups=groups,
             )
@@ -279,4 +283,4 @@ class DenoisingMLP(ResidualDenoiser):
     """
 
     dims = 2
-    layer = nn.Linear
+    layer = projection = nn.Linear

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
+import sys
+from collections.abc import Iterable, Iterator
 
 import torch
-from mmengine.dist import all_reduce, get_world_size, is_main_process
+from mmengine.dist import (
+    all_reduce,
+    get_rank,
+    get_world_size,
+    is_main_process,
+)
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -73,16 +78,9 @@ def fit_scores(
     model.compound = False
     device = model.ood_head.score_mean.device
     sums = torch.zeros(3, 2, dtype=torch.float64, device=device)
-    batches = dataloader
-    if max_images is not None:
-        size = getattr(dataloader, 'batch_size', 1) * get_world_size()
-        batches = islice(dataloader, -(-max_images // size))
     try:
-        for batch in tqdm(
-            batches, 'fitting ID scores', disable=not is_main_process()
-        ):
-            for sample in model.test_step(batch):
-                sums += _sums(sample).to(sums)
+        for sample in _predictions(model, dataloader, max_images):
+            sums += _sums(sample).to(sums)
     finally:
         model.compound = compound
         model.train(was_training)
@@ -98,6 +96,27 @@ def fit_scores(
     std = variance.clamp(min=0).sqrt()
     model.ood_head.set_statistics(mean, std)
     return mean, std
+
+
+def _predictions(
+    model: nn.Module, dataloader: Iterable, max_images: int | None
+) -> Iterator[object]:
+    """This rank's part of the first images of all ranks.
+
+    A sampler that gives all ranks the same number repeats some at the end.
+    """
+    total = sys.maxsize if max_images is None else max_images
+    if hasattr(dataloader, 'dataset'):
+        total = min(total, len(dataloader.dataset))
+    left = len(range(get_rank(), total, get_world_size()))
+    for batch in tqdm(
+        dataloader, 'fitting ID scores', disable=not is_main_process()
+    ):
+        samples = model.test_step(batch)
+        yield from samples[:left]
+        left -= len(samples)
+        if left <= 0:
+            return
 
 
 def _sums(sample: object) -> Tensor:

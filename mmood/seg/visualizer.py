@@ -63,6 +63,7 @@ class OODSegLocalVisualizer(SegLocalVisualizer):
         drawn = self._panels(
             image, data_sample.cpu(), draw_gt, draw_pred, with_labels
         )
+        self.set_image(drawn)
         if show:
             self.show(drawn, win_name=name, wait_time=wait_time)
         if out_file is not None:
@@ -84,16 +85,23 @@ class OODSegLocalVisualizer(SegLocalVisualizer):
             if label.shape == image.shape[:2]:
                 panels = [draw_outline(image, label == 1, OBJECT_COLOR)]
         if draw_pred:
-            meta = self.dataset_meta
+            names, palette = self._classes(len(sample.seg_logits.data))
             classes = self._draw_sem_seg(
-                image,
-                sample.pred_sem_seg,
-                meta['classes'],
-                meta['palette'],
-                with_labels,
+                image, sample.pred_sem_seg, names, palette, with_labels
             )
             panels += [classes, self._draw_scores(image, sample.pred_ood)]
         return np.concatenate(panels, axis=1)
+
+    def _classes(self, count: int) -> tuple:
+        """Names and colours; numbers if the names are those of an OOD set.
+
+        A test's loop hands over the metainfo of its first set.
+        """
+        names = self.dataset_meta['classes']
+        if len(names) == max(count, 2):  # one logit stands for two classes
+            return names, self.dataset_meta['palette']
+        colors = color_map(np.arange(count)[None], 0, count, 'tab20')[0]
+        return [str(i) for i in range(count)], colors.tolist()
 
     def _draw_scores(self, image: np.ndarray, pred_ood: object) -> np.ndarray:
         score = pred_ood.data[0].numpy()

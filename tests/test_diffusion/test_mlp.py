@@ -97,7 +97,14 @@ def test_output_blocks_get_the_features_before_the_mirrored_skip():
 
 
 def test_block_adds_what_it_computes_to_its_skip():
-    block = ResidualBlock(8, 8, layer=nn.Linear, project_time=False, groups=1)
+    block = ResidualBlock(
+        8,
+        8,
+        layer=nn.Linear,
+        projection=nn.Linear,
+        project_time=False,
+        groups=1,
+    )
     x, time = torch.randn(4, 8), torch.randn(1, 8)
     assert torch.equal(block(x, time), x)  # before training
     awake(block)

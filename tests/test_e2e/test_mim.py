@@ -1,13 +1,21 @@
 """mim and config inheritance from any folder, with the installed package."""
 
 import os
+import re
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
 
-from helpers import ROOT, run, tiny_options
+from helpers import (
+    DOOD,
+    ROOT,
+    run,
+    shell_options,
+    tiny_options,
+    tiny_seg_options,
+)
 
 
 def installed() -> bool:
@@ -61,3 +69,31 @@ def test_mim_trains_and_tests_from_any_folder(package, shapes, tmp_path):
     )
     assert '| near      | energy' in output
     assert '| far       | msp' in output
+
+
+@pytest.mark.parametrize('package', ['mmseg', 'mmood'])
+def test_mim_trains_and_tests_a_segmentor(
+    package, shapes, segmentor, tmp_path
+):
+    """The same for DOoD, on the checkpoint of a plain segmentor."""
+    if package == 'mmseg':
+        config = ROOT / 'configs' / DOOD
+    else:
+        config = tmp_path / 'mine.py'
+        config.write_text(f"_base_ = 'mmood::{DOOD}'\n")
+    rest = shell_options(tiny_seg_options(shapes))
+    work = ['--work-dir', tmp_path / 'work']
+    run(
+        *(MIM, 'train', package, config, *work, *rest),
+        f'load_from={segmentor}',
+        cwd=tmp_path,
+    )
+    checkpoint = tmp_path / 'work/iter_4.pth'
+    output = run(
+        *(MIM, 'test', package, config, '--checkpoint', checkpoint),
+        *(*work, *rest),
+        cwd=tmp_path,
+    )
+    for origin in ('near', 'far'):
+        for score in ('energy', 'diffusion', 'compound'):
+            assert re.search(rf'\| {origin} +\| {score} +\|', output)

@@ -1,6 +1,7 @@
-"""mmseg's scope for all tests of segmentation."""
+"""mmseg's scope for all tests of segmentation, and what is logged."""
 
 import pytest
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 
@@ -8,3 +9,13 @@ from mmengine.registry import DefaultScope
 def _mmseg_scope(_scope_and_seed):
     with DefaultScope.overwrite_default_scope('mmseg'):
         yield
+
+
+@pytest.fixture
+def log(monkeypatch):
+    """What is logged, by level."""
+    lines = dict(info=[], warning=[])
+    logger = MMLogger.get_current_instance()
+    for level, messages in lines.items():
+        monkeypatch.setattr(logger, level, messages.append)
+    return lines

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.logging import MMLogger
 from sklearn.metrics import (
     average_precision_score,
     precision_recall_curve,
@@ -11,34 +10,18 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from helpers import noisy_sample, pixel_sample, random_label
+from helpers import (
+    evaluate_pixels,
+    noisy_sample,
+    pixel_metric,
+    pixel_sample,
+    random_label,
+)
 from mmood.metrics import PROTOCOLS, fpr_at_tpr
-from mmood.registry import METRICS
 from mmood.scores import get_score
 from mmood.seg.evaluation import pixel_counts
 
 ID_POSITIVE = ('vos', 'dreambox', 'quantile')
-
-
-@pytest.fixture(autouse=True)
-def log(monkeypatch):
-    """What is logged, by level."""
-    lines = dict(info=[], warning=[])
-    logger = MMLogger.get_current_instance()
-    for level, messages in lines.items():
-        monkeypatch.setattr(logger, level, messages.append)
-    return lines
-
-
-def build(**kwargs):
-    return METRICS.build(dict(type='mmood.OODSegMetric', **kwargs))
-
-
-def evaluate(samples, size=None, metric=None, **kwargs):
-    metric = metric or build(**kwargs)
-    for one in samples:
-        metric.process({}, [one])
-    return metric.evaluate(len(samples) if size is None else size)
 
 
 def pixels(samples, score, origin='far'):
@@ -91,7 +74,7 @@ def test_pixels_of_a_set_are_pooled(protocol):
         noisy_sample('far', 'c.png', (5, 31)),
         noisy_sample('near', 'd.png', (1, 40)),
     ]
-    result = evaluate(samples, protocol=protocol)
+    result = evaluate_pixels(samples, protocol=protocol)
     for origin in ('far', 'near'):
         check(result, samples, ALL, protocol, origin=origin)
     assert len(result) == 2 * 6 * 4
@@ -104,7 +87,7 @@ def test_golden_numbers():
     truth = np.repeat([0, 1], 10).reshape(4, 5)
     one = pixel_sample(truth, diffusion=np.array(scores).reshape(4, 5))
     for protocol, expected in (('dood', 0.7), ('fishyscapes', 0.9)):
-        row = evaluate([one], protocol=protocol, scores=[])
+        row = evaluate_pixels([one], protocol=protocol, scores=[])
         assert row['ood/far/diffusion/FPR95'] == expected
         assert row['ood/far/diffusion/AP'] == pytest.approx(0.7521516422)
         assert row['ood/far/diffusion/AUROC'] == pytest.approx(0.69)
@@ -113,7 +96,9 @@ def test_golden_numbers():
 
 def test_false_positives_at_another_rate():
     samples = [noisy_sample('far', 'a.png', (40, 40))]
-    result = evaluate(samples, protocol='openood', tpr=0.5, scores=['msp'])
+    result = evaluate_pixels(
+        samples, protocol='openood', tpr=0.5, scores=['msp']
+    )
     check(result, samples, ['msp'], 'openood', tpr=0.5)
     scores, is_ood = pixels(samples, 'msp')
     fprs, tprs, _ = roc_curve(is_ood, scores, drop_intermediate=False)
@@ -124,17 +109,17 @@ def test_false_positives_at_another_rate():
 def test_nothing_is_wrong_with_many_pixels(monkeypatch):
     """Counted in blocks, in any order of the images."""
     samples = [noisy_sample('far', f'{i}.png') for i in range(9)]
-    whole = evaluate(samples)
+    whole = evaluate_pixels(samples)
     monkeypatch.setattr(pixel_counts, '_BLOCK', 250)
-    assert evaluate(samples[::-1]) == whole
+    assert evaluate_pixels(samples[::-1]) == whole
 
 
 def test_batches_of_several_images():
     samples = [noisy_sample('far', f'{i}.png') for i in range(5)]
-    metric = build()
+    metric = pixel_metric()
     metric.process({}, samples[:3])
     metric.process({}, samples[3:])
-    assert metric.evaluate(5) == evaluate(samples)
+    assert metric.evaluate(5) == evaluate_pixels(samples)
 
 
 # --------------------------------------------------------------- labels
@@ -144,7 +129,7 @@ def test_labels_larger_than_the_scores(mode):
     truth = random_label((8, 12))
     small = np.random.randn(4, 6)
     one = pixel_sample(truth, logits=np.zeros((2, 8, 12)), diffusion=small)
-    result = evaluate([one], upsample=mode, scores=['msp'])
+    result = evaluate_pixels([one], upsample=mode, scores=['msp'])
     large = torch.nn.functional.interpolate(
         torch.from_numpy(small)[None, None], (8, 12), mode=mode
     )
@@ -161,14 +146,14 @@ def test_label_of_another_aspect_ratio():
     )
     message = 'x/7.png: the label is 8 x 12, the diffusion map 8 x 8'
     with pytest.raises(ValueError, match=message):
-        evaluate([one], scores=[])
+        evaluate_pixels([one], scores=[])
 
 
 def test_sizes_that_rounding_made():
     """A 1333 x 750 label of a 667 x 375 map shows the same."""
     truth = random_label((13, 133))
     one = pixel_sample(truth, diffusion=np.random.randn(26, 265))
-    result = evaluate([one], scores=[])
+    result = evaluate_pixels([one], scores=[])
     assert 0 < result['ood/far/diffusion/AUROC'] < 1
 
 
@@ -181,25 +166,27 @@ def test_nan_names_the_image(score):
         one['pred_ood']['diffusion'][0, 3, 4] = float('nan')
     message = f'folder/bad.png: the {score} map has 1 nan'
     with pytest.raises(ValueError, match=message):
-        evaluate([noisy_sample('far', 'good.png'), one], scores=['energy'])
+        evaluate_pixels(
+            [noisy_sample('far', 'good.png'), one], scores=['energy']
+        )
 
 
 def test_infinite_scores_are_the_most_extreme():
     truth = np.array([[0, 0, 1, 1]])
     inf = float('inf')
     one = pixel_sample(truth, diffusion=[[-inf, 1.0, 0.5, inf]])
-    assert evaluate([one], scores=[])['ood/far/diffusion/AUROC'] == 0.75
+    assert evaluate_pixels([one], scores=[])['ood/far/diffusion/AUROC'] == 0.75
 
 
 # ------------------------------------------------------ degenerate sets
 def test_no_image():
-    assert evaluate([]) == {}
+    assert evaluate_pixels([]) == {}
 
 
 def test_everything_is_ignored(log):
     one = noisy_sample('far', 'a.png')
     one['gt_sem_seg']['data'].fill_(255)
-    result = evaluate([one], scores=['msp'], resample=True)
+    result = evaluate_pixels([one], scores=['msp'], resample=True)
     assert len(result) == 3 * 12
     assert all(np.isnan(value) for value in result.values())
     warnings = {'far has no valid pixel: its measures are nan'}
@@ -210,7 +197,9 @@ def test_everything_is_ignored(log):
 def test_a_set_of_one_side(log, value, side):
     one = noisy_sample('far', 'a.png')
     one['gt_sem_seg']['data'].fill_(value)
-    result = evaluate([one, noisy_sample('near', 'b.png')], scores=['msp'])
+    result = evaluate_pixels(
+        [one, noisy_sample('near', 'b.png')], scores=['msp']
+    )
     assert np.isnan(result['ood/far/msp/AP'])
     assert 0 < result['ood/near/msp/AP'] < 1
     assert f'far has no {side} pixel: its measures are nan' in log['warning']
@@ -220,9 +209,9 @@ def test_a_set_of_one_side(log, value, side):
 def test_an_image_without_ood_pixels_still_counts():
     samples = [noisy_sample('far', 'a.png'), noisy_sample('far', 'b.png')]
     samples[1]['gt_sem_seg']['data'].fill_(0)
-    with_it = evaluate(samples)
+    with_it = evaluate_pixels(samples)
     check(with_it, samples, ALL)
-    assert with_it != evaluate(samples[:1])
+    assert with_it != evaluate_pixels(samples[:1])
 
 
 def test_a_plain_segmentor():
@@ -230,7 +219,7 @@ def test_a_plain_segmentor():
     samples = [noisy_sample('far', 'a.png'), noisy_sample('id', 'b.png')]
     for one in samples:
         del one['pred_ood']
-    result = evaluate(samples, scores=['max_logit', 'energy'])
+    result = evaluate_pixels(samples, scores=['max_logit', 'energy'])
     check(result, samples, ['max_logit', 'energy'])
     assert len(result) == 8
 
@@ -251,14 +240,14 @@ def test_threshold_is_the_quantile_of_the_id_pixels(tpr, named):
     values = np.sort(np.concatenate(values))
     expected = values[int(np.ceil(tpr * len(values) - 1e-9)) - 1]
     far = noisy_sample('far', 'far.png')
-    result = evaluate([*samples, far], tpr=tpr)
+    result = evaluate_pixels([*samples, far], tpr=tpr)
     assert result['ood/ood_threshold'] == expected
     assert (values <= expected).mean() >= tpr
     assert {k.split('/')[1] for k in result} == {'far', 'ood_threshold'}
-    assert evaluate(samples, tpr=tpr) == {'ood/ood_threshold': expected}
+    assert evaluate_pixels(samples, tpr=tpr) == {'ood/ood_threshold': expected}
 
 
 def test_id_images_without_valid_pixels():
     one = noisy_sample('id', 'a.png')
     one['gt_sem_seg']['data'].fill_(255)
-    assert np.isnan(evaluate([one])['ood/ood_threshold'])
+    assert np.isnan(evaluate_pixels([one])['ood/ood_threshold'])

@@ -46,6 +46,12 @@ def run(config: Path, seed: int, args: argparse.Namespace) -> dict:
         own = args.out / args.segmentor.stem / f'seed_{seed}'
         checkpoint = train(args.segmentor, own, options)
         start = [f'load_from={checkpoint}']
+        if args.cache:
+            cache = str(folder / 'features')
+            script = [sys.executable, str(TOOLS / 'extract_features.py')]
+            script += [str(config), checkpoint, '--out', cache]
+            subprocess.run([*script, '--work-dir', str(folder)], check=True)
+            start.append(f'train_dataloader.dataset.cache={cache}')
     options = [*options, *args.cfg_options]
     checkpoint = train(config, folder, [*options, *start])
     script = [sys.executable, str(TOOLS / 'test.py'), str(config), checkpoint]
@@ -91,6 +97,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument(
         '--segmentor', type=Path, help='config to train first, per seed'
+    )
+    parser.add_argument(
+        '--cache',
+        action='store_true',
+        help="train on the segmentor's features, extracted once per seed",
     )
     parser.add_argument(
         '--test-options', nargs='+', default=[], help='for the tests alone'

@@ -41,9 +41,19 @@ class ComponentStore:
     def add(
         self, origin: str, name: str, score: np.ndarray, label: np.ndarray
     ) -> None:
-        """Keep the map and the label (H, W) of an image of a set."""
+        """Keep the map and the label (H, W) of an image of a set.
+
+        Raises ValueError if a map of this name is kept for the user already.
+        """
         stem = osp.splitext(osp.basename(name))[0]
+        if self._temporary:  # images of other folders may be called the same
+            stem = f'{len(self._files)}_{stem}'
         path = osp.join(self._folder, origin, f'{stem}.npy')
+        if any(path == kept for _, kept, _ in self._files):
+            raise ValueError(
+                f'{name}: the map of another image is {path} already; set '
+                'save_maps=False, or give the images of a set different names'
+            )
         os.makedirs(osp.dirname(path), exist_ok=True)
         partial = f'{path}.{os.getpid()}.part'
         with open(partial, 'wb') as file:

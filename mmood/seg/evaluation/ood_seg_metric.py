@@ -9,11 +9,14 @@ import json
 import os
 import os.path as osp
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
+import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
+from torch import Tensor
 
 from mmood.metrics import ScoreHistogram, leave_group_out, protocol_rule
 from mmood.registry import METRICS
@@ -115,7 +118,8 @@ class OODSegMetric(BaseMetric):
         predicted = dict(sample.get('pred_ood', {}))
         default = predicted.pop('data', None)
         predicted.pop('is_ood', None)
-        maps.update({key: value[0] for key, value in predicted.items()})
+        for key in sorted(predicted, key=partial(_rank, predicted, default)):
+            maps[key] = predicted[key][0]
         origin = sample.get('origin', 'id')
         if origin == 'id' and default is not None:
             maps[''] = default[0]
@@ -232,7 +236,7 @@ class OODSegMetric(BaseMetric):
         if self.component_args is None:
             return {}
         sets = self._pooled()
-        score = self._map_score or list(sets)[-1][1]
+        score = self._map_score or [key for _, key in sets if key][-1]
         thresholds = {
             origin: histogram.best_f1()[1]
             for (origin, key), histogram in sets.items()
@@ -272,3 +276,8 @@ class OODSegMetric(BaseMetric):
         with open(f'{path}.part', 'w') as file:
             json.dump({k: float(v) for k, v in metrics.items()}, file)
         os.replace(f'{path}.part', path)
+
+
+def _rank(maps: dict, default: Tensor | None, key: str) -> tuple[bool, str]:
+    """Where a map stands; the default comes last (PixelData has no order)."""
+    return default is not None and torch.equal(maps[key], default), key

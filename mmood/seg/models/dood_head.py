@@ -91,7 +91,9 @@ class DOoDHead(BaseModule):
             self.feature_range.update(vectors)
             if not valid.any():
                 return self._no_loss()
-            return self._denoising_loss(features, valid)
+            # Keys lie channels last, on which torch 2.13's CPU convolutions
+            # have crashed going backward.
+            return self._denoising_loss(features.contiguous(), valid)
         if len(vectors):
             chosen = torch.randperm(len(vectors), device=vectors.device)
             self.buffer.add(vectors[chosen[: self.batch_size]])
@@ -152,9 +154,9 @@ class DOoDHead(BaseModule):
         self._check_width(features.shape[1])
         batch, size = len(features), features.shape[-2:]
         with torch.autocast(features.device.type, enabled=False):
-            x0 = self.feature_range(features.float())
+            x0 = self.feature_range(features.float()).contiguous()
             if not self.needs_maps:  # (B h w, C)
-                x0 = x0.permute(0, 2, 3, 1).flatten(0, 2).contiguous()
+                x0 = x0.permute(0, 2, 3, 1).flatten(0, 2)
             scores = diffusion_score(
                 self.denoiser,
                 self.diffusion,

@@ -1,0 +1,159 @@
+"""Training and testing segmentors as users do, on a tiny Shapes set."""
+
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.runner import Runner
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from helpers import (
+    DOOD,
+    ROOT,
+    SEGMENTOR,
+    equal_weights,
+    load_weights,
+    run_here,
+    run_tool,
+    shell_options,
+    tiny_seg_options,
+)
+from mmood.seg import OODSegInferencer
+
+pytestmark = pytest.mark.usefixtures('plain_dumps')
+SCORES = ('msp', 'max_logit', 'entropy', 'energy', 'diffusion', 'compound')
+
+
+def test_training_fits_all_that_a_test_needs(segmentor, dood):
+    path, output = dood
+    state, before = load_weights(path), load_weights(segmentor)
+    assert equal_weights(state, before)
+    earlier = load_weights(path.with_name('iter_2.pth'))
+    assert not equal_weights(state, earlier, 'ood_head.denoiser')
+    assert earlier['ood_head.score_mean'].isnan().all()
+    logged = re.findall(
+        r'uncertainty (\S+) ± (\S+), diffusion (\S+) ± (\S+)', output
+    )
+    found = [*zip(state['ood_head.score_mean'], state['ood_head.score_std'])]
+    expected = np.array(logged[-1], float).reshape(2, 2)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    threshold = re.findall(r'ood/ood_threshold: (-?[\d.]+)', output)
+    assert state['ood_threshold'].item() == pytest.approx(
+        float(threshold[-1]), abs=1e-4
+    )
+
+
+def test_test_tool_prints_the_table_and_writes_files(dood, shapes, tmp_path):
+    """Its numbers are those of the maps and labels in the files."""
+    output = run_tool(
+        *('test', DOOD, dood[0], '--work-dir', tmp_path),
+        *('--out-dir', tmp_path / 'ood', '--show-dir', 'drawn'),
+        data=shapes,
+        **{'test_evaluator.save_maps': True},
+    )
+    rows = re.findall(r'^\| (near|far) +\| (\w+) +\| +([\d.]+)', output, re.M)
+    pairs = [(origin, s) for origin in ('near', 'far') for s in SCORES]
+    assert [row[:2] for row in rows] == pairs
+    metrics = json.loads((tmp_path / 'ood/metrics.json').read_text())
+    for origin, score, precision in rows:
+        value = metrics[f'{origin}/{score}/AP']
+        assert float(precision) == pytest.approx(100 * value, abs=0.006)
+    for origin in ('near', 'far'):
+        files = sorted((tmp_path / f'ood/maps/{origin}').iterdir())
+        assert len(files) == 4
+        folder = shapes / origin / 'semantic'
+        labels = np.stack(
+            [cv2.imread(str(folder / f'{f.stem}.png'), -1) for f in files]
+        )
+        scores = np.stack([np.load(f) for f in files])
+        for name, measure in (
+            ('AP', average_precision_score),
+            ('AUROC', roc_auc_score),
+        ):
+            expected = measure(labels.ravel() > 8, scores.ravel())
+            found = metrics[f'{origin}/compound/{name}']
+            assert found == pytest.approx(expected)
+    drawn = sorted(p.name for p in tmp_path.glob('*/vis_data/drawn/*'))
+    assert len(drawn) == 8 and drawn[0].startswith('test_far_00000')
+
+
+def test_a_plain_segmentor_is_tested_too(
+    segmentor, shapes, tmp_path, tiny_seg_config
+):
+    cfg = tiny_seg_config(SEGMENTOR, shapes, tmp_path)
+    cfg.load_from = str(segmentor)
+    metrics = Runner.from_cfg(cfg).test()
+    names = {tuple(name.split('/')[1:3]) for name in metrics}
+    assert names == {(o, s) for o in ('near', 'far') for s in SCORES[:4]}
+    assert 0 < metrics['ood/far/energy/AUROC'] < 1
+
+
+def test_without_a_segmentor(shapes, tmp_path, tiny_seg_config):
+    cfg = tiny_seg_config(DOOD, shapes, tmp_path)
+    with pytest.raises(RuntimeError, match='no trained weights: pass load_f'):
+        Runner.from_cfg(cfg).train()
+    assert not list(tmp_path.glob('*.pth'))
+
+
+def test_checkpoint_without_statistics(
+    segmentor, shapes, tmp_path, tiny_seg_config
+):
+    cfg = tiny_seg_config(DOOD, shapes, tmp_path)
+    cfg.load_from = str(segmentor)
+    with pytest.raises(RuntimeError, match='range of the features'):
+        Runner.from_cfg(cfg).test()
+
+
+def test_fit_scores_tool(dood, shapes, tmp_path, monkeypatch, capsys):
+    """It finds what the training's own hooks found."""
+    checkpoint = torch.load(dood[0], weights_only=True)
+    state = checkpoint['state_dict']
+    fitted = {
+        *('ood_threshold', 'ood_head.fitted_for'),
+        *('ood_head.score_mean', 'ood_head.score_std'),
+    }
+    expected = {name: state.pop(name) for name in fitted}
+    path = tmp_path / 'bare.pth'
+    torch.save(checkpoint, path)
+    config = ROOT / 'configs' / DOOD
+    options = shell_options(tiny_seg_options(shapes))
+    rest = (config, path, '--work-dir', tmp_path, *options)
+    run_here(monkeypatch, 'fit_scores', *rest)
+    out = tmp_path / 'bare_fitted.pth'
+    assert f'fitted checkpoint: {out}' in capsys.readouterr().out
+    found = load_weights(out)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
+    assert equal_weights(found, state)
+
+
+def test_inferencer_and_image_demo(
+    dood, shapes, tmp_path, tiny_seg_config, monkeypatch
+):
+    cfg = tiny_seg_config(DOOD, shapes, tmp_path)
+    config, out = tmp_path / 'config.py', tmp_path / 'out'
+    cfg.dump(config)
+    images = shapes / 'near/images'
+
+    rest = (images, config, dood[0], '--limit', 3, '--out-dir', out)
+
+    def demo(*more):
+        run_here(monkeypatch, 'image_demo', *rest, *more)
+
+    demo('--device', 'cpu')
+    assert sorted(path.name for path in (out / 'vis').iterdir()) == [
+        f'near_{i:05d}.png' for i in range(3)
+    ]
+    inferencer = OODSegInferencer(str(config), str(dood[0]), device='cpu')
+    threshold = load_weights(dood[0])['ood_threshold'].item()
+    for i in range(3):
+        result = inferencer(str(images / f'near_{i:05d}.png'))
+        stored = np.load(out / f'pred/{i:08d}_ood.npy')
+        np.testing.assert_array_equal(result['ood_scores'], stored)
+        np.testing.assert_array_equal(result['is_ood'], stored > threshold)
+    demo('--ood-threshold', 1e9, '--score-range', -1, 1)
+    mask = cv2.imread(str(out / 'pred/00000000_ood.png'), -1)
+    assert not mask.any()
