@@ -16,14 +16,10 @@ DEMO := work_dirs/demo
 DEMO_OPTIONS := train_cfg.max_epochs=8 train_cfg.val_begin=9 \
 	param_scheduler.1.T_max=8
 CHECKPOINT = $$(cat $(DEMO)/last_checkpoint)
-SEG := configs/posthoc/segmenter_vit_4k_shapes.py
-DOOD := configs/dood/dood_segmenter_vit_2k_shapes.py
+SEG := configs/posthoc/segmenter_vit_1500_shapes.py
+DOOD := configs/dood/dood_segmenter_vit_1k_shapes.py
 DEMO_SEG := work_dirs/demo-seg
-# Shorter than the configs' 4000 and 2000 iterations.
-SEG_OPTIONS := train_cfg.max_iters=1500 param_scheduler.1.T_max=1500
-DOOD_OPTIONS := train_cfg.max_iters=600 train_cfg.val_begin=601 \
-	param_scheduler.0.T_max=600 \
-	train_dataloader.dataset.cache=$(DEMO_SEG)/features
+DOOD_OPTIONS := train_dataloader.dataset.cache=$(DEMO_SEG)/features
 export PYTHONWARNINGS := ignore
 
 .PHONY: setup demo demo-seg test lint clean
@@ -64,7 +60,7 @@ demo: setup
 demo-seg: setup
 	@$(MAKE) --no-print-directory data/shapes/annotations/far.json
 	$(BIN)/python tools/train.py $(SEG) --work-dir $(DEMO_SEG)/segmentor \
-		--resume --cfg-options $(SEG_OPTIONS)
+		--resume
 	$(BIN)/python tools/extract_features.py $(DOOD) \
 		$$(cat $(DEMO_SEG)/segmentor/last_checkpoint) \
 		--batch-size 16 --out $(DEMO_SEG)/features

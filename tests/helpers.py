@@ -24,8 +24,8 @@ from mmood.registry import METRICS, MODELS
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / 'shared' / 'data'
 # The segmentation configs that the tests run.
-SEGMENTOR = 'posthoc/segmenter_vit_4k_shapes.py'
-DOOD = 'dood/dood_segmenter_vit_2k_shapes.py'
+SEGMENTOR = 'posthoc/segmenter_vit_1500_shapes.py'
+DOOD = 'dood/dood_segmenter_vit_1k_shapes.py'
 
 
 def tiny_options(data: Path) -> dict:

@@ -45,7 +45,7 @@ def test_one_seed_has_no_deviation():
 
 
 def test_segmentation_has_its_own_columns(tmp_path):
-    config = ROOT / 'configs/dood/dood_segmenter_vit_2k_shapes.py'
+    config = ROOT / 'configs/dood/dood_segmenter_vit_1k_shapes.py'
     row = dict(AP=0.5, AUROC=0.75, FPR95=0.25, Fmax=0.6)
     content = {f'far/compound/{key}': value for key, value in row.items()}
     folder = tmp_path / config.stem / 'seed_0/ood_plain'

@@ -1,5 +1,5 @@
-# Needs load_from: a checkpoint of posthoc/segmenter_vit_4k_shapes.py.
-_base_ = '../posthoc/segmenter_vit_4k_shapes.py'
+# Needs load_from: a checkpoint of posthoc/segmenter_vit_1500_shapes.py.
+_base_ = '../posthoc/segmenter_vit_1500_shapes.py'
 max_iters = 1000
 model = dict(
     type='mmood.OODEncoderDecoder',
