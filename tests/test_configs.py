@@ -264,6 +264,16 @@ def test_config_is_short_and_shallow(path):
     assert depth(path) <= 3  # itself and two levels of ours
 
 
+@by_name(CONFIGS)
+def test_the_name_says_the_iterations(path):
+    found = re.search(r'_(\d+)(k?)_[a-z0-9-]+$', path.stem)
+    train_cfg = parse(path).train_cfg
+    assert bool(found) == ('max_iters' in train_cfg)
+    if found:
+        factor = 1000 if found[2] else 1
+        assert int(found[1]) * factor == train_cfg.max_iters
+
+
 def depth(path: Path) -> int:
     """Levels of inheritance among our own configs."""
     found = Config._get_base_files(str(path))

@@ -144,7 +144,7 @@ def test_the_cache_needs_its_segmentor_too(
         Runner.from_cfg(cfg).train()
 
 
-def test_resumed_training_from_the_cache_ends_the_equal_weights(
+def test_resumed_training_from_the_cache_ends_the_same(
     cache, segmentor, shapes, tmp_path, tiny_seg_config, monkeypatch
 ):
     """Killed after step 2 of 4: data, schedule, optimizer go on as they were.

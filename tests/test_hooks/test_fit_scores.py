@@ -9,9 +9,9 @@ import torch
 from mmengine.registry import DefaultScope
 from torch.nn.parallel import DataParallel
 
-from helpers import build_segmentor, seg_batch
 from mmood.hooks import CalibrateOODHook, FitScoresHook, fit_scores
 from mmood.scores import energy
+from seg_helpers import build_segmentor, seg_batch
 
 
 @pytest.fixture(autouse=True)

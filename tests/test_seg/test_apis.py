@@ -10,10 +10,10 @@ from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from helpers import build_segmentor, tiny_segmentor
 from mmood.seg import OODSegInferencer
 from mmood.seg.visualizer import OODSegLocalVisualizer
 from mmood.visualization import color_map, draw_outline, overlay
+from seg_helpers import build_segmentor, tiny_segmentor
 
 META = dict(
     classes=['ground', 'a', 'b', 'c'],

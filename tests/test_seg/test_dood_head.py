@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import lively, tiny_head
 from mmood.registry import MODELS
+from seg_helpers import lively, tiny_head
 
 ALPHA_BARS = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
 IGNORED = 255

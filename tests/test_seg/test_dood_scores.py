@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import lively, tiny_head
 from mmood.diffusion import GaussianDiffusion
 from mmood.registry import MODELS
 from mmood.scores import directional_error
+from seg_helpers import lively, tiny_head
 
 PROCESS = GaussianDiffusion()
 

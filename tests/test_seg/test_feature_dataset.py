@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy import stats
 
-from helpers import lively, tiny_head
 from mmood.registry import DATASETS, MODELS
 from mmood.seg.datasets import FeatureDataset
 from mmood.seg.datasets.feature_cache import open_folder, write_shard
+from seg_helpers import lively, tiny_head
 
 IGNORED = 255
 

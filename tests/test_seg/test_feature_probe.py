@@ -8,9 +8,9 @@ from mmseg.models.backbones import MixVisionTransformer, VisionTransformer
 from mmseg.models.segmentors import EncoderDecoder
 from torch import nn
 
-from helpers import lively
 from mmood.seg.models import DistilledVisionTransformer, FeatureProbe
 from mmood.seg.models.feature_probe import attention_keys
+from seg_helpers import lively
 
 
 def only(backbone):

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import lively, tiny_segmentor
 from mmood.registry import MODELS
 from mmood.seg.models import FeatureProbe
 from mmood.seg.models.feature_probe import attention_keys
+from seg_helpers import lively, tiny_segmentor
 
 
 def vit(**options):

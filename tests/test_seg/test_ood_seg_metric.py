@@ -10,16 +10,16 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from helpers import (
+from mmood.metrics import PROTOCOLS, fpr_at_tpr
+from mmood.scores import get_score
+from mmood.seg.evaluation import pixel_counts
+from seg_helpers import (
     evaluate_pixels,
     noisy_sample,
     pixel_metric,
     pixel_sample,
     random_label,
 )
-from mmood.metrics import PROTOCOLS, fpr_at_tpr
-from mmood.scores import get_score
-from mmood.seg.evaluation import pixel_counts
 
 ID_POSITIVE = ('vos', 'dreambox', 'quantile')
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_curve
 
-from helpers import (
+from mmood.metrics import component_metrics
+from mmood.seg.evaluation import ood_seg_metric
+from seg_helpers import (
     evaluate_pixels,
     noisy_sample,
     pixel_metric,
     pixel_sample,
 )
-from mmood.metrics import component_metrics
-from mmood.seg.evaluation import ood_seg_metric
 
 COLUMNS = ('AP', 'AUROC', 'FPR95', 'Fmax')
 SMALL = dict(min_prediction_size=4, min_object_size=2)

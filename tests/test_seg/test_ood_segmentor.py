@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmseg.models.segmentors import EncoderDecoder
 
-from helpers import build_segmentor, seg_batch, tiny_segmentor
 from mmood.scores import energy
+from seg_helpers import build_segmentor, seg_batch, tiny_segmentor
 
 SLIDE = dict(mode='slide', crop_size=(24, 24), stride=(16, 16))
 

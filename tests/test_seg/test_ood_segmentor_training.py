@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.optim import OptimWrapper
 
-from helpers import build_segmentor, seg_batch, tiny_head, tiny_segmentor
+from seg_helpers import build_segmentor, seg_batch, tiny_head, tiny_segmentor
 
 
 def test_training_leaves_the_segmentor_bit_for_bit():

@@ -1,0 +1,152 @@
+"""A tiny DoOD segmentor, its batches, and samples for the pixel measures."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from mmengine.config import ConfigDict
+from mmengine.evaluator import BaseMetric
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from torch import nn
+
+from mmood.registry import METRICS, MODELS
+
+
+def tiny_segmentor(**options) -> ConfigDict:
+    """Config of a DOoD segmentor: patch 8, width 32, two layers, 4 classes."""
+    cfg = dict(
+        type='mmood.OODEncoderDecoder',
+        data_preprocessor=dict(
+            type='mmood.OODSegDataPreProcessor',
+            mean=[127.5] * 3,
+            std=[127.5] * 3,
+            bgr_to_rgb=True,
+            size_divisor=8,
+            pad_val=0,
+            seg_pad_val=255,
+        ),
+        backbone=dict(
+            type='mmseg.VisionTransformer',
+            img_size=(32, 32),
+            patch_size=8,
+            embed_dims=32,
+            num_layers=2,
+            num_heads=2,
+            final_norm=True,
+        ),
+        decode_head=dict(
+            type='mmseg.FCNHead',
+            in_channels=32,
+            channels=32,
+            num_convs=0,
+            concat_input=False,
+            num_classes=4,
+            dropout_ratio=0.0,
+            norm_cfg=None,
+        ),
+        ood_head=tiny_head(),
+        test_cfg=dict(mode='whole'),
+    )
+    return ConfigDict({**cfg, **options})
+
+
+def tiny_head(unet: bool = False, **options) -> dict:
+    """Config of a DOoD head for width 32, three times."""
+    denoiser = dict(
+        type='mmood.DenoisingUNet' if unet else 'mmood.DenoisingMLP',
+        num_blocks=3,
+        num_middle_blocks=1,
+    )
+    head = dict(
+        type='mmood.DOoDHead',
+        channels=32,
+        denoiser=denoiser,
+        score=dict(timesteps=3),
+    )
+    return {**head, **options}
+
+
+def lively(module: nn.Module, std: float = 0.2) -> nn.Module:
+    """The module in eval mode with random weights, none of them zero."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(std=std)
+    return module.eval()
+
+
+def build_segmentor(fit: bool = True, **options) -> nn.Module:
+    """`tiny_segmentor` with random weights, as if from a checkpoint.
+
+    Ready for tests, unless ``fit`` is false: then it has seen no checkpoint.
+    """
+    model = lively(MODELS.build(tiny_segmentor(**options)))
+    if fit:
+        model.load_state_dict(model.state_dict())
+        span = torch.tensor([[-3.0], [3.0]]).expand(2, 32)
+        model.ood_head.feature_range.update(span)
+        model.ood_head.set_statistics(torch.ones(2), torch.ones(2) / 2)
+    return model
+
+
+def seg_batch(count: int = 2, size: tuple = (32, 32)) -> tuple:
+    """Noise images and samples with labels, named 0.png, 1.png, ..."""
+    samples = []
+    for i in range(count):
+        keys = ('ori_shape', 'img_shape', 'pad_shape')
+        meta = dict.fromkeys(keys, size) | dict(img_path=f'folder/{i}.png')
+        sample = SegDataSample(metainfo=meta)
+        sample.gt_sem_seg = PixelData(data=torch.randint(4, (1, *size)))
+        samples.append(sample)
+    return torch.randn(count, 3, *size), samples
+
+
+def pixel_sample(
+    label, origin='far', name='a.png', logits=None, fold=0, **maps
+) -> dict:
+    """What `OODSegMetric` gets for an image; ``data`` is the last map."""
+    label = np.asarray(label)
+    if logits is None:
+        logits = np.zeros((2, *label.shape))
+    sample = dict(
+        img_path=name,
+        origin=origin,
+        fold=fold,
+        gt_sem_seg=dict(data=torch.from_numpy(label)[None].long()),
+        seg_logits=dict(data=torch.from_numpy(logits).float()),
+    )
+    if maps:
+        scores = {
+            key: torch.as_tensor(np.array(value))[None].float()
+            for key, value in maps.items()
+        }
+        scores['data'] = list(scores.values())[-1]
+        scores['is_ood'] = scores['data'] > 0
+        sample['pred_ood'] = scores
+    return sample
+
+
+def random_label(shape: tuple = (12, 10)) -> np.ndarray:
+    """Labels 0, 1 and 255."""
+    return np.random.choice([0, 1, 255], shape, p=(0.6, 0.3, 0.1))
+
+
+def noisy_sample(origin: str, name: str, shape=(12, 10), **meta) -> dict:
+    """`pixel_sample` with scores that know something, ties among them."""
+    truth = random_label(shape)
+    scores = np.round(np.random.randn(*shape) + (truth == 1), 1)
+    logits = np.round(2 * np.random.randn(4, *shape), 1)
+    maps = dict(diffusion=scores, compound=scores**3)
+    return pixel_sample(truth, origin, name, logits, **maps, **meta)
+
+
+def pixel_metric(**kwargs) -> BaseMetric:
+    return METRICS.build(dict(type='mmood.OODSegMetric', **kwargs))
+
+
+def evaluate_pixels(samples: list, size=None, metric=None, **kwargs) -> dict:
+    """Results of an `OODSegMetric` that gets one sample after the other."""
+    metric = metric or pixel_metric(**kwargs)
+    for one in samples:
+        metric.process({}, [one])
+    return metric.evaluate(len(samples) if size is None else size)
