@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+import mmood.registry  # noqa: F401  (`mmood::` configs)
+
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff'}
 
 

@@ -10,9 +10,14 @@ size = (768, 768)
 model = dict(
     type='mmood.OODEncoderDecoder',
     pretrained=None,
-    data_preprocessor=dict(type='mmood.OODSegDataPreProcessor', size=size),
+    data_preprocessor=dict(
+        type='mmood.OODSegDataPreProcessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        size=size,
+    ),
     backbone=dict(type='mmood.DistilledVisionTransformer', img_size=size),
-    decode_head=dict(num_classes=19),
+    decode_head=dict(num_classes=19, num_layers=1, num_heads=6),
     test_cfg=dict(mode='whole'),
     probe=dict(keys=-1),
     ood_head=dict(

@@ -11,7 +11,7 @@ model = dict(
     type='mmood.OODEncoderDecoder',
     pretrained=None,
     data_preprocessor=dict(type='mmood.OODSegDataPreProcessor', size=size),
-    backbone=dict(img_size=size, drop_rate=0.0),
+    backbone=dict(img_size=size, drop_rate=0.0, patch_bias=True),
     decode_head=dict(num_classes=150, norm_cfg=dict(type='BN')),
     auxiliary_head=None,
     test_cfg=dict(mode='whole'),

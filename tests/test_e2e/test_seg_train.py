@@ -17,7 +17,6 @@ from helpers import (
     equal_weights,
     load_weights,
     run_here,
-    run_tool,
     shell_options,
     tiny_seg_options,
 )
@@ -46,14 +45,16 @@ def test_training_fits_all_that_a_test_needs(segmentor, dood):
     )
 
 
-def test_test_tool_prints_the_table_and_writes_files(dood, shapes, tmp_path):
+def test_test_tool_prints_the_table_and_writes_files(
+    dood, shapes, tmp_path, monkeypatch, capsys
+):
     """Its numbers are those of the maps and labels in the files."""
-    output = run_tool(
-        *('test', DOOD, dood[0], '--work-dir', tmp_path),
-        *('--out-dir', tmp_path / 'ood', '--show-dir', 'drawn'),
-        data=shapes,
-        **{'test_evaluator.save_maps': True},
-    )
+    more = {'test_evaluator.save_maps': True}
+    options = shell_options({**tiny_seg_options(shapes), **more})
+    rest = (dood[0], '--work-dir', tmp_path, '--out-dir', tmp_path / 'ood')
+    rest = (ROOT / 'configs' / DOOD, *rest, '--show-dir', 'drawn', *options)
+    run_here(monkeypatch, 'test', *rest)
+    output = capsys.readouterr().out
     rows = re.findall(r'^\| (near|far) +\| (\w+) +\| +([\d.]+)', output, re.M)
     pairs = [(origin, s) for origin in ('near', 'far') for s in SCORES]
     assert [row[:2] for row in rows] == pairs

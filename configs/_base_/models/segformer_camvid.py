@@ -1,7 +1,7 @@
 # A small MiT for 480 x 360 road scenes, from scratch on a CPU in an hour.
 norm_cfg = dict(type='BN')
 model = dict(
-    type='EncoderDecoder',
+    type='mmseg.EncoderDecoder',
     data_preprocessor=dict(
         type='mmood.OODSegDataPreProcessor',
         mean=[123.675, 116.28, 103.53],
@@ -12,7 +12,7 @@ model = dict(
         seg_pad_val=255,
     ),
     backbone=dict(
-        type='MixVisionTransformer',
+        type='mmseg.MixVisionTransformer',
         embed_dims=32,
         num_stages=3,
         num_layers=[2, 2, 4],
@@ -25,7 +25,7 @@ model = dict(
         drop_path_rate=0.0,
     ),
     decode_head=dict(
-        type='SegformerHead',
+        type='mmseg.SegformerHead',
         in_channels=[32, 64, 160],
         in_index=[0, 1, 2],
         channels=128,
@@ -33,7 +33,7 @@ model = dict(
         num_classes=11,
         norm_cfg=norm_cfg,
         align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss'),
+        loss_decode=dict(type='mmseg.CrossEntropyLoss'),
     ),
     test_cfg=dict(mode='whole'),
 )

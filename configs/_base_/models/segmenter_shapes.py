@@ -1,7 +1,7 @@
 # A Segmenter for 96 px scenes that a CPU trains from scratch in minutes.
 width = 128
 model = dict(
-    type='EncoderDecoder',
+    type='mmseg.EncoderDecoder',
     data_preprocessor=dict(
         type='mmood.OODSegDataPreProcessor',
         mean=[127.5, 127.5, 127.5],
@@ -12,7 +12,7 @@ model = dict(
         seg_pad_val=255,
     ),
     backbone=dict(
-        type='VisionTransformer',
+        type='mmseg.VisionTransformer',
         img_size=(96, 96),
         patch_size=8,
         embed_dims=width,
@@ -25,7 +25,7 @@ model = dict(
     # Segmenter's linear decoder. The other one normalizes the logits of each
     # pixel, which leaves little to their energy.
     decode_head=dict(
-        type='FCNHead',
+        type='mmseg.FCNHead',
         in_channels=width,
         channels=width,
         num_convs=0,
@@ -35,7 +35,7 @@ model = dict(
         norm_cfg=None,
         # Nine of ten pixels are background.
         loss_decode=dict(
-            type='CrossEntropyLoss', class_weight=[0.2] + [1.0] * 8
+            type='mmseg.CrossEntropyLoss', class_weight=[0.2] + [1.0] * 8
         ),
     ),
     test_cfg=dict(mode='whole'),

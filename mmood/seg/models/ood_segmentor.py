@@ -175,21 +175,23 @@ class OODEncoderDecoder(EncoderDecoder):
     ) -> None:
         """Remember whether the checkpoint fits the segmentor.
 
-        MMEngine only warns of weights that are missing or of another shape,
-        and features of an untrained segmentor are worth nothing.
+        MMEngine only warns of weights that are missing, left over or of
+        another shape, and features of such a segmentor are worth nothing.
         """
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        own = {prefix + k: v.shape for k, v in self.state_dict().items()}
+        given = {k: v.shape for k, v in state_dict.items()}
+        parts = tuple(prefix + part for part in _PARTS)
         wrong = [
             name
-            for name, value in self.state_dict().items()
-            if name.startswith(_PARTS)
-            and getattr(state_dict.get(prefix + name), 'shape', None)
-            != value.shape
+            for name in {**own, **given}
+            if name.startswith(parts) and own.get(name) != given.get(name)
         ]
         self._unfit = wrong and (
-            f'the checkpoint lacks {len(wrong)} weights of the segmentor, or '
-            f'has them in another shape, such as {wrong[0]}: load_from must '
-            'be a checkpoint of the segmentor that the config describes'
+            f'{len(wrong)} weights of the segmentor are not in the '
+            'checkpoint, not in the model, or of another shape, such as '
+            f'{wrong[0]}: load_from must be a checkpoint of the segmentor '
+            'that the config describes'
         )
 
 
