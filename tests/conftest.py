@@ -18,7 +18,9 @@ from helpers import (
     ROOT,
     SEGMENTOR,
     run,
+    run_here,
     run_tool,
+    shell_options,
     tiny_options,
     tiny_seg_options,
 )
@@ -47,7 +49,10 @@ def shapes(tmp_path_factory) -> Path:
 def segmentor(shapes, tmp_path_factory) -> Path:
     """The checkpoint of a tiny plain segmentor, by the tool."""
     work_dir = tmp_path_factory.mktemp('segmentor')
-    run_tool('train', SEGMENTOR, '--work-dir', work_dir, data=shapes)
+    options = shell_options(tiny_seg_options(shapes, SEGMENTOR))
+    rest = (ROOT / 'configs' / SEGMENTOR, '--work-dir', work_dir, *options)
+    with pytest.MonkeyPatch.context() as patch:
+        run_here(patch, 'train', *rest)
     return work_dir / 'iter_4.pth'
 
 

@@ -233,7 +233,7 @@ def test_dood_differs_from_its_plain_twin_by_dood_alone(path, twin):
     model = cfg.pop('model')
     assert model.pop('type') == 'mmood.OODEncoderDecoder'
     del model['probe'], model['ood_head']
-    assert dict(model, type='EncoderDecoder') == plain.pop('model')
+    assert dict(model, type='mmseg.EncoderDecoder') == plain.pop('model')
 
     # The same images, without augmentation, as features.
     train, plain_train = (c.pop('train_dataloader') for c in (cfg, plain))
