@@ -49,7 +49,7 @@ def test_test_tool_prints_the_table_and_writes_files(
     dood, shapes, tmp_path, monkeypatch, capsys
 ):
     """Its numbers are those of the maps and labels in the files."""
-    more = {'test_evaluator.save_maps': True}
+    more = {'test_evaluator.save_maps': True, 'visualizer.name': tmp_path}
     options = shell_options({**tiny_seg_options(shapes), **more})
     rest = (dood[0], '--work-dir', tmp_path, '--out-dir', tmp_path / 'ood')
     rest = (ROOT / 'configs' / DOOD, *rest, '--show-dir', 'drawn', *options)

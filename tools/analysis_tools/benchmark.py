@@ -17,10 +17,10 @@ def main() -> None:
     parser.add_argument('--runs', type=int, default=15)
     parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'])
     parser.add_argument(
-        '--size', type=int, help='of images, pixels; 512 det, 1024 seg'
+        '--size', type=int, help='of images, pixels; 512 det, 768 seg'
     )
     parser.add_argument(
-        '--batch-size', type=int, help='images per step; 2 det, 8 seg'
+        '--batch-size', type=int, help='images per step; 2 det, 16 seg'
     )
     parser.add_argument(
         '--tokens', type=int, default=8192, help='of the scored map (seg)'
@@ -36,7 +36,7 @@ def main() -> None:
     else:
         from benchmark_seg import rows
 
-        size, batch = args.size or 1024, args.batch_size or 8
+        size, batch = args.size or 768, args.batch_size or 16
         table = rows(args.device, args.runs, size, batch, args.tokens)
         what = f'ViT-B, {batch} images of {size} px per step in the loop'
     headers = ('', 'ours (ms)', 'direct (ms)', 'ours / direct')
