@@ -99,7 +99,7 @@ def test_without_a_segmentor(shapes, tmp_path, tiny_seg_config):
     assert not list(tmp_path.glob('*.pth'))
 
 
-def test_checkpoint_without_statistics(
+def test_testing_a_diffusion_model_that_was_not_trained(
     segmentor, shapes, tmp_path, tiny_seg_config
 ):
     cfg = tiny_seg_config(DOOD, shapes, tmp_path)
@@ -138,7 +138,6 @@ def test_inferencer_and_image_demo(
     config, out = tmp_path / 'config.py', tmp_path / 'out'
     cfg.dump(config)
     images = shapes / 'near/images'
-
     rest = (images, config, dood[0], '--limit', 3, '--out-dir', out)
 
     def demo(*more):

@@ -126,6 +126,16 @@ def test_weights_of_another_segmentor(number):
         uses(model)[number]()
 
 
+def test_weights_that_the_segmentor_has_no_place_for():
+    """A deeper backbone's first layers would fit."""
+    model = build_segmentor(fit=False)
+    deeper = dict(tiny_segmentor()['backbone'], num_layers=3)
+    state = build_segmentor(backbone=deeper).state_dict()
+    model.load_state_dict(state, strict=False)
+    with pytest.raises(RuntimeError, match='weights .* backbone.layers.2.'):
+        uses(model)[0]()
+
+
 def test_weights_of_a_plain_segmentor_are_enough():
     """Also a wrong load before does not matter."""
     model = build_segmentor(fit=False)

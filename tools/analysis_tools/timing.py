@@ -31,6 +31,7 @@ def compare(
                 times[i, j] = seconds
     ratio = np.median(times[:, 0] / times[:, 1])
     ours_ms, other_ms = 1000 * np.median(times, 0)
+    print(f'{name}: {ours_ms:.1f} ms / {other_ms:.1f} ms, {ratio:.3f}')
     return [name, ours_ms, other_ms, ratio]
 
 
