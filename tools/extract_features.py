@@ -67,40 +67,15 @@ def extract(model: torch.nn.Module, loader: DataLoader, dtype: str) -> tuple:
     return maps, labels
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    add_common_arguments(parser)
-    parser.add_argument('checkpoint', help='trained segmentor')
-    parser.add_argument('--out', type=Path, required=True, help='folder')
-    parser.add_argument('--images-per-shard', type=int, default=64)
-    parser.add_argument('--batch-size', type=int, default=1)
-    parser.add_argument('--num-workers', type=int, default=2)
-    parser.add_argument(
-        '--passes',
-        type=int,
-        default=1,
-        help='over the set, for pipelines that augment at random',
-    )
-    parser.add_argument(
-        '--dtype', default='float16', choices=['float16', 'float32']
-    )
-    args = parser.parse_args()
-    cfg = load_config(args)
-    cfg.train_dataloader.dataset.cache = None
-    runner = build_runner(cfg)
-    MMLogger.get_current_instance().setLevel(logging.WARNING)
+def write_missing(
+    runner: Runner, args: argparse.Namespace, about: dict, dataset: object
+) -> None:
+    """Write this rank's shards, but for those that are there."""
     model = runner.model
     model = model.module if is_model_wrapper(model) else model
     load_checkpoint(model, args.checkpoint, map_location='cpu')
     model.eval()
-
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    dataset.full_init()
     order = np.tile(np.arange(len(dataset)), args.passes)
-    about = describe(runner, args, len(dataset))
-    if is_main_process():
-        open_folder(args.out, about)
-    barrier()
     shards = [
         number
         for number in range(about['num_shards'])
@@ -117,6 +92,41 @@ def main() -> None:
             collate_fn=pseudo_collate,
         )
         write_shard(args.out, number, *extract(model, loader, args.dtype))
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    add_common_arguments(parser)
+    parser.add_argument('checkpoint', help='trained segmentor')
+    parser.add_argument('--out', type=Path, required=True, help='folder')
+    parser.add_argument('--images-per-shard', type=int, default=64)
+    parser.add_argument('--batch-size', type=int, default=1)
+    parser.add_argument('--num-workers', type=int, default=2)
+    parser.add_argument(
+        '--passes',
+        type=int,
+        default=1,
+        help='over the set, for pipelines that augment at random',
+    )
+    parser.add_argument(
+        '--dtype', default='float16', choices=['float16', 'float32']
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args)
+    cfg.train_dataloader.dataset.cache = None
+    runner = build_runner(cfg)
+    MMLogger.get_current_instance().setLevel(logging.WARNING)
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    dataset.full_init()
+    about = describe(runner, args, len(dataset))
+    if is_main_process():
+        open_folder(args.out, about)
+    barrier()
+    write_missing(runner, args, about, dataset)
     barrier()
     if is_main_process():
         cache = FeatureCache(args.out)

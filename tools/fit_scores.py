@@ -31,7 +31,9 @@ def main() -> None:
     out = args.out or args.checkpoint.with_name(
         f'{args.checkpoint.stem}_fitted.pth'
     )
-    runner = build_runner(load_config(args))
+    cfg = load_config(args)
+    cfg.load_from, cfg.resume = None, False  # validating would load it again
+    runner = build_runner(cfg)
     hooks = {type(hook): hook for hook in runner.hooks}
     if FitScoresHook not in hooks:
         parser.error(

@@ -109,7 +109,10 @@ def test_testing_a_diffusion_model_that_was_not_trained(
 
 
 def test_fit_scores_tool(dood, shapes, tmp_path, monkeypatch, capsys):
-    """It finds what the training's own hooks found."""
+    """It finds what the training's own hooks found.
+
+    The config's load_from, which training needs, must not come in between.
+    """
     checkpoint = torch.load(dood[0], weights_only=True)
     state = checkpoint['state_dict']
     fitted = {
@@ -119,8 +122,11 @@ def test_fit_scores_tool(dood, shapes, tmp_path, monkeypatch, capsys):
     expected = {name: state.pop(name) for name in fitted}
     path = tmp_path / 'bare.pth'
     torch.save(checkpoint, path)
+    other = {'ood_head.score_mean': torch.full((2,), 99.0)}
+    torch.save(dict(state_dict={**state, **other}), tmp_path / 'other.pth')
     config = ROOT / 'configs' / DOOD
-    options = shell_options(tiny_seg_options(shapes))
+    more = dict(load_from=tmp_path / 'other.pth')
+    options = shell_options({**tiny_seg_options(shapes), **more})
     rest = (config, path, '--work-dir', tmp_path, *options)
     run_here(monkeypatch, 'fit_scores', *rest)
     out = tmp_path / 'bare_fitted.pth'
