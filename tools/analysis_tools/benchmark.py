@@ -25,6 +25,13 @@ def main() -> None:
     parser.add_argument(
         '--tokens', type=int, default=8192, help='of the scored map (seg)'
     )
+    parser.add_argument(
+        '--parts',
+        nargs='+',
+        default=['metrics', 'scoring', 'training'],
+        choices=['metrics', 'scoring', 'training'],
+        help='of the benchmark (seg)',
+    )
     args = parser.parse_args()
     warnings.filterwarnings('ignore')
     if args.task == 'det':
@@ -37,7 +44,9 @@ def main() -> None:
         from benchmark_seg import rows
 
         size, batch = args.size or 768, args.batch_size or 16
-        table = rows(args.device, args.runs, size, batch, args.tokens)
+        table = rows(
+            args.parts, args.device, args.runs, size, batch, args.tokens
+        )
         what = f'ViT-B, {batch} images of {size} px per step in the loop'
     headers = ('', 'ours (ms)', 'direct (ms)', 'ours / direct')
     digits = ('', '.1f', '.1f', '.3f')

@@ -197,17 +197,26 @@ def measure(
 
 
 def rows(
-    device: str, runs: int, size: int, batch_size: int, tokens: int
+    parts: list[str],
+    device: str,
+    runs: int,
+    size: int,
+    batch_size: int,
+    tokens: int,
 ) -> list[list]:
     """Lines of the table: metrics, scoring, training step."""
-    table = [measure('pixel metrics', *meters(), runs, device)]
-    pair = scorers(device, tokens)
-    table.append(measure('scoring', *pair, runs, device))
-    with (
-        DefaultScope.overwrite_default_scope('mmseg'),
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        pair = trainers(device, size, batch_size, folder)
-        pair[0]()  # makes the optimizer's state
-        table.append(compare('training step', *pair, runs, device, 0))
+    table = []
+    if 'metrics' in parts:
+        table.append(measure('pixel metrics', *meters(), runs, device))
+    if 'scoring' in parts:
+        pair = scorers(device, tokens)
+        table.append(measure('scoring', *pair, runs, device))
+    if 'training' in parts:
+        with (
+            DefaultScope.overwrite_default_scope('mmseg'),
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            pair = trainers(device, size, batch_size, folder)
+            pair[0]()  # makes the optimizer's state
+            table.append(compare('training step', *pair, runs, device, 0))
     return table
