@@ -1,5 +1,6 @@
 # make demo   set up, make the Shapes data, train and test DFDD on it
 # make demo-seg   the same with a Segmenter and DOoD
+# make demo-dream-box   paint outliers into Shapes, train on them, compare
 # make test   set up, run all tests and style checks
 # PIP_ARGS    passed to pip, e.g. --find-links FOLDER_WITH_WHEELS
 PYTHON ?= python3
@@ -20,9 +21,15 @@ SEG := configs/posthoc/segmenter_vit_1500_shapes.py
 DOOD := configs/dood/dood_segmenter_vit_1k_shapes.py
 DEMO_SEG := work_dirs/demo-seg
 DOOD_OPTIONS := train_dataloader.dataset.cache=$(DEMO_SEG)/features
+DREAM := configs/dream_box/dream-box_faster-rcnn_r18_fpn_shapes.py
+DEMO_DREAM := work_dirs/demo-dream-box
+PAINTED := data/shapes_dream
+# One seed, and a little shorter than the table's 6 epochs.
+DREAM_OPTIONS := train_cfg.max_epochs=5 train_cfg.val_begin=6 \
+	param_scheduler.1.T_max=5
 export PYTHONWARNINGS := ignore
 
-.PHONY: setup demo demo-seg test lint clean
+.PHONY: setup demo demo-seg demo-dream-box test lint clean
 setup: $(VENV)/.installed
 
 $(VENV)/.ready: $(wildcard requirements/*.txt)
@@ -75,6 +82,19 @@ demo-seg: setup
 		--out-dir $(DEMO_SEG)/pictures --limit 24
 	@echo 'The table stands above: energy is the segmentation uncertainty.' \
 		'Curves: $(DEMO_SEG)/ood, overlays: $(DEMO_SEG)/pictures/vis'
+
+demo-dream-box: setup
+	@$(MAKE) --no-print-directory data/shapes/annotations/far.json
+	$(BIN)/python tools/dream_box/generate.py --out $(PAINTED) \
+		--config configs/dream_box/generation/shapes.py
+	$(BIN)/python tools/analysis_tools/run_table.py \
+		configs/tables/dream_box_shapes.yaml --out $(DEMO_DREAM) \
+		--seeds 0 --jobs 2 --cfg-options $(DREAM_OPTIONS)
+	$(BIN)/python tools/image_demo.py data/shapes/near/images $(DREAM) \
+		$$(cat $(DEMO_DREAM)/$(basename $(notdir $(DREAM)))/seed_0/last_checkpoint) \
+		--out-dir $(DEMO_DREAM)/pictures --limit 24
+	@echo 'The table stands above. Painted objects: $(PAINTED)/contact_sheet.png,' \
+		'detections: $(DEMO_DREAM)/pictures/vis'
 
 lint: setup
 	$(BIN)/ruff check .

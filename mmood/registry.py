@@ -8,6 +8,7 @@ The task packages are optional: only what is installed is looked at.
 from importlib.util import find_spec
 
 from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
@@ -52,6 +53,12 @@ DATASETS = Registry(
     scope='mmood',
     locations=_locations(room='datasets'),
 )
+DATA_SAMPLERS = Registry(
+    'data sampler',
+    parent=MMENGINE_DATA_SAMPLERS,
+    scope='mmood',
+    locations=_locations(room='datasets'),
+)
 TRANSFORMS = Registry(
     'transform',
     parent=MMENGINE_TRANSFORMS,
@@ -72,4 +79,13 @@ VISUALIZERS = Registry(
     parent=MMENGINE_VISUALIZERS,
     scope='mmood',
     locations=_locations(room='visualizer'),
+)
+# Painters, prompt sources and filters of Dream-Box.
+PAINTERS = Registry(
+    'painter',
+    scope='mmood',
+    locations=[
+        'mmood.generation',
+        *(f'{rim}.filters' for rim in _RIMS if rim == 'mmood.det'),
+    ],
 )

@@ -88,3 +88,41 @@ def samples(count=2, boxes=2):
 def predict(head, maps, props, data):
     with torch.no_grad():
         return head.predict(maps, props, data, rescale=True)
+
+
+def painted(*labels):
+    """An image for each list of labels, -1 for objects that are flagged.
+
+    Objects lie on a diagonal, apart from each other.
+    """
+    result = []
+    for sample, of_image in zip(samples(len(labels), 0), labels):
+        low = torch.arange(len(of_image))[:, None] * 16.0 + torch.rand(1, 2)
+        boxes = torch.cat([low, low + 9 + 3 * torch.rand(len(low), 2)], 1)
+        sample.gt_instances = InstanceData(
+            bboxes=boxes, labels=torch.tensor(of_image, dtype=torch.long)
+        )
+        result.append(sample)
+    return result
+
+
+def near_and_far(data, copies=3, others=20):
+    """Proposals of each image: near its objects, and anywhere."""
+    result = []
+    for sample in data:
+        boxes = sample.gt_instances.bboxes.repeat(copies, 1)
+        boxes = boxes + torch.rand_like(boxes)
+        anywhere = proposals(others).bboxes
+        result.append(InstanceData(bboxes=torch.cat([boxes, anywhere])))
+    return result
+
+
+def sampled(head, props, data):
+    """Sampling results as `StandardRoIHead.loss` makes them."""
+    result = []
+    for prop, sample in zip(props, data):
+        prop = InstanceData(priors=prop.bboxes)
+        gt, ignored = sample.gt_instances, sample.ignored_instances
+        assigned = head.bbox_assigner.assign(prop, gt, ignored)
+        result.append(head.bbox_sampler.sample(assigned, prop, gt))
+    return result

@@ -20,7 +20,8 @@ class OODDetLocalVisualizer(DetLocalVisualizer):
 
     What is unknown stands in ``pred_instances.is_ood``; the number behind
     "unknown" is the OOD score. Annotations of OOD sets, whose categories the
-    detector does not know, are called "object".
+    detector does not know, are called "object", training objects that are
+    flagged OOD "outlier".
     """
 
     def _draw_instances(
@@ -60,4 +61,5 @@ class OODDetLocalVisualizer(DetLocalVisualizer):
 def _class_names(labels: np.ndarray, classes: list[str] | None) -> list[str]:
     if classes is None or any(int(label) >= len(classes) for label in labels):
         return ['object'] * len(labels)
-    return [classes[int(label)] for label in labels]
+    names = [*classes, 'outlier']  # the label of outliers is -1
+    return [names[int(label)] for label in labels]

@@ -1,5 +1,27 @@
 """Images with objects that were not there before."""
 
+from .diffusers_painter import DiffusersPainter
+from .filters import PixelDistance, StructuralDistance
+from .painter import Painter, Painting, paint_box
+from .procedural import ProceduralPainter, random_outline
+from .prompts import ClassEmbeddings, GenericPrompts, Prompt
 from .shapes import FAR, ID, NEAR, Scene, render_scene
 
-__all__ = ['FAR', 'ID', 'NEAR', 'Scene', 'render_scene']
+__all__ = [
+    'FAR',
+    'ID',
+    'NEAR',
+    'ClassEmbeddings',
+    'DiffusersPainter',
+    'GenericPrompts',
+    'Painter',
+    'Painting',
+    'PixelDistance',
+    'ProceduralPainter',
+    'Prompt',
+    'Scene',
+    'StructuralDistance',
+    'paint_box',
+    'random_outline',
+    'render_scene',
+]

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from .outlines import FAR, ID, NEAR
+from .textures import f32, light, texture
 
 __all__ = ['FAR', 'ID', 'NEAR', 'Scene', 'render_scene']
 
@@ -62,7 +62,7 @@ def render_scene(
                 areas.append(int(inside.sum()))
                 names.append(name)
                 instances[inside] = len(names)
-                image = _paint(rng, image, alpha)
+                image = add_object(rng, image, alpha)
                 break
     noise = rng.standard_normal(image.shape, np.float32)
     image = image + 5 * noise
@@ -100,20 +100,22 @@ def _outline_mask(
     return small.astype(np.float32) / 255
 
 
-def _paint(
+def add_object(
     rng: np.random.Generator, image: np.ndarray, alpha: np.ndarray
 ) -> np.ndarray:
     """Put a textured, shaded object with a soft shadow onto the image."""
-    size = len(alpha)
+    height, width = alpha.shape
+    size = max(height, width)
     shift = rng.integers(1, 4, 2)
     shadow = cv2.GaussianBlur(np.roll(alpha, shift, (0, 1)), (0, 0), 2)
-    image = image * (1 - _f32(0.35) * shadow[..., None])
-    fill = _texture(rng, size, 0.5) * _light(rng, size, 0.35)[..., None]
+    image = image * (1 - f32(0.35) * shadow[..., None])
+    fill = texture(rng, size, 0.5) * light(rng, size, 0.35)[..., None]
+    fill = fill[:height, :width]
     return image * (1 - alpha[..., None]) + fill * alpha[..., None]
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-    image = _texture(rng, size, 0.7) * _light(rng, size, 0.3)[..., None]
+    image = texture(rng, size, 0.7) * light(rng, size, 0.3)[..., None]
     strokes = image.copy()
     for _ in range(rng.integers(2, 8)):
         points = rng.uniform(0, size, (rng.integers(2, 5), 2))
@@ -127,53 +129,5 @@ def _background(rng: np.random.Generator, size: int) -> np.ndarray:
             thickness,
             cv2.LINE_AA,
         )
-    mix = _f32(rng.uniform(0.3, 0.8))
+    mix = f32(rng.uniform(0.3, 0.8))
     return image * (1 - mix) + strokes * mix
-
-
-@lru_cache(maxsize=4)
-def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns in pixels, each (S, S) float32."""
-    y, x = np.mgrid[:size, :size].astype(np.float32)
-    return y, x
-
-
-def _light(rng: np.random.Generator, size: int, depth: float) -> np.ndarray:
-    """Linear shading (S, S) around 1."""
-    y, x = _grid(size)
-    angle = rng.uniform(0, 2 * np.pi)
-    slope = depth * rng.uniform(0.3, 1) * 2 / size
-    ramp = _f32(np.cos(angle)) * x + _f32(np.sin(angle)) * y
-    return 1 + _f32(slope) * (ramp - ramp.mean())
-
-
-def _texture(
-    rng: np.random.Generator, size: int, contrast: float
-) -> np.ndarray:
-    """Two random colours mixed by noise, stripes or checks, (S, S, 3)."""
-    first, second = rng.uniform(25, 230, (2, 3)).astype(np.float32)
-    second = first + (second - first) * _f32(contrast * rng.random())
-    kind = rng.choice(['stripes', 'checks', 'noise', 'clouds'])
-    if kind in ('stripes', 'checks'):
-        mix = _waves(rng, size, across=kind == 'checks')
-    else:
-        cells = int(rng.integers(3, 16)) if kind == 'noise' else 3
-        noise = rng.random((cells, cells)).astype(np.float32)
-        mix = cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
-    return first + (second - first) * np.clip(mix, 0, 1)[..., None]
-
-
-def _waves(rng: np.random.Generator, size: int, across: bool) -> np.ndarray:
-    """Sine stripes, or checks, of a random period and direction, (S, S)."""
-    y, x = _grid(size)
-    angle, period = rng.uniform(0, np.pi), rng.uniform(4, 14)
-    cos = _f32(np.cos(angle) * 2 * np.pi / period)
-    sin = _f32(np.sin(angle) * 2 * np.pi / period)
-    along = np.sin(cos * x + sin * y)
-    if not across:
-        return (along + 1) / 2
-    return (along * np.sin(cos * y - sin * x) > 0).astype(np.float32)
-
-
-def _f32(value: float) -> np.float32:
-    return np.float32(value)

@@ -94,6 +94,57 @@ def test_optimal_f1_threshold_comes_from_the_id_images(ann):
     assert result['ood/far/energy/AUROC'] == 1.0
 
 
+def two_of_a_roi(origin, img_id, confidence, largest, scores):
+    """Boxes whose own confidence is not the largest of their RoI."""
+    boxes = [BOX, BIG][: len(scores)]
+    one = sample(origin, img_id, boxes, confidence, scores)
+    one['pred_instances']['max_class_scores'] = torch.tensor(largest)
+    return one
+
+
+def test_dreambox_keeps_boxes_by_their_own_confidence(ann, tmp_path):
+    samples = [
+        two_of_a_roi('id', 1, [0.9, 0.2], [0.9, 0.9], [-5.0, -5.0]),
+        two_of_a_roi('id', 2, [0.8, 0.5], [0.8, 0.5], [-4.0, 9.0]),
+        two_of_a_roi('near', 1, [0.7, 0.5], [0.7, 0.5], [-4.5, 3.0]),
+        two_of_a_roi('near', 2, [0.6, 0.3], [0.6, 0.6], [-4.0, -4.0]),
+        two_of_a_roi('near', 3, [0.75], [0.75], [-1.0]),
+    ]
+    kept = dict(
+        # A box at 0.5 is out, and so is a RoI's second class below it.
+        dreambox=dict(id=[-5, -4], near=[-4.5, -4, -1]),
+        vos=dict(id=[-5, -5, -4, 9], near=[-4.5, 3, -4, -4, -1]),
+    )
+    for protocol, expected in kept.items():
+        out = tmp_path / protocol
+        options = dict(score_threshold=0.5, out_dir=str(out))
+        result = evaluate(ann, samples, protocol=protocol, **options)
+        with np.load(out / 'ood_scores_energy.npz') as scores:
+            assert {k: scores[k].tolist() for k in scores} == expected
+        if protocol == 'dreambox':
+            # Of 3 x 2 pairs only near's -4.5 lies below ID's -4, and one
+            # pair is equal.
+            auroc = (4 + 0.5) / 6
+            assert result['ood/near/energy/AUROC'] == pytest.approx(auroc)
+            # Entry int(0.95 * 2) of 5, 4 is 4: of 4.5, 4 and 1 one is above.
+            expected = pytest.approx(1 / 3)
+            assert result['ood/near/energy/FPR95'] == expected
+            assert result['ood/ood_threshold'] == -4
+
+
+def test_dreambox_finds_objects_with_the_boxes_it_keeps(ann):
+    far = two_of_a_roi('far', 1, [0.5, 0.6], [0.9, 0.9], [2.0, 2.0])
+    far['instances'] = [
+        dict(bbox=box, bbox_label=0, ignore_flag=0) for box in (BOX, BIG)
+    ]
+    for protocol, recall in (('dreambox', 0.5), ('vos', 1.0)):
+        result = evaluate(
+            ann, [*id_samples(), far], protocol=protocol, score_threshold=0.5
+        )
+        assert result['ood/far/energy/recall'] == recall
+        assert result['ood/far/energy/flagged'] == recall
+
+
 def test_zero_detections_in_the_whole_test(ann):
     empty = [sample('id', i, [], [], []) for i in (1, 2, 3)]
     empty.append(sample('far', 1, [], [], [], [(BOX, 0)]))

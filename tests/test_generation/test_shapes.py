@@ -89,9 +89,9 @@ def test_objects_are_drawn_where_the_mask_says():
     rng = np.random.default_rng(1)
     alpha = shapes._outline_mask(rng, ID['circle'], 64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shapes, '_texture', lambda *_: flat)
-        patch.setattr(shapes, '_light', lambda *_: np.ones((64, 64)))
-        painted = shapes._paint(rng, np.zeros((64, 64, 3)), alpha)
+        patch.setattr(shapes, 'texture', lambda *_: flat)
+        patch.setattr(shapes, 'light', lambda *_: np.ones((64, 64)))
+        painted = shapes.add_object(rng, np.zeros((64, 64, 3)), alpha)
     expected = 250.0 * np.repeat(alpha[..., None], 3, 2)
     np.testing.assert_allclose(painted, expected, atol=1e-3)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 
 import numpy as np
@@ -39,9 +39,10 @@ class OODDetMetric(CocoMetric):
     Populations are all kept boxes, whether they hit an object or not: on the
     ID images and on those of each set (VOS). A box is kept if the largest
     class confidence of its RoI, background apart, reaches
-    ``score_threshold``. Because a detector that misses OOD objects looks
-    good by that, two more shares stand beside: ``recall`` of annotated OOD
-    objects by kept boxes (IoU >= 0.5, any class), and ``flagged``, by kept
+    ``score_threshold``; under the protocol ``dreambox``, if the box's own
+    class confidence is above it. Because a detector that misses OOD objects
+    looks good by that, two more shares stand beside: ``recall`` of annotated
+    OOD objects by kept boxes (IoU >= 0.5, any class), and ``flagged``, by kept
     boxes whose score says OOD at the threshold that keeps ``tpr`` of the ID
     boxes.
 
@@ -106,7 +107,7 @@ class OODDetMetric(CocoMetric):
         metrics = super().compute_metrics([r[:2] for r in in_id])
         metrics.setdefault('bbox_mAP', 0.0)  # CocoMetric's way to say: none
         threshold = self._confidence([r[:2] for r in in_id])
-        sets = _by_origin([r[2] for r in results], threshold)
+        sets = _by_origin([r[2] for r in results], self._keep(threshold))
         metrics['score_threshold'] = threshold
         first = sets['id']['scores'].pop('')
         metrics['ood_threshold'] = id_quantile_threshold(first, self.tpr)
@@ -124,6 +125,12 @@ class OODDetMetric(CocoMetric):
         if self.out_dir:
             self._dump(metrics, sets, names)
         return metrics
+
+    def _keep(self, threshold: float) -> Callable[[dict], np.ndarray]:
+        """Which boxes (n,) of a record count."""
+        if self.protocol == 'dreambox':
+            return lambda record: record['box_confidence'] > threshold
+        return lambda record: record['confidence'] >= threshold
 
     def _measure(
         self, id_scores: np.ndarray, kept: dict, name: str, gamma: float
@@ -234,6 +241,7 @@ def _record(sample: dict) -> dict:
         scores=scores,
         boxes=pred['bboxes'].cpu().numpy(),
         confidence=pred['max_class_scores'].cpu().numpy(),
+        box_confidence=pred['scores'].cpu().numpy(),
         objects=np.asarray(boxes, dtype=np.float32).reshape(-1, 4),
     )
 
@@ -244,11 +252,13 @@ def _numpy(values: Tensor) -> np.ndarray:
     return values.to(dtype).cpu().numpy()
 
 
-def _by_origin(records: list[dict], threshold: float) -> dict[str, dict]:
+def _by_origin(
+    records: list[dict], keep: Callable[[dict], np.ndarray]
+) -> dict[str, dict]:
     """Kept boxes per set: scores of all, boxes and objects per image."""
     sets: dict[str, dict] = {}
     for record in records:
-        kept = record['confidence'] >= threshold
+        kept = keep(record)
         part = sets.setdefault(
             record['origin'],
             dict(

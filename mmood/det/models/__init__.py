@@ -1,5 +1,6 @@
 """Detector parts."""
 
 from .ood_roi_head import OODRoIHead
+from .ood_rpn_head import OODRPNHead
 
-__all__ = ['OODRoIHead']
+__all__ = ['OODRPNHead', 'OODRoIHead']

@@ -21,7 +21,12 @@ from mmood.registry import MODELS
 from mmood.scores import Samples
 
 from .roi_losses import OODLosses
-from .roi_tools import build_part, correct_boxes, record_calls
+from .roi_tools import (
+    build_part,
+    correct_boxes,
+    record_calls,
+    take_outliers,
+)
 from .score_list import ScoreList
 
 
@@ -39,13 +44,18 @@ class OODRoIHead(OODLosses, StandardRoIHead):
         scores: see `ScoreList`.
         outliers: config of a module of `mmood.outliers` that makes outliers
             from the known objects' features (VOS, FFS, GAN); None: they come
-            from the ``blurred`` maps of a `DFDDNeck`.
+            from the ``blurred`` maps of a `DFDDNeck`; ``'annotated'``:
+            there are only those of the annotations.
         outlier_start: when outliers begin to count: a share of the training
             or, above 1, an iteration.
         loss_uncertainty: config of the loss on known objects and outliers.
         loss_consistency: config of DFDD's loss on the ``deblurred`` maps.
         auxiliary: config of a further part that learns from the known
             objects and may bring an embedding and scores (SIREN, CSI).
+
+    Objects that an `OODFlagCocoDataset` flags OOD take no part in class, box
+    and mask losses, nor in their averages; they join the outliers of
+    ``loss_uncertainty``.
 
     Buffers, nan until `mmood.hooks.CalibrateOODHook` fits them on ID data:
     ``ood_threshold`` keeps 95 % of the ID boxes, ``score_threshold`` is the
@@ -60,7 +70,7 @@ class OODRoIHead(OODLosses, StandardRoIHead):
         self,
         *args,
         scores: Sequence[str | dict] = ('energy',),
-        outliers: dict | None = None,
+        outliers: dict | str | None = None,
         outlier_start: float = 0.0,
         loss_uncertainty: dict | None = None,
         loss_consistency: dict | None = None,
@@ -73,10 +83,19 @@ class OODRoIHead(OODLosses, StandardRoIHead):
                 'outliers without loss_uncertainty have no effect: set it, '
                 "to dict(type='mmood.LogisticUncertaintyLoss') for VOS"
             )
+        if isinstance(outliers, str) and outliers != 'annotated':
+            raise ValueError(
+                "outliers must be a config, None or 'annotated', got "
+                f'{outliers!r}'
+            )
         self.num_classes = self.bbox_head.num_classes
         self.channels = self.bbox_head.fc_cls.weight.shape[1]
         build = partial(build_part, num_classes=self.num_classes)
-        self.outliers = build(outliers, channels=self.channels)
+        self.outliers = (
+            outliers
+            if outliers == 'annotated'
+            else build(outliers, channels=self.channels)
+        )
         self.outlier_start = outlier_start
         self.loss_uncertainty = build(loss_uncertainty)
         self.loss_consistency = build(loss_consistency)
@@ -86,6 +105,7 @@ class OODRoIHead(OODLosses, StandardRoIHead):
             num_classes=self.num_classes,
             channels=self.channels,
             auxiliary=self.auxiliary,
+            trained=getattr(self.loss_uncertainty, 'scores', dict)(),
         )
         self.keeps_features = False
         self.register_buffer('ood_threshold', torch.tensor(float('nan')))
@@ -95,13 +115,16 @@ class OODRoIHead(OODLosses, StandardRoIHead):
     # ----------------------------------------------------------- training
     def bbox_loss(self, x: tuple, sampling_results: list) -> dict:
         self._class_mismatch = None
+        # From the caller's list too: a mask head learns from it.
+        flagged = take_outliers(sampling_results)
         with record_calls(self.bbox_head.fc_cls) as calls:
             results = super().bbox_loss(x, sampling_results)
         losses = results['loss_bbox']
         if getattr(x, 'loss_deblur', None) is not None:
             losses['loss_deblur'] = x.loss_deblur
+        features = calls[0][0]
         losses.update(
-            self._ood_losses(x, sampling_results, results, calls[0][0])
+            self._ood_losses(x, sampling_results, results, features, flagged)
         )
         return results
 

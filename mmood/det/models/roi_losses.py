@@ -18,16 +18,36 @@ class OODLosses:
     """Part of `OODRoIHead`: its parts' losses on the known objects."""
 
     def _ood_losses(
-        self, x: tuple, sampling_results: list, results: dict, features: Tensor
+        self,
+        x: tuple,
+        sampling_results: list,
+        results: dict,
+        features: Tensor,
+        flagged: Tensor,
     ) -> dict[str, Tensor]:
-        """Losses from what the parent made of all RoIs (R, ...)."""
+        """Losses from what the parent made of all RoIs (R, ...).
+
+        ``flagged`` are the RoIs on objects annotated as OOD, apart.
+        """
         losses: dict[str, Tensor] = {}
         mask = foreground(sampling_results)
         known, features = results['cls_score'][mask], features[mask]
         labels = torch.cat([res.pos_gt_labels for res in sampling_results])
         rois = bbox2roi([res.pos_priors for res in sampling_results])
         if self.loss_uncertainty is not None:
-            losses.update(self._outlier_loss(x, rois, known, features, labels))
+            active = has_started(self.outlier_start)
+            outlier, losses = self._outliers(x, rois, features, labels, active)
+            if active and len(flagged):
+                logits = self._bbox_forward(x, flagged)['cls_score']
+                outlier = torch.cat([outlier, logits])
+            with_background = getattr(
+                self.loss_uncertainty, 'uses_background', False
+            )
+            losses['loss_uncertainty'] = self._uncertainty(
+                results['cls_score'] if with_background else known,
+                outlier,
+                active and self.outliers == 'annotated',
+            )
         if self.loss_consistency is not None:
             deblurred = self._logits(x, 'deblurred', rois)
             losses['loss_consistency'] = self.loss_consistency(
@@ -47,30 +67,37 @@ class OODLosses:
             losses.update(own)
         return losses
 
-    def _outlier_loss(
+    def _outliers(
         self,
         x: tuple,
         rois: Tensor,
-        known: Tensor,
         features: Tensor,
         labels: Tensor,
-    ) -> dict[str, Tensor]:
-        """Loss of known objects (N, K + 1) against outliers."""
-        losses: dict[str, Tensor] = {}
-        active = has_started(self.outlier_start)
+        active: bool,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits (M, K + 1) of made-up outliers and their maker's losses."""
+        if self.outliers == 'annotated':
+            return features.new_zeros((0, self.num_classes + 1)), {}
         if self.outliers is None:
-            outlier = self._logits(x, 'blurred', rois if active else rois[:0])
-        else:
-            made, losses = self.outliers(features, labels, active=active)
-            outlier = self.bbox_head.fc_cls(made)
-        known = known if len(outlier) else known[:0]
-        losses['loss_uncertainty'] = self.loss_uncertainty(
+            rois = rois if active else rois[:0]
+            return self._logits(x, 'blurred', rois), {}
+        made, losses = self.outliers(features, labels, active=active)
+        return self.bbox_head.fc_cls(made), losses
+
+    def _uncertainty(
+        self, known: Tensor, outlier: Tensor, without_outliers: bool
+    ) -> Tensor:
+        """Loss of logits (N, K + 1) and (M, K + 1).
+
+        Known ones count where there are outliers, or ``without_outliers``.
+        """
+        known = known if len(outlier) or without_outliers else known[:0]
+        return self.loss_uncertainty(
             known[:, :-1],
             outlier[:, :-1],
             known_factor=_mean_count(known),
             outlier_factor=_mean_count(outlier),
         )
-        return losses
 
     def _logits(self, x: tuple, product: str, rois: Tensor) -> Tensor:
         """Class logits (R, K + 1) of RoIs on a product of the neck."""
@@ -79,7 +106,8 @@ class OODLosses:
             raise ValueError(
                 f'a loss of OODRoIHead needs the {product} maps, and '
                 f'{type(x).__name__} has none: put an mmood.DFDDNeck behind '
-                'the FPN (deblur=True for loss_consistency), or set outliers'
+                'the FPN (deblur=True for loss_consistency), or set outliers '
+                "('annotated' for painted objects alone)"
             )
         return self._bbox_forward(maps, rois)['cls_score']
 

@@ -5,12 +5,14 @@ Shapes: R RoIs of all images, of which N are on known objects.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from mmdet.structures.bbox import bbox_overlaps
+from mmdet.models.task_modules.samplers import SamplingResult
+from mmdet.structures.bbox import bbox2roi, bbox_overlaps
 from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -52,6 +54,40 @@ def foreground(sampling_results: list) -> Tensor:
         mask[: len(res.pos_priors)] = True
         masks.append(mask)
     return torch.cat(masks)
+
+
+def take_outliers(sampling_results: list) -> Tensor:
+    """Move the RoIs on objects that are flagged OOD out of the results.
+
+    RoIs (M, 5), in the order of `bbox2roi`. The flag is a negative label,
+    which assigner and sampler hand on, also for annotated boxes that join
+    the proposals. The list is changed in place, its entries are not.
+    """
+    taken = []
+    for i, res in enumerate(sampling_results):
+        is_ood = res.pos_gt_labels < 0
+        taken.append(res.pos_priors[is_ood])
+        sampling_results[i] = _with_positives(res, ~is_ood)
+    return bbox2roi(taken)
+
+
+def _with_positives(result: SamplingResult, mask: Tensor) -> SamplingResult:
+    """A sampling result with some of its positives only."""
+    result = copy.copy(result)
+    for name in (
+        'pos_inds',
+        'pos_priors',
+        'pos_is_gt',
+        'pos_assigned_gt_inds',
+        'pos_gt_labels',
+        'pos_gt_bboxes',
+    ):
+        setattr(result, name, getattr(result, name)[mask])
+    result.num_pos = max(len(result.pos_inds), 1)
+    result.avg_factor = result.num_pos
+    if result.avg_factor_with_neg:
+        result.avg_factor += result.num_neg
+    return result
 
 
 def jittered(rois: Tensor, amount: float = 0.1) -> Tensor:

@@ -32,6 +32,7 @@ class ScoreList(nn.Module):
         num_classes, channels: K and C of the RoIs.
         auxiliary: trained part of the head that may bring ``scores()`` by
             name, and ``embed``, features (n, C) -> (n, ``channels``).
+        trained: scores by name of other trained parts of the head.
 
     Raises ValueError for an unknown name or one that comes twice.
     """
@@ -43,6 +44,7 @@ class ScoreList(nn.Module):
         num_classes: int,
         channels: int,
         auxiliary: nn.Module | None = None,
+        trained: Mapping[str, Callable] | None = None,
     ) -> None:
         super().__init__()
         if isinstance(configs, (str, Mapping)) or not configs:
@@ -55,7 +57,10 @@ class ScoreList(nn.Module):
         # In a tuple: it is not a module of this one.
         self._auxiliary = (auxiliary,)
         self._scores: dict[str, Callable] = {}
-        trained = getattr(auxiliary, 'scores', dict)()
+        trained = {
+            **(trained or {}),
+            **getattr(auxiliary, 'scores', dict)(),
+        }
         for config in configs:
             name, score = self._build(config, trained)
             if name in self._scores:

@@ -1,0 +1,212 @@
+"""Contact sheets: some images before and after, as PNG and as HTML.
+
+Shapes: images (H, W, 3) uint8 RGB.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .crops import clip_box, resize_image
+from .records import NotWrittenError, read_image, write_bytes, write_png
+from .report import format_report
+
+COLORS = dict(painted=(225, 40, 40), kept=(30, 150, 60), ignored=(120,) * 3)
+_GAP = 6
+
+
+@dataclass
+class Pair:
+    """An image before and after, and its record."""
+
+    before: np.ndarray
+    after: np.ndarray
+    record: Mapping
+
+
+def spread(items: Sequence, number: int) -> list:
+    """At most ``number`` items, evenly spread, in their order."""
+    count = min(number, len(items))
+    places = np.linspace(0, len(items) - 1, count).round().astype(int)
+    return [items[i] for i in places]
+
+
+def load_pairs(
+    out: Path, found: Sequence[Mapping], img_root: Path, number: int
+) -> list[Pair]:
+    """Pairs of painted images; those no longer readable are left out."""
+    painted = [record for record in found if record['image'] is not None]
+    pairs = []
+    for record in spread(painted, number):
+        image = record['image']
+        size = (image['width'], image['height'])
+        try:
+            before = read_image(img_root / image['source'], *size)
+            after = read_image(out / image['file_name'], *size)
+        except (FileNotFoundError, ValueError):
+            continue
+        pairs.append(Pair(before, after, record))
+    return pairs
+
+
+def kind_of(annotation: Mapping) -> str:
+    """The key of `COLORS` for an annotation."""
+    if annotation['ood']:
+        return 'painted'
+    return 'ignored' if annotation.get('iscrowd') else 'kept'
+
+
+def thumbnail(
+    image: np.ndarray, annotations: Sequence[Mapping], side: int
+) -> np.ndarray:
+    """The image with its longer side at ``side``, and outlined boxes."""
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    size = [max(1, round(length * scale)) for length in (height, width)]
+    picture = np.array(resize_image(image, *size), order='C')
+    # Painted ones last: they are what the sheet is for.
+    for annotation in sorted(annotations, key=lambda a: a['ood']):
+        x1, y1, x2, y2 = clip_box(annotation['bbox'], width, height)
+        corners = np.round(np.array([x1, y1, x2, y2]) * scale).astype(int)
+        left, top, right, bottom = map(int, corners)
+        cv2.rectangle(
+            picture,
+            (left, top),
+            (right - 1, bottom - 1),
+            COLORS[kind_of(annotation)],
+        )
+    return picture
+
+
+def draw_sheet(
+    pairs: Sequence[Pair], columns: int = 3, side: int = 224
+) -> np.ndarray:
+    """A grid of pairs, before on the left, a line of text below each."""
+    rows = max(1, -(-len(pairs) // columns))
+    line = 18
+    cell = (2 * side + 3 * _GAP, side + line + _GAP)
+    sheet = np.full((rows * cell[1], columns * cell[0], 3), 255, np.uint8)
+    for i, pair in enumerate(pairs):
+        left, top = i % columns * cell[0] + _GAP, i // columns * cell[1] + _GAP
+        annotations = pair.record['annotations']
+        for image in (pair.before, pair.after):
+            picture = thumbnail(image, annotations, side)
+            height, width = picture.shape[:2]
+            sheet[top : top + height, left : left + width] = picture
+            left += side + _GAP
+        start = (i % columns * cell[0] + _GAP, top + side + line - 6)
+        _write(sheet, _caption(pair.record), start, cell[0] - 2 * _GAP)
+    return sheet
+
+
+def _caption(record: Mapping) -> str:
+    labels = [
+        annotation['provenance']['label']
+        for annotation in record['annotations']
+        if annotation['ood']
+    ]
+    return f'{record["id"]}: {", ".join(labels)}'
+
+
+def _write(
+    sheet: np.ndarray, text: str, start: tuple[int, int], width: int
+) -> None:
+    """Put a line of text, cut to a width in pixels."""
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.42
+    text = text.encode('ascii', 'replace').decode()
+    cut = text
+    while cut and cv2.getTextSize(cut, font, scale, 1)[0][0] > width:
+        text = text[:-1]
+        cut = text + '...'
+    cv2.putText(sheet, cut, start, font, scale, (30, 30, 30), 1, cv2.LINE_AA)
+
+
+_STYLE = """body { font: 14px sans-serif; margin: 2em; }
+img { margin-right: 6px; vertical-align: top; }
+td, th { text-align: left; vertical-align: top; padding: 1px 10px 1px 0; }
+section { margin: 1.5em 0; } summary { cursor: pointer; }
+pre { white-space: pre-wrap; } .painted { color: rgb(225, 40, 40); }
+.kept { color: rgb(30, 150, 60); } .ignored { color: rgb(120, 120, 120); }"""
+
+
+def html_sheet(pairs: Sequence[Pair], report: Mapping, side: int = 320) -> str:
+    """One HTML file with pictures, report and provenance, and no links."""
+    legend = (
+        '<p>Before and after. <span class="painted">painted: an outlier'
+        '</span>, <span class="kept">left alone</span>, <span '
+        'class="ignored">ignored: a crowd, or covered by paint</span></p>'
+    )
+    sections = ''.join(_section(pair, side) for pair in pairs)
+    summary = html.escape(format_report(report))
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        f'<title>Contact sheet</title><style>{_STYLE}</style>'
+        f'<h1>Contact sheet</h1><pre>{summary}</pre>{legend}{sections}</html>'
+    )
+
+
+def _section(pair: Pair, side: int) -> str:
+    annotations = pair.record['annotations']
+    pictures = ''.join(
+        f'<img alt="{name}" src="{_data_uri(image, annotations, side)}">'
+        for name, image in (('before', pair.before), ('after', pair.after))
+    )
+    objects = ''.join(
+        _object(annotation) for annotation in annotations if annotation['ood']
+    )
+    title = html.escape(pair.record['image']['file_name'])
+    return f'<section><h2>{title}</h2>{pictures}{objects}</section>'
+
+
+def _object(annotation: Mapping) -> str:
+    rows = ''.join(
+        f'<tr><th>{html.escape(key)}</th>'
+        f'<td>{html.escape(_plain(value))}</td></tr>'
+        for key, value in annotation['provenance'].items()
+    )
+    label = html.escape(annotation['provenance']['label'])
+    return (
+        f'<details><summary>{label}, annotation {annotation["id"]}</summary>'
+        f'<table>{rows}</table></details>'
+    )
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _data_uri(
+    image: np.ndarray, annotations: Sequence[Mapping], side: int
+) -> str:
+    picture = thumbnail(image, annotations, side)[..., ::-1]
+    options = [cv2.IMWRITE_JPEG_QUALITY, 90]
+    ok, content = cv2.imencode('.jpg', picture, options)
+    if not ok:
+        raise NotWrittenError('cannot encode a picture of the contact sheet')
+    return 'data:image/jpeg;base64,' + base64.b64encode(content).decode()
+
+
+def write_contact_sheet(
+    out: Path,
+    found: Sequence[Mapping],
+    img_root: Path,
+    report: Mapping,
+    number: int = 24,
+) -> None:
+    """Write ``contact_sheet.png`` and ``contact_sheet.html``.
+
+    They show ``number`` painted images at most, spread over all. Without
+    any the picture is blank. Raises NotWrittenError.
+    """
+    pairs = load_pairs(out, found, img_root, number)
+    write_png(out / 'contact_sheet.png', draw_sheet(pairs))
+    content = html_sheet(pairs, report)
+    write_bytes(out / 'contact_sheet.html', content.encode())

@@ -1,0 +1,297 @@
+"""Dream-Box's configs: the data they mix, the schedule, the painters."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+
+from helpers import ROOT, write_coco
+from mmood.det.datasets import MixedSampler, OODFlagCocoDataset, PackOODInputs
+from mmood.det.models import OODRPNHead
+from mmood.det.models.ood_rpn_head import ROLES
+from mmood.generation.settings import Settings
+from mmood.losses import EnergyOODLoss
+from mmood.registry import DATASETS, PAINTERS
+
+FOLDER = ROOT / 'configs/dream_box'
+TRAINING = sorted(FOLDER.glob('*.py'))
+GENERATION = sorted((FOLDER / 'generation').glob('*.py'))
+SHAPES = FOLDER / 'dream-box_faster-rcnn_r18_fpn_shapes.py'
+VOC = FOLDER / 'dream-box_faster-rcnn_r50_fpn_18e_voc.py'
+# Where the plain images come from: the same detector without OOD losses.
+PLAIN = {
+    SHAPES: 'faster-rcnn_r18_fpn_shapes.py',
+    VOC: 'faster-rcnn_r50_fpn_18k_voc.py',
+}
+
+
+def by_name(paths: list) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize('path', paths, ids=lambda path: path.stem)
+
+
+def test_there_are_configs_of_both_kinds():
+    assert set(TRAINING) == set(PLAIN)
+    names = {path.stem for path in GENERATION}
+    assert {'shapes', 'voc_generic', 'voc_embeddings'} <= names
+
+
+# -------------------------------------------------------------- training
+@by_name(TRAINING)
+@pytest.mark.parametrize('role', ROLES)
+def test_the_detector_is_built_for_each_role(path, role):
+    cfg = Config.fromfile(path)
+    assert cfg.model.rpn_head.ood == 'object'
+    cfg.merge_from_dict(
+        {
+            'model.rpn_head.ood': role,
+            'model.train_cfg.rpn.assigner.ignore_iof_thr': 0.5,
+            'model.backbone.init_cfg': None,
+        }
+    )
+    model = MODELS.build(cfg.model)
+    assert type(model.rpn_head) is OODRPNHead and model.rpn_head.ood == role
+    head = model.roi_head
+    assert head.outliers == 'annotated' and head.outlier_start == 0
+    loss = head.loss_uncertainty
+    assert isinstance(loss, EnergyOODLoss)
+    assert (loss.kind, loss.loss_weight) == ('focal', 10)
+    assert cfg.model.roi_head.scores == ['dreambox', 'energy', 'msp']
+
+
+@by_name(TRAINING)
+def test_it_differs_from_its_plain_twin_by_itself_and_the_schedule(path):
+    cfg = Config.fromfile(path).to_dict()
+    plain = Config.fromfile(ROOT / 'configs/posthoc' / PLAIN[path]).to_dict()
+    method = Config.fromfile(ROOT / 'configs/_base_/methods/dream_box.py')
+    for key in (*method, 'painted_root', 'painted_share', 'sets'):
+        del cfg[key]
+    for one in (cfg, plain):
+        one.pop('posthoc', None)
+    del plain['model']['roi_head']['scores']
+    for key in ('scores', 'outliers', 'loss_uncertainty'):
+        del cfg['model']['roi_head'][key]
+    rpn = cfg['model']['rpn_head']
+    assert rpn.pop('ood') == 'object'
+    rpn['type'] = plain['model']['rpn_head']['type']
+
+    # The first of the sets is the plain one, packed with flags.
+    train, plain_train = (c.pop('train_dataloader') for c in (cfg, plain))
+    mixed, images = train.pop('dataset'), plain_train.pop('dataset')
+    known, painted = mixed['datasets']
+    for pipeline in (known['pipeline'], painted['pipeline']):
+        assert pipeline[-1]['type'] == 'mmood.PackOODInputs'
+        assert pipeline[:-1] == images['pipeline'][:-1]
+    assert images['pipeline'][-1] == dict(type='mmdet.PackDetInputs')
+    assert dict(known, pipeline=images['pipeline']) == images
+    assert painted['metainfo'] == known['metainfo'] == cfg['metainfo']
+    for loader in (train, plain_train):
+        del loader['sampler']
+    assert train == plain_train
+    assert cfg.pop('train_pipeline') == known['pipeline']
+    del plain['train_pipeline']
+
+    if path == VOC:
+        for key in ('train_cfg', 'param_scheduler'):
+            del cfg[key], plain[key]
+        del cfg['max_epochs'], plain['max_iters']
+        del cfg['default_hooks']['checkpoint']
+        del plain['default_hooks']['checkpoint'], plain['log_processor']
+        cfg.pop('log_processor', None)
+    assert cfg == plain
+
+
+def flagged(path: Path, number: int) -> None:
+    """Flag every second annotation; pictures are below ``images``."""
+    content = json.loads((path / 'ann.json').read_text())
+    for i, annotation in enumerate(content['annotations']):
+        annotation['ood'] = (i + 1) % 2
+    (path / 'images').mkdir()
+    for image in content['images']:
+        name = f'images/{image["file_name"]}'
+        (path / image['file_name']).rename(path / name)
+        image['file_name'] = name
+    assert len(content['images']) == number
+    (path / 'annotations.json').write_text(json.dumps(content))
+
+
+@pytest.fixture
+def on_tiny_data(tmp_path):
+    """Function: a config on 9 plain and 4 painted images of 48 pixels."""
+
+    def read(path: Path) -> Config:
+        cfg = Config.fromfile(path)
+        boxes = [[4, 4, 20, 20], [26, 8, 18, 30]]
+        plain, painted = cfg.train_dataloader.dataset.datasets
+        for part, number in ((plain, 9), (painted, 4)):
+            part.data_root = str(tmp_path / str(number))
+            write_coco(
+                Path(part.data_root), [boxes] * number, cfg.metainfo.classes
+            )
+            for transform in part.pipeline:
+                if transform.type == 'RandomChoiceResize':
+                    transform.scales = [(96, 64)]
+        plain.ann_file = 'ann.json'
+        flagged(Path(painted.data_root), 4)
+        loader = cfg.train_dataloader
+        loader.num_workers, loader.persistent_workers = 0, False
+        return cfg
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ('path', 'painted'), [(SHAPES, 3), (VOC, 4)], ids=['shapes', 'voc']
+)
+def test_plain_and_painted_images_are_mixed_and_learned(
+    on_tiny_data, path, painted
+):
+    cfg = on_tiny_data(path)
+    loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
+    mixed = loader.dataset
+    assert isinstance(mixed.datasets[1], OODFlagCocoDataset)
+    assert mixed.metainfo['classes'] == cfg.metainfo.classes
+    for part in mixed.datasets:
+        assert isinstance(part.pipeline.transforms[-1], PackOODInputs)
+    sampler = loader.batch_sampler.sampler
+    assert isinstance(sampler, MixedSampler)
+    assert (sampler.plain, sampler.painted) == (9, painted)
+
+    batches = list(loader)
+    samples = [s for batch in batches for s in batch['data_samples']]
+    flags = [s.gt_instances.ood.tolist() for s in samples]
+    assert sorted(map(sum, flags)) == [0] * 9 + [1] * painted
+    for sample in samples:
+        gt = sample.gt_instances
+        assert gt.labels.tolist() == [-1 if flag else 0 for flag in gt.ood]
+
+    cfg.model.backbone.init_cfg = None
+    model = MODELS.build(cfg.model).train()
+    data = model.data_preprocessor(batches[0], True)
+    total, losses = model.parse_losses(model(**data, mode='loss'))
+    assert {'loss_rpn_cls', 'loss_cls', 'loss_uncertainty'} <= set(losses)
+    assert torch.isfinite(torch.stack(list(losses.values()))).all()
+    total.backward()
+    assert model.roi_head.loss_uncertainty.linear.weight.grad.abs() > 0
+
+
+def test_fewer_painted_images_by_one_argument(on_tiny_data):
+    cfg = on_tiny_data(VOC)
+    cfg.merge_from_dict({'train_dataloader.dataset.datasets.1.indices': 2})
+    mixed = DATASETS.build(cfg.train_dataloader.dataset)
+    assert [len(part) for part in mixed.datasets] == [9, 2]
+
+
+# -------------------------------------------------------------- schedule
+class Toy(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, index, **kwargs):
+        return dict(loss=self.weight.sum())
+
+
+class Numbers(BaseDataset):
+    def load_data_list(self):
+        return [dict(index=i) for i in range(60)]
+
+
+class LearningRates(Hook):
+    priority = 'LOWEST'
+
+    def __init__(self):
+        self.rates = []
+
+    def before_train_iter(self, runner, *args, **kwargs):
+        group = runner.optim_wrapper.param_groups[0]
+        self.rates.append((runner.epoch, group['lr']))
+
+
+def test_the_learning_rate_of_voc_falls_after_epochs_12_and_16(tmp_path):
+    """By mmengine's own loop, with 60 iterations in an epoch."""
+    cfg, record = Config.fromfile(VOC), LearningRates()
+    assert cfg.train_cfg.max_epochs == int(VOC.stem.split('_')[-2][:-1]) == 18
+    assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=16)
+    Runner(
+        Toy(),
+        str(tmp_path),
+        train_dataloader=dict(
+            dataset=Numbers(),
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            batch_size=1,
+            num_workers=0,
+        ),
+        train_cfg=cfg.train_cfg,
+        optim_wrapper=cfg.optim_wrapper,
+        param_scheduler=cfg.param_scheduler,
+        default_hooks=dict(checkpoint=None, logger=None),
+        custom_hooks=[record],
+        experiment_name=str(tmp_path),
+        log_level='ERROR',
+    ).train()
+    assert len(record.rates) == 18 * 60
+    warmup, rest = record.rates[:500], record.rates[500:]
+    assert warmup[0][1] == pytest.approx(0.02 * 0.01)
+    steps = [b[1] - a[1] for a, b in zip(warmup, warmup[1:])]
+    assert min(steps) == pytest.approx(0.02 * 0.99 / 499, rel=1e-3)
+    assert max(steps) == pytest.approx(min(steps), rel=1e-3)
+    for epoch, rate in rest:
+        factor = 1 if epoch < 12 else 0.1 if epoch < 16 else 0.01
+        assert rate == pytest.approx(0.02 * factor), epoch
+
+
+# ------------------------------------------------------------ generation
+@by_name(GENERATION)
+def test_generation_settings_are_valid(path):
+    config = Config.fromfile(path).to_dict()
+    settings = Settings.from_config(config)
+    painter = dict(settings.painter)
+    kind = PAINTERS.get(painter.pop('type'))
+    inspect.signature(kind).bind(**painter)
+    if 'prompts' in painter:
+        PAINTERS.build(painter['prompts'])
+    else:
+        assert kind(**painter).name == 'procedural'
+    names = [PAINTERS.build(one).name for one in settings.filters]
+    assert names == ['too_close']
+
+
+@by_name(GENERATION)
+def test_generation_paints_the_images_that_are_trained_on(path):
+    """The painted set is made of the plain one, of the same name."""
+    settings = Settings.from_config(Config.fromfile(path).to_dict())
+    training = SHAPES if path.stem.startswith('shapes') else VOC
+    plain, painted = Config.fromfile(training).sets
+    assert settings.data['ann_file'] == plain.data_root + plain.ann_file
+    images = plain.data_root + plain.data_prefix.img
+    assert settings.data['img_root'] == images
+    assert painted.ann_file == 'annotations.json'
+    assert painted.data_prefix.img == ''
+
+
+def test_published_settings_of_the_painters():
+    generic, shifted = (
+        Settings.from_config(
+            Config.fromfile(FOLDER / f'generation/voc_{name}.py').to_dict()
+        )
+        for name in ('generic', 'embeddings')
+    )
+    assert (generic.painter['guidance'], shifted.painter['guidance']) == (
+        20,
+        12,
+    )
+    assert generic.min_area == shifted.min_area == 2000
+    assert generic.painter['prompts']['type'] == 'mmood.GenericPrompts'
+    prompts = shifted.painter['prompts']
+    assert prompts['type'] == 'mmood.ClassEmbeddings'
+    assert 0.001 <= prompts['std'] <= 5

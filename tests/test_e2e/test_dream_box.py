@@ -1,0 +1,144 @@
+"""Paint, train and test: Dream-Box from end to end, tiny."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from helpers import ROOT, run
+
+SCRIPT = Path(__file__).with_name('train_cpu_ranks.py')
+NAME = 'dream_box/dream-box_faster-rcnn_r18_fpn_shapes.py'
+# Of so little training every box counts.
+TINY = {
+    'model.test_cfg.rcnn.score_thr': 0.0,
+    'val_evaluator.score_threshold': 0.0,
+}
+
+
+@pytest.fixture(scope='module')
+def painted(shapes, tmp_path_factory) -> Path:
+    """The training images with painted objects, by the tool."""
+    out = tmp_path_factory.mktemp('painted')
+    run(
+        sys.executable,
+        ROOT / 'tools/dream_box/generate.py',
+        '--config',
+        ROOT / 'configs/dream_box/generation/shapes.py',
+        '--out',
+        out,
+        '--cfg-options',
+        f'data.ann_file={shapes}/annotations/train.json',
+        f'data.img_root={shapes}',
+        'min_area=60',
+    )
+    return out
+
+
+@pytest.fixture
+def config(tiny_config, shapes, painted):
+    """Function: the shrunk config, in a folder."""
+
+    def build(work_dir: Path, **options) -> Config:
+        cfg = tiny_config(NAME, shapes, work_dir, **TINY, **options)
+        both = cfg.train_dataloader.dataset
+        del both['data_root']
+        for part, folder in zip(both.datasets, (shapes, painted)):
+            part.data_root = str(folder)
+        return cfg
+
+    return build
+
+
+@pytest.mark.parametrize('share', [0.5, None])
+def test_trains_on_both_sets_and_tests(
+    share, config, painted, tmp_path, plain_dumps
+):
+    options = {'train_dataloader.sampler.painted_share': share}
+    runner = Runner.from_cfg(config(tmp_path, **options))
+    runner.train()
+    plain, other = runner.train_dataloader.dataset.datasets
+    drawn = len(plain) if share else len(other)
+    steps = -(-(len(plain) + drawn) // 4)
+    assert abs(runner.iter - steps) <= 1  # two groups of aspect ratios
+    loss = np.array(
+        runner.message_hub.log_scalars['train/loss_uncertainty'].data[0]
+    )
+    assert (loss > 0).all() and np.isfinite(loss).all()
+    a = runner.model.roi_head.loss_uncertainty.linear.weight.item()
+    assert a != 1 and a > 0
+
+    # `a` is positive: both scores rank alike, by either protocol.
+    for protocol in ('vos', 'dreambox'):
+        cfg = config(
+            tmp_path / protocol,
+            **{
+                'test_evaluator.protocol': protocol,
+                'test_evaluator.score_threshold': 0.05,
+            },
+        )
+        cfg.load_from = str(tmp_path / 'epoch_1.pth')
+        metrics = Runner.from_cfg(cfg).test()
+        for name in ('AUROC', 'FPR95'):
+            value = metrics[f'ood/near/dreambox/{name}']
+            assert 0 <= value <= 1
+            assert metrics[f'ood/near/energy/{name}'] == pytest.approx(value)
+
+
+def test_flags_reach_the_losses(config, painted, tmp_path):
+    flags = [
+        annotation['ood']
+        for annotation in json.loads(
+            (painted / 'annotations.json').read_text()
+        )['annotations']
+    ]
+    assert sum(flags) > 0
+    cfg = config(tmp_path, **{'train_dataloader.sampler.painted_share': 1.0})
+    runner = Runner.from_cfg(cfg)
+    labels = []
+    for batch in runner.build_dataloader(cfg.train_dataloader, seed=0):
+        for sample in batch['data_samples']:
+            gt = sample.gt_instances
+            assert torch.equal(gt.ood, gt.labels < 0)
+            labels.append(gt.labels)
+    labels = torch.cat(labels)
+    assert int((labels < 0).sum()) == sum(flags)
+    assert int((labels >= 0).sum()) == len(flags) - sum(flags)
+
+
+def test_two_processes_have_the_outlier_loss_of_one(config, tmp_path):
+    """Of the first step: the parent's averages are those of each rank."""
+    values = {}
+    for ranks in (1, 2):
+        cfg = config(tmp_path / f'work{ranks}')
+        cfg.model.backbone.norm_eval = True
+        for stage in (cfg.model.train_cfg.rpn, cfg.model.train_cfg.rcnn):
+            stage.sampler.type = 'FirstSampler'
+        for part in cfg.train_dataloader.dataset.datasets:
+            part.indices = 8
+            part.pipeline = [
+                t for t in part.pipeline if t.type != 'mmdet.RandomFlip'
+            ]
+        del cfg.train_dataloader['batch_sampler']
+        cfg.train_dataloader.batch_size = 4 // ranks
+        cfg.custom_hooks = []
+        cfg.launcher = 'pytorch' if ranks > 1 else 'none'
+        path, out = tmp_path / f'config{ranks}.py', tmp_path / f'out{ranks}'
+        cfg.dump(path)
+        launch = [sys.executable]
+        if ranks > 1:
+            launch += ['-m', 'torch.distributed.run', '--standalone']
+            launch += [f'--nproc_per_node={ranks}']
+        run(*launch, SCRIPT, path, out)
+        losses = [
+            torch.load(f'{out}.{rank}', weights_only=True)['losses'][0]
+            for rank in range(ranks)
+        ]
+        values[ranks] = [part['loss_uncertainty'] for part in losses]
+    assert np.mean(values[2]) == pytest.approx(values[1][0], abs=1e-5)
+    assert values[2][0] != values[2][1]

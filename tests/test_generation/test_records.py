@@ -1,0 +1,259 @@
+"""Files of a generation run: whole or not at all, and read with care."""
+
+import json
+import os
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from mmood.generation import records
+
+
+def picture(height=20, width=30):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (height, width, 3), np.uint8)
+
+
+def files(folder):
+    return sorted(p.name for p in folder.rglob('*') if p.is_file())
+
+
+def full_disk(*_):
+    raise OSError(28, 'No space left on device')
+
+
+def test_png_is_lossless_and_rgb(tmp_path):
+    image = picture()
+    path = tmp_path / 'new' / 'a.png'
+    records.write_png(path, image)
+    np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], image)
+    np.testing.assert_array_equal(records.read_image(path, 30, 20), image)
+
+
+@pytest.mark.parametrize('step', ['replace', 'write_bytes'])
+def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch, step):
+    path = tmp_path / 'a.json'
+    records.write_json(path, [1])
+    if step == 'replace':
+        monkeypatch.setattr(os, 'replace', full_disk)
+    else:
+
+        def half(self, content):
+            with open(self, 'wb') as file:
+                file.write(content[:3])
+            full_disk()
+
+        monkeypatch.setattr(records.Path, 'write_bytes', half)
+    with pytest.raises(records.NotWrittenError) as error:
+        records.write_json(path, list(range(9)))
+    message = str(error.value)
+    assert message.startswith(f'cannot write {path}: No space left on device')
+    assert 'same command again' in message
+    assert files(tmp_path) == ['a.json']
+    assert records.read_json(path) == [1]
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path):
+    (tmp_path / 'out').write_text('')
+    with pytest.raises(records.NotWrittenError, match='cannot write .*out/a'):
+        records.write_json(tmp_path / 'out' / 'a.json', {})
+
+
+def test_json_has_no_nan(tmp_path):
+    with pytest.raises(ValueError, match='not JSON compliant'):
+        records.write_json(tmp_path / 'a.json', dict(value=float('nan')))
+    assert files(tmp_path) == []
+
+
+def test_only_own_leftovers_are_removed(tmp_path):
+    images = tmp_path / 'images'
+    images.mkdir()
+    kept = [tmp_path / '.other.tmp', images / 'a.png', images / 'b.mmood_tmp']
+    for path in [*kept, images / '.a.png.123.mmood_tmp']:
+        path.write_text('x')
+    records.remove_leftovers(tmp_path)
+    assert files(tmp_path) == sorted(path.name for path in kept)
+    records.remove_leftovers(tmp_path / 'nowhere')
+
+
+def test_grey_images_get_three_channels(tmp_path):
+    grey = picture()[..., 0]
+    cv2.imwrite(str(tmp_path / 'a.png'), grey)
+    found = records.read_image(tmp_path / 'a.png', 30, 20)
+    np.testing.assert_array_equal(found, np.stack([grey] * 3, 2))
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (b'', 'is no readable image'),
+        (b'GIF, or so it says', 'is no readable image'),
+        (cv2.imencode('.jpg', picture())[1].tobytes()[:300], 'no readable'),
+        (cv2.imencode('.png', picture())[1].tobytes()[:300], 'no readable'),
+        (
+            cv2.imencode('.png', picture(30, 20))[1].tobytes(),
+            'has 20 x 30 pixels, but its annotation says 30 x 20',
+        ),
+    ],
+)
+def test_images_that_cannot_be_used(tmp_path, content, message):
+    path = tmp_path / 'a.png'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as error:
+        records.read_image(path, 30, 20)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize('missing', [0, 1, 2, 5, 400])
+def test_a_cut_jpeg_is_noticed_by_its_end(tmp_path, monkeypatch, missing):
+    """As OpenCV 4 does not: it returns an image that is partly grey."""
+    content = cv2.imencode('.jpg', picture())[1].tobytes()
+    path = tmp_path / 'a.jpg'
+    path.write_bytes(content[: len(content) - missing])
+    monkeypatch.setattr(cv2, 'imdecode', lambda *_: picture())
+    if missing:
+        with pytest.raises(ValueError, match='is no readable image'):
+            records.read_image(path, 30, 20)
+    else:
+        path.write_bytes(content + b'some more')
+        records.read_image(path, 30, 20)
+
+
+def test_images_that_are_missing(tmp_path):
+    for path in (tmp_path / 'a.png', tmp_path):
+        with pytest.raises(FileNotFoundError, match=f'{path} does not exist'):
+            records.read_image(path, 30, 20)
+
+
+def source():
+    return dict(
+        images=[
+            dict(id=i, file_name=f'some/{i}.jpg', width=30, height=20)
+            for i in (7, 3)
+        ],
+        annotations=[
+            dict(id=i, image_id=image, category_id=2, bbox=[1, 2, 3, 4])
+            for i, image in enumerate([3, 7, 3])
+        ],
+        categories=[dict(id=2, name='cat')],
+        licenses=[dict(id=1, name='free')],
+    )
+
+
+def test_source_and_its_annotations_by_image(tmp_path):
+    path = tmp_path / 'a.json'
+    path.write_text(json.dumps(source()).replace('4]', 'NaN]', 1))
+    coco = records.read_source(path)
+    assert coco['annotations'][0]['bbox'] == [1, 2, 3, None]
+    assert coco['images'] == source()['images']
+    groups = records.by_image(coco)
+    assert {i: [a['id'] for a in g] for i, g in groups.items()} == {
+        7: [1],
+        3: [0, 2],
+    }
+
+
+def change(key, index, **fields):
+    coco = source()
+    coco[key][index] = {**coco[key][index], **fields}
+    return coco
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('{', 'not valid json'),
+        ('[]', "no list 'images'"),
+        (dict(images=[]), "no list 'annotations'"),
+        ({**source(), 'images': [3]}, "in images .* 'id' a int >= 0, got N"),
+        (change('images', 0, id='7'), "images .* 'id' a int >= 0, got '7'"),
+        (change('images', 0, id=-1), 'images .* got -1'),
+        (change('images', 0, width=None), "images .* 'width' a int .* None"),
+        (change('images', 0, file_name=3), "images .* 'file_name' a str"),
+        (change('categories', 0, name=None), "categories .* 'name' a str"),
+        (change('images', 0, id=3), 'images has the id 3 more than once'),
+        (change('annotations', 0, id=2), 'annotations has the id 2 more'),
+        (
+            change('annotations', 1, image_id=4),
+            "annotation 1 has the image_id 4, which is not in 'images'",
+        ),
+        (
+            change('annotations', 1, category_id=4),
+            "annotation 1 has the category_id 4, .* not in 'categories'",
+        ),
+    ],
+)
+def test_sources_that_cannot_be_used(tmp_path, content, message):
+    path = tmp_path / 'a.json'
+    text = content if isinstance(content, str) else json.dumps(content)
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        records.read_source(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_source_that_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match='ann_file: .*a.json does not'):
+        records.read_source(tmp_path / 'a.json')
+
+
+def record(number, painted=True):
+    image = dict(id=number, file_name=f'images/{number}.png')
+    image.update(width=30, height=20)
+    annotation = dict(
+        id=number * 10, image_id=number, category_id=2, bbox=[1, 2, 3, 4],
+        area=12, iscrowd=0, ood=1,
+    )  # fmt: skip
+    return dict(
+        id=number,
+        image=image if painted else None,
+        annotations=[annotation],
+    )
+
+
+def test_picture_names_tell_equal_stems_apart():
+    names = [
+        records.picture_name(dict(id=i, file_name=f'{folder}/img.1.jpg'))
+        for i, folder in enumerate('ab')
+    ]
+    assert names == ['images/img.1_0.png', 'images/img.1_1.png']
+
+
+def test_a_record_is_read_if_its_image_is_done(tmp_path):
+    def put(content):
+        path = records.record_path(tmp_path, 5)
+        records.write_json(path, content)
+        return records.read_record(tmp_path, 5)
+
+    assert records.read_record(tmp_path, 5) is None
+    assert put(record(5)) is None  # its picture is gone
+    records.write_png(tmp_path / 'images/5.png', picture())
+    assert put(record(5)) == record(5)
+    assert put(record(5, painted=False)) == record(5, painted=False)
+    assert put(dict(id=5, image=None, error='unreadable')) is None
+    for damaged in ([], None, {}, 'text'):
+        assert put(damaged) is None
+    records.record_path(tmp_path, 5).write_text('{"id": 5, "ima')
+    assert records.read_record(tmp_path, 5) is None
+
+
+def test_merged_records_are_a_coco_file(tmp_path):
+    failed = dict(id=4, image=None, error='unreadable')
+    found = [record(8), failed, record(2), record(5, painted=False)]
+    coco = records.merge(found, source(), dict(description='x'))
+    records.write_json(tmp_path / 'a.json', coco)
+    read = COCO(str(tmp_path / 'a.json'))
+    assert [i['id'] for i in coco['images']] == [2, 8]
+    assert read.getAnnIds(imgIds=[8]) == [80]
+    assert read.getAnnIds() == [20, 80]
+    assert read.dataset['info'] == dict(description='x')
+    assert read.dataset['categories'] == source()['categories']
+    assert read.dataset['licenses'] == source()['licenses']
+
+
+def test_nothing_merged_is_an_empty_coco_file(tmp_path):
+    coco = records.merge([], source(), {})
+    records.write_json(tmp_path / 'a.json', coco)
+    assert COCO(str(tmp_path / 'a.json')).getImgIds() == []

@@ -1,0 +1,216 @@
+"""Dream-Box's loss against numpy, torch and mmdet."""
+
+import numpy as np
+import pytest
+import scipy.special
+import torch
+import torch.nn.functional as F
+from mmdet.models.losses import FocalLoss
+
+from mmood.losses import EnergyOODLoss, binary_focal_loss
+from mmood.registry import MODELS
+
+KINDS = ('focal', 'bce')
+
+
+def logits(n, shape=(), classes=4):
+    return torch.randn(n, classes, *shape, requires_grad=True)
+
+
+def focal(odds, is_positive, alpha=0.25, gamma=2.0):
+    """Eq. 5 of Lin et al., case by case, in numpy float64."""
+    p = scipy.special.expit(odds)
+    positive = alpha * (1 - p) ** gamma * -np.log(p)
+    negative = (1 - alpha) * p**gamma * -np.log1p(-p)
+    return np.where(is_positive, positive, negative)
+
+
+def expected(loss, known, outlier, factor=None):
+    """The loss by its definition, in numpy float64."""
+    a, b = loss.linear.weight.item(), loss.linear.bias.item()
+    odds = [
+        b - a * scipy.special.logsumexp(z.detach().double().numpy(), axis=1)
+        for z in (known, outlier)
+    ]
+    is_outlier = np.r_[np.zeros(odds[0].size), np.ones(odds[1].size)] > 0
+    odds = np.concatenate([side.ravel() for side in odds])
+    if loss.kind == 'focal':
+        values = focal(odds, is_outlier, loss.alpha, loss.gamma)
+    else:
+        p = scipy.special.expit(odds)
+        values = -np.log(np.where(is_outlier, p, 1 - p))
+    return loss.loss_weight * values.sum() / (factor or max(odds.size, 1))
+
+
+def build(kind, a=0.7, b=-0.4, **kwargs):
+    loss = EnergyOODLoss(kind, **kwargs)
+    torch.nn.init.constant_(loss.linear.weight, a)
+    torch.nn.init.constant_(loss.linear.bias, b)
+    return loss
+
+
+# ---------------------------------------------------------------- focal
+@pytest.mark.parametrize(('alpha', 'gamma'), [(0.25, 2), (0.8, 0.5), (1, 1)])
+def test_focal_matches_numpy_and_mmdet(alpha, gamma):
+    odds, is_positive = 3 * torch.randn(50), torch.rand(50) > 0.5
+    values = binary_focal_loss(odds, is_positive, alpha, gamma)
+    ours = focal(odds.double().numpy(), is_positive.numpy(), alpha, gamma)
+    np.testing.assert_allclose(values.numpy(), ours, rtol=1e-4, atol=1e-7)
+    stock = FocalLoss(gamma=gamma, alpha=alpha, reduction='none')
+    theirs = stock(odds[:, None], (~is_positive).long())[:, 0]
+    torch.testing.assert_close(values, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_focal_without_focus_is_half_the_cross_entropy():
+    odds, is_positive = torch.randn(4, 5), torch.rand(4, 5) > 0.5
+    values = binary_focal_loss(odds, is_positive, alpha=0.5, gamma=0)
+    bce = F.binary_cross_entropy_with_logits(
+        odds, is_positive.float(), reduction='none'
+    )
+    torch.testing.assert_close(values, bce / 2)
+
+
+def test_focal_at_even_odds_has_its_closed_form():
+    values = binary_focal_loss(torch.zeros(2), torch.tensor([True, False]))
+    ln2 = np.log(2)
+    np.testing.assert_allclose(values, [ln2 / 16, 3 * ln2 / 16], rtol=1e-6)
+
+
+def test_focal_is_finite_far_out_with_its_gradient():
+    odds = torch.tensor([-200.0, 200, -200, 200], requires_grad=True)
+    truth = torch.tensor([True, True, False, False])
+    values = binary_focal_loss(odds, truth)
+    values.sum().backward()
+    np.testing.assert_allclose(values.detach(), [50, 0, 0, 150], rtol=1e-6)
+    np.testing.assert_allclose(odds.grad, [-0.25, 0, 0, 0.75], atol=1e-6)
+
+
+# --------------------------------------------------------------- module
+@pytest.mark.parametrize('shape', [(), (3, 2)])
+@pytest.mark.parametrize('kind', KINDS)
+def test_matches_the_definition(kind, shape):
+    loss, known, outlier = build(kind), logits(5, shape), logits(3, shape)
+    value = loss(known, outlier).item()
+    assert value == pytest.approx(expected(loss, known, outlier), rel=1e-5)
+
+
+def test_published_values_are_the_defaults():
+    loss = MODELS.build(dict(type='mmood.EnergyOODLoss'))
+    assert isinstance(loss, EnergyOODLoss) and loss.kind == 'focal'
+    assert (loss.loss_weight, loss.alpha, loss.gamma) == (10, 0.25, 2)
+    assert (loss.linear.weight.item(), loss.linear.bias.item()) == (1, 0)
+
+
+def test_one_class_starts_as_a_logistic_regression_on_its_logit():
+    """The energy of one class is the negative logit."""
+    loss = EnergyOODLoss('bce', loss_weight=1)
+    known, outlier = logits(5, classes=1), logits(3, classes=1)
+    value = loss(known, outlier)
+    terms = torch.cat([F.softplus(-known), F.softplus(outlier)])
+    torch.testing.assert_close(value, terms.mean())
+
+
+def test_weighted_focal_without_focus_is_the_bce():
+    known, outlier = logits(5), logits(3)
+    focal_loss = build('focal', alpha=0.5, gamma=0, loss_weight=2)
+    torch.testing.assert_close(
+        focal_loss(known, outlier), build('bce', loss_weight=1)(known, outlier)
+    )
+
+
+def test_the_line_learns_to_tell_the_sides_apart():
+    loss = EnergyOODLoss('bce', loss_weight=1)
+    known, outlier = torch.full((6, 3), 2.0), torch.full((6, 3), 1.0)
+    optimizer = torch.optim.Adam(loss.parameters(), lr=0.2)
+    for _ in range(300):
+        optimizer.zero_grad()
+        value = loss(known, outlier)
+        value.backward()
+        optimizer.step()
+    assert value < 0.1
+    assert (loss.log_odds(outlier) > 0).all()
+    assert (loss.log_odds(known) < 0).all()
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize(('n', 'm'), [(0, 3), (4, 0), (0, 0)])
+def test_empty_side_adds_nothing_and_keeps_the_graph(kind, n, m):
+    loss, layer = build(kind), torch.nn.Linear(6, 4)
+    known, outlier = layer(torch.randn(n, 6)), layer(torch.randn(m, 6))
+    value = loss(known, outlier)
+    assert value.item() == pytest.approx(
+        expected(loss, known, outlier), rel=1e-5
+    )
+    value.backward()
+    for part in (loss, layer):
+        for parameter in part.parameters():
+            assert torch.isfinite(parameter.grad).all()
+            assert (parameter.grad.abs().sum() > 0) == (n + m > 0)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_gradients_of_two_processes_average_to_those_of_one(kind):
+    """Each divides by the mean counts, and DDP takes the mean gradient."""
+    loss, known, outlier = build(kind), logits(8), logits(5)
+    whole = torch.autograd.grad(loss(known, outlier), (known, outlier))
+    parts = [(known[:3], outlier[:5]), (known[3:], outlier[5:])]
+    halves = [
+        loss(k, o, known_factor=8 / 2, outlier_factor=5 / 2) for k, o in parts
+    ]
+    mean = torch.autograd.grad(sum(halves) / 2, (known, outlier))
+    torch.testing.assert_close(mean, whole)
+
+
+@pytest.mark.parametrize('kind', [float, torch.tensor])
+def test_factors_replace_the_counts(kind):
+    loss, known, outlier = build('focal'), logits(4), logits(3)
+    for factors, total in (
+        ((2.0, 9.0), 11),
+        ((2.0, None), 5),
+        ((None, 9.0), 13),
+        ((0.0, 0.25), 1),  # at least one sample
+    ):
+        given = [None if f is None else kind(f) for f in factors]
+        value = loss(known, outlier, *given).item()
+        assert value == pytest.approx(
+            expected(loss, known, outlier, total), rel=1e-5
+        )
+
+
+# ---------------------------------------------------------------- score
+def test_score_is_the_line_through_the_energy():
+    loss = build('bce', a=2.0, b=-3.0)
+    z = logits(6, (2,))
+    (name, score), *rest = loss.scores().items()
+    assert name == 'dreambox' and not rest
+    energy = -scipy.special.logsumexp(z.detach().double().numpy(), axis=1)
+    np.testing.assert_allclose(
+        score(z).detach(), 2 * energy - 3, rtol=1e-5, atol=1e-5
+    )
+    assert score(z[:0]).shape == (0, 2)
+
+
+def test_score_ranks_as_the_sigmoid_but_without_ties():
+    loss = EnergyOODLoss()
+    z = -torch.arange(40.0, 60.0)[:, None]
+    score = loss.scores()['dreambox'](z)
+    assert len(score.unique()) == 20 and (score.diff() > 0).all()
+    assert len(score.sigmoid().unique()) < 20
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_autocast_changes_nothing(kind, dtype):
+    loss = build(kind)
+    known, outlier = logits(5).to(dtype), logits(3).to(dtype)
+    plain = loss(known.float(), outlier.float())
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        value, odds = loss(known, outlier), loss.log_odds(known)
+    assert value.dtype == odds.dtype == torch.float32
+    assert torch.equal(value, plain)
+    assert torch.equal(odds, loss.log_odds(known.float()))
+
+
+def test_refuses_another_kind():
+    with pytest.raises(ValueError, match="'focal' or 'bce', got 'hinge'"):
+        EnergyOODLoss('hinge')
