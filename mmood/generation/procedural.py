@@ -32,7 +32,10 @@ class ProceduralPainter(Painter):
             found by GrabCut inside the box, and fills it anew. Where an
             outline alone makes the class, as in Shapes, a new texture is no
             outlier: take ``('shape',)``.
-        outlines: kinds of `random_outline` to draw from.
+        outlines: kinds of `random_outline` to draw from; ``'known'``: that
+            of the object's class in Shapes, turned. Nothing but the traces
+            of painting is new then, so a detector that calls these objects
+            OOD has learned the traces.
 
     Raises ValueError for an unknown swap or outline, or none.
     """
@@ -42,10 +45,23 @@ class ProceduralPainter(Painter):
     def __init__(
         self,
         swaps: Sequence[str] = SWAPS,
-        outlines: Sequence[str] = OUTLINES,
+        outlines: Sequence[str] | str = OUTLINES,
     ) -> None:
         self.swaps = _some_of('swaps', swaps, SWAPS)
-        self.outlines = _some_of('outlines', outlines, OUTLINES)
+        self.outlines = (
+            outlines
+            if outlines == 'known'
+            else _some_of('outlines', outlines, OUTLINES)
+        )
+
+    def check_classes(self, classes: Sequence[str]) -> None:
+        """Raise ValueError where ``'known'`` has no outline for one."""
+        unknown = [name for name in classes if name not in ID]
+        if unknown and self.outlines == 'known':
+            raise ValueError(
+                f"outlines='known' is for the classes {list(ID)}, got "
+                f'{unknown}'
+            )
 
     def paint(
         self, crop: np.ndarray, mask: np.ndarray, label: str, seed: int
@@ -56,7 +72,7 @@ class ProceduralPainter(Painter):
             alpha, kind = _object_alpha(crop, mask), 'own'
             ground = crop.astype(np.float32)
         else:
-            alpha, kind = _outline_alpha(rng, mask, self.outlines)
+            alpha, kind = _outline_alpha(rng, mask, self.outlines, label)
             ground = _without_object(rng, crop, mask)
         image = add_object(rng, ground, alpha)
         noise = rng.standard_normal(image.shape, np.float32)
@@ -165,18 +181,37 @@ def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def _outline_alpha(
-    rng: np.random.Generator, mask: np.ndarray, kinds: Sequence[str]
+    rng: np.random.Generator,
+    mask: np.ndarray,
+    kinds: Sequence[str] | str,
+    label: str = '',
 ) -> tuple[np.ndarray, str]:
-    """Coverage (h, w) in [0, 1] of an outline that fills the mask's box."""
-    contour, kind = random_outline(rng, kinds)
+    """Coverage (h, w) in [0, 1] of an outline in the mask's box; its kind."""
     x1, y1, x2, y2 = (side * _FINE for side in _box(mask))
     # Polygons are drawn with their border, so up to the last fine pixel.
-    points = contour * [x2 - x1 - 1, y2 - y1 - 1] + [x1, y1]
+    sides = np.array([x2 - x1 - 1, y2 - y1 - 1])
+    if kinds == 'known':
+        contours, kind = _known(rng, label, sides), kinds
+    else:
+        contour, kind = random_outline(rng, kinds)
+        contours = [contour * sides]
     height, width = mask.shape
     canvas = np.zeros((height * _FINE, width * _FINE), np.uint8)
-    cv2.fillPoly(canvas, [np.round(points).astype(np.int32)], 255)
+    points = [np.round(c + [x1, y1]).astype(np.int32) for c in contours]
+    cv2.fillPoly(canvas, points, 255)
     canvas = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
     return canvas.astype(np.float32) / 255, kind
+
+
+def _known(
+    rng: np.random.Generator, label: str, sides: np.ndarray
+) -> list[np.ndarray]:
+    """Contours of a class, turned, as large as the sides (2,) allow."""
+    contours = _posed(rng, ID[label])
+    points = np.concatenate(contours)
+    low, high = points.min(0), points.max(0)
+    scale = (sides / (high - low)).min()
+    return [(c - (low + high) / 2) * scale + sides / 2 for c in contours]
 
 
 def _without_object(
