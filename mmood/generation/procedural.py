@@ -36,6 +36,8 @@ class ProceduralPainter(Painter):
             of the object's class in Shapes, turned. Nothing but the traces
             of painting is new then, so a detector that calls these objects
             OOD has learned the traces.
+        size: longer side, in pixels, to paint at; None: the crop's own. For
+            photographs 256 saves most of the time.
 
     Raises ValueError for an unknown swap or outline, or none.
     """
@@ -46,7 +48,9 @@ class ProceduralPainter(Painter):
         self,
         swaps: Sequence[str] = SWAPS,
         outlines: Sequence[str] | str = OUTLINES,
+        size: int | None = None,
     ) -> None:
+        self.size = size
         self.swaps = _some_of('swaps', swaps, SWAPS)
         self.outlines = (
             outlines

@@ -285,3 +285,11 @@ def test_it_is_built_from_a_config():
 def test_refuses_other_swaps_and_outlines(name, given):
     with pytest.raises(ValueError, match=f'{name} must be a list of some'):
         ProceduralPainter(**{name: given})
+
+
+def test_paints_at_a_size_of_its_own():
+    image = np.full((90, 120, 3), 99, np.uint8)
+    painter = ProceduralPainter(['shape'], size=32)
+    after, how = paint_box(image, (20, 10, 100, 80), painter, 'any', 0)
+    assert how['paint_size'] == [24, 32]
+    assert after.shape == image.shape and (after != image).any()
