@@ -67,7 +67,8 @@ def take_outliers(sampling_results: list) -> Tensor:
     for i, res in enumerate(sampling_results):
         is_ood = res.pos_gt_labels < 0
         taken.append(res.pos_priors[is_ood])
-        sampling_results[i] = _with_positives(res, ~is_ood)
+        if is_ood.any():
+            sampling_results[i] = _with_positives(res, ~is_ood)
     return bbox2roi(taken)
 
 
