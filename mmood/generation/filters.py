@@ -61,54 +61,54 @@ def _inside(image: np.ndarray, box: Box) -> np.ndarray:
     return image[y1:y2, x1:x2]
 
 
+class _Distance:
+    """A filter by a distance of the box before and after."""
+
+    name = 'too_close'
+    most: float  # the largest value that `measure` has
+
+    def __init__(self, min_distance: float) -> None:
+        if not 0 <= min_distance <= self.most:
+            raise ValueError(
+                f'min_distance must be in [0, {self.most}], got {min_distance}'
+            )
+        self.min_distance = min_distance
+
+    def __call__(
+        self, before: np.ndarray, after: np.ndarray, box: Box, label: str
+    ) -> float:
+        return self.measure(_inside(before, box), _inside(after, box))
+
+    def keeps(self, value: float) -> bool:
+        return value >= self.min_distance
+
+
 @PAINTERS.register_module()
-class PixelDistance:
+class PixelDistance(_Distance):
     """Keeps paintings that changed the box by `pixel_distance`.
 
     Args:
         min_distance: the least that is kept, in [0, 1].
     """
 
-    name = 'too_close'
+    most = 1
+    measure = staticmethod(pixel_distance)
 
     def __init__(self, min_distance: float = 0.05) -> None:
-        self.min_distance = _within(min_distance, 1)
-
-    def __call__(
-        self, before: np.ndarray, after: np.ndarray, box: Box, label: str
-    ) -> float:
-        return pixel_distance(_inside(before, box), _inside(after, box))
-
-    def keeps(self, value: float) -> bool:
-        return value >= self.min_distance
+        super().__init__(min_distance)
 
 
 @PAINTERS.register_module()
-class StructuralDistance:
+class StructuralDistance(_Distance):
     """Keeps paintings that changed the box by `structural_distance`.
 
     Args:
         min_distance: the least that is kept, in [0, 2].
     """
 
-    name = 'too_close'
+    most = 2
+    measure = staticmethod(structural_distance)
 
     def __init__(self, min_distance: float = 0.2) -> None:
-        self.min_distance = _within(min_distance, 2)
+        super().__init__(min_distance)
         _ssim()  # rather now than after the first painting
-
-    def __call__(
-        self, before: np.ndarray, after: np.ndarray, box: Box, label: str
-    ) -> float:
-        return structural_distance(_inside(before, box), _inside(after, box))
-
-    def keeps(self, value: float) -> bool:
-        return value >= self.min_distance
-
-
-def _within(min_distance: float, most: int) -> float:
-    if not 0 <= min_distance <= most:
-        raise ValueError(
-            f'min_distance must be in [0, {most}], got {min_distance}'
-        )
-    return min_distance
