@@ -94,10 +94,12 @@ def test_refuses_pickled_weights(folder, part):
 
 
 def test_pickles_beside_safetensors_are_not_read(folder):
+    expected = load_pipeline(str(folder)).unet.conv_in.weight
     for part in ('unet', 'text_encoder'):
         for path in (folder / part).glob('*.safetensors'):
             path.with_suffix('.bin').write_bytes(b'no pickle')
-    load_pipeline(str(folder))
+    loaded = load_pipeline(str(folder)).unet.conv_in.weight
+    assert torch.equal(loaded, expected)
 
 
 @pytest.mark.parametrize(

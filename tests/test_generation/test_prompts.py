@@ -71,7 +71,10 @@ def test_a_class_not_in_the_prompt_table_is_refused():
 
 
 def test_any_class_will_do_without_a_table():
-    GenericPrompts().check_classes(['cow', 'thing never heard of'])
+    label = 'thing never heard of'
+    source = GenericPrompts()
+    source.check_classes(['cow', label])
+    assert label in source(label, np.random.default_rng(0)).text
 
 
 @pytest.mark.parametrize(
