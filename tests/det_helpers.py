@@ -85,6 +85,14 @@ def samples(count=2, boxes=2):
     return result
 
 
+def roi_of_each_box(kept, probs):
+    """Index of the RoI, with class probabilities (R, K), of each box."""
+    return [
+        int((probs[:, label] - score).abs().argmin())
+        for label, score in zip(kept.labels, kept.scores)
+    ]
+
+
 def predict(head, maps, props, data):
     with torch.no_grad():
         return head.predict(maps, props, data, rescale=True)

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from mmood.registry import MODELS
 from mmood.scores import energy
 
+from .logistic import joint_factor
+
 
 def binary_focal_loss(
     log_odds: Tensor,
@@ -89,10 +91,7 @@ class EnergyOODLoss(nn.Module):
     ) -> Tensor:
         """(N, K, *) and (M, K, *), without the background's -> scalar.
 
-        The sum over all is divided by ``known_factor + outlier_factor``,
-        each by default its own count, together at least 1; give the mean
-        counts over all ranks so that n processes equal one. An empty side
-        adds 0.
+        See `LogisticUncertaintyLoss` for the factors.
         """
         known = self.log_odds(known_logits).flatten()
         outlier = self.log_odds(outlier_logits).flatten()
@@ -107,8 +106,5 @@ class EnergyOODLoss(nn.Module):
             loss = F.binary_cross_entropy_with_logits(
                 log_odds, is_outlier, reduction='none'
             )
-        known_factor = len(known) if known_factor is None else known_factor
-        if outlier_factor is None:
-            outlier_factor = len(outlier)
-        factor = max(float(known_factor + outlier_factor), 1.0)
+        factor = joint_factor(known, outlier, known_factor, outlier_factor)
         return self.loss_weight * loss.sum() / factor

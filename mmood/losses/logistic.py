@@ -35,6 +35,22 @@ def weighted_energy(logits: Tensor, weight: Tensor) -> Tensor:
     return largest.squeeze(1) + total.clamp(min=floor).log()
 
 
+def joint_factor(
+    known: Tensor,
+    outlier: Tensor,
+    known_factor: float | Tensor | None,
+    outlier_factor: float | Tensor | None,
+) -> float:
+    """What to divide the summed loss of known (N,) and outliers (M,) by.
+
+    The sum of both factors, each by default its own count; at least 1.
+    """
+    known_factor = len(known) if known_factor is None else known_factor
+    if outlier_factor is None:
+        outlier_factor = len(outlier)
+    return max(float(known_factor + outlier_factor), 1.0)
+
+
 @MODELS.register_module()
 class LogisticUncertaintyLoss(nn.Module):
     """``loss_weight`` times the cross entropy of known against outlier.
@@ -60,8 +76,7 @@ class LogisticUncertaintyLoss(nn.Module):
     ) -> Tensor:
         """(N, K, *) and (M, K, *), without the background's -> scalar.
 
-        The sum over all is divided by ``known_factor + outlier_factor``,
-        each by default its own count, together at least 1; give the mean
+        The sum over all is divided by the `joint_factor`; give the mean
         counts over all ranks so that n processes equal one. An empty side
         adds 0.
         """
@@ -74,8 +89,5 @@ class LogisticUncertaintyLoss(nn.Module):
             target = torch.zeros(len(scores)).to(scores).long()
             target[: len(known)] = 1
             total = F.cross_entropy(scores, target, reduction='sum')
-        known_factor = len(known) if known_factor is None else known_factor
-        if outlier_factor is None:
-            outlier_factor = len(outlier)
-        factor = max(float(known_factor + outlier_factor), 1.0)
+        factor = joint_factor(known, outlier, known_factor, outlier_factor)
         return self.loss_weight * total / factor

@@ -17,6 +17,7 @@ from det_helpers import (
     painted,
     predict,
     proposals,
+    roi_of_each_box,
     sampled,
     samples,
 )
@@ -231,10 +232,7 @@ def test_score_of_a_box_is_the_line_through_its_rois_energy():
         kept = predict(head, maps, [props], data)[0]
     logits = calls[0][1]
     probs = logits.softmax(1)[:, :K]
-    roi = [
-        int((probs[:, label] - score).abs().argmin())
-        for label, score in zip(kept.labels, kept.scores)
-    ]
+    roi = roi_of_each_box(kept, probs)
     assert len(set(roi)) > 3
     expected = 1.7 * energy(logits[roi, :K]) - 0.6
     torch.testing.assert_close(kept.ood_scores, expected)

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from det_helpers import K, build_head, predict, proposals, samples
+from det_helpers import (
+    K,
+    build_head,
+    predict,
+    proposals,
+    roi_of_each_box,
+    samples,
+)
 from mmood.det.models.roi_tools import record_calls
 from mmood.necks import DFDDNeck
 from mmood.scores import energy, entropy
@@ -31,10 +38,7 @@ def test_each_box_has_the_score_of_its_own_roi():
         kept = predict(head, maps, [props], data)[0]
     logits = calls[0][1]
     probs = logits.softmax(1)[:, :K]
-    roi = [
-        int((probs[:, label] - score).abs().argmin())
-        for label, score in zip(kept.labels, kept.scores)
-    ]
+    roi = roi_of_each_box(kept, probs)
     torch.testing.assert_close(kept.ood_scores, energy(logits[roi, :K]))
     torch.testing.assert_close(
         kept.ood_scores_entropy, entropy(logits[roi, :K])
