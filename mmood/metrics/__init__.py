@@ -14,6 +14,12 @@ from .detection import (
     optimal_f1_threshold,
 )
 from .histogram import ScoreHistogram
+from .incremental import class_ap, forgetting, group_means
+from .open_set import (
+    absolute_open_set_error,
+    open_set_metrics,
+    wilderness_impact,
+)
 from .ranking import (
     PROTOCOLS,
     auroc,
@@ -22,22 +28,42 @@ from .ranking import (
     protocol_rule,
 )
 from .resampling import leave_group_out
+from .voc import (
+    ImageDetections,
+    RankedMatches,
+    best_f1_score,
+    match_class,
+    match_classes,
+    voc_average_precision,
+)
 
 __all__ = [
     'PROTOCOLS',
     'EmptySetWarning',
     'FrameComponents',
+    'ImageDetections',
+    'RankedMatches',
     'ScoreHistogram',
+    'absolute_open_set_error',
     'auroc',
     'average_precision',
+    'best_f1_score',
+    'class_ap',
     'component_metrics',
+    'forgetting',
     'fpr_at_tpr',
     'frame_components',
+    'group_means',
     'id_quantile_threshold',
     'leave_group_out',
+    'match_class',
+    'match_classes',
     'object_recall',
     'ood_metrics',
+    'open_set_metrics',
     'optimal_f1_threshold',
     'pool_components',
     'protocol_rule',
+    'voc_average_precision',
+    'wilderness_impact',
 ]

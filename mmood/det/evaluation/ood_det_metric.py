@@ -6,7 +6,6 @@ Shapes: n detections of an image, K classes.
 from __future__ import annotations
 
 import io
-import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
@@ -28,6 +27,8 @@ from mmood.metrics import (
 )
 from mmood.registry import METRICS
 from mmood.visualization import plot_roc_and_histogram
+
+from .records import write_metrics
 
 _PREFIX = 'ood_scores_'
 
@@ -212,10 +213,7 @@ class OODDetMetric(CocoMetric):
             os.replace(f'{path}.part', f'{path}.npz')
             id_scores = scores.pop('id')
             plot_roc_and_histogram(id_scores, scores, f'{path}.png', name)
-        path = os.path.join(self.out_dir, 'metrics.json')
-        with open(f'{path}.part', 'w') as file:
-            json.dump({k: float(v) for k, v in metrics.items()}, file)
-        os.replace(f'{path}.part', path)
+        write_metrics(self.out_dir, metrics)
 
 
 def _record(sample: dict) -> dict:
