@@ -9,7 +9,12 @@ from mmengine.logging import MessageHub
 from torch import nn
 
 from det_helpers import K, build_head, proposals, samples
-from mmood.det.models.roi_tools import has_started, jittered
+from mmood.det.models.roi_tools import (
+    has_started,
+    jittered,
+    record_calls,
+)
+from mmood.det.models.roi_tools import progress as passed
 from mmood.registry import MODELS
 
 LOGISTIC = dict(type='mmood.LogisticUncertaintyLoss')
@@ -115,6 +120,48 @@ def test_before_the_start_all_parameters_have_gradients(progress):
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all()
     assert head.loss_uncertainty.class_weight.grad.abs().sum() == 0
+
+
+class Pyramid(tuple):
+    """Maps that carry blurred ones, as a `DFDDNeck` makes them."""
+
+
+@pytest.mark.parametrize('maker', ['blurred maps', 'outliers'])
+def test_a_loss_may_want_features_instead_of_logits(maker):
+    loss = dict(type='mmood.BlurredClassifierLoss')
+    parts = dict(outliers=dict(type='mmood.FixedOutliers'))
+    head = build_head(
+        loss_uncertainty=loss, **(parts if maker == 'outliers' else {})
+    )
+    assert head.loss_uncertainty.classifier.in_features == 32
+    calls = []
+    head.loss_uncertainty.register_forward_hook(
+        lambda _, inputs, __: calls.append(inputs)
+    )
+    maps = Pyramid((torch.randn(2, 16, 8, 8),))
+    maps.blurred = (torch.randn(2, 16, 8, 8, requires_grad=True),)
+    props = [proposals(20) for _ in range(2)]
+    for prop in props:
+        prop.pop('scores')
+    with record_calls(head.bbox_roi_extractor, which=1) as rois:
+        losses = head.loss(maps, props, samples())
+    (known, outlier), count = calls[0], len(calls[0][0])
+    assert known.shape == (count, 32) and count > 0
+    if maker == 'outliers':
+        assert torch.equal(outlier, torch.ones(3, 32))
+        return
+    # The known boxes' places on the blurred maps, in the same order.
+    expected = head.view(head._pool(maps.blurred, rois[1][0]))
+    assert len(rois[1][0]) == count
+    torch.testing.assert_close(outlier, expected.features)
+    losses['loss_uncertainty'].backward()
+    assert maps.blurred[0].grad.any()
+
+
+def test_progress_is_the_share_that_has_passed(progress):
+    assert passed() == 0
+    progress(12)
+    assert passed() == pytest.approx(0.4)
 
 
 def test_auxiliary_gets_the_known_boxes():

@@ -189,3 +189,19 @@ def test_seeds_of_one_method_must_have_the_same_sets(results, capsys):
 def test_it_runs_as_a_script(results):
     text = run(sys.executable, TOOL, results)
     assert '| vos    | energy | 55.0 ± 7.1 / 25.0 ± 7.1 |' in text
+
+
+def test_open_set_tests_are_printed_as_they_are(tmp_path, capsys):
+    """WI, AOSE and APs come in their published units, not as shares."""
+    for seed, (wi, aose, closed) in enumerate([(20, 7, 80), (22, 10, 81)]):
+        values = dict(WI=wi, AOSE=aose, mAP_K=60.5, AP_U=4.25, P_U=1.0)
+        content = {f'near/open_set/{k}': v for k, v in values.items()}
+        content['id/open_set/mAP_K'] = content['closed_mAP_K'] = closed
+        write(tmp_path / f'run/seed_{seed}/ood/metrics.json', content)
+    text = output(capsys, tmp_path, '--format', 'tsv')
+    assert text.splitlines() == [
+        'method\tscore\tWI ↓\tAOSE ↓\tmAP_K ↑\tAP_U ↑\tmAP_K (ID) ↑',
+        'run\topen_set\t21.0 ± 1.4\t8.5 ± 2.1\t60.5 ± 0.0\t4.2 ± 0.0\t'
+        '80.5 ± 0.7',
+        'in %, AOSE a count, mean ± sample deviation over 2 seeds; OOD: near',
+    ]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from table_formats import MAP, STYLES, Line, Spread, Summary, render
+from table_formats import MAP, MAP_K, STYLES, Line, Spread, Summary, render
 from table_runs import check_options, plan
 from table_spec import Table, load_table
 
@@ -24,6 +24,9 @@ _MAP_KEY = 'bbox_mAP'
 _DETECTION = ('FPR95', 'AUROC', 'AUPR', 'recall', 'flagged')
 _SEGMENTATION = ('AP', 'AUROC', 'FPR95', 'Fmax')
 _TABLE_1 = ('FPR95', 'AUROC')
+# Of open-set tests, which store them as they are printed, not as shares.
+_OPEN_SET = ('WI', 'AOSE', 'mAP_K', 'AP_U')
+_CLOSED_KEY = 'closed_mAP_K'
 
 
 @dataclass(frozen=True)
@@ -147,9 +150,10 @@ def aggregate(
     """Mean and sample deviation over the runs of each method.
 
     ``columns`` are by default those of DFDD's Table 1, with ``every`` all of
-    a detection test, and all of a segmentation test. A nan of one run makes
-    the mean nan. Raises ValueError if a run lacks a score or column that was
-    asked for, or an OOD set that other runs of its method have.
+    a detection test, all of a segmentation test and those of DFDD's Table 3
+    of an open-set test. A nan of one run makes the mean nan. Raises
+    ValueError if a run lacks a score or column that was asked for, or an OOD
+    set that other runs of its method have.
     """
     columns = list(columns or _default_columns(methods, every))
     sets: dict[str, None] = {}
@@ -163,11 +167,14 @@ def aggregate(
             numbers = (len(runs), len(method.runs))
             lines.append(Line(method.name, score, *numbers, values))
     all_scores = any(method.score is None for method in methods)
-    return Summary(lines, list(sets), columns, all_scores)
+    id_column = MAP_K if set(columns) & set(_OPEN_SET) else MAP
+    return Summary(lines, list(sets), columns, all_scores, id_column)
 
 
 def _default_columns(methods: Sequence[Method], every: bool) -> Sequence[str]:
     runs = [run for m in methods for run in m.runs.values() if run is not None]
+    if runs and all(_CLOSED_KEY in run for run in runs):
+        return _OPEN_SET
     detection = {_MAP_KEY in run for run in runs}
     if detection == {False}:
         return _SEGMENTATION
@@ -180,7 +187,7 @@ def _spreads(
     for path, run in runs.items():
         check_score(run, score, path)
     parts = {path: by_score(run)[score] for path, run in runs.items()}
-    origins = {origin: None for part in parts.values() for origin in part}
+    origins = {o: None for part in parts.values() for o in part if o != 'id'}
     values: dict[tuple[str, str], list[float]] = {}
     for path, part in parts.items():
         for origin in origins:
@@ -192,14 +199,17 @@ def _spreads(
                     )
                 value = part[origin][column]
                 values.setdefault((origin, column), []).append(value)
-    if all(_MAP_KEY in run for run in runs.values()):
-        values['', MAP] = [run[_MAP_KEY] for run in runs.values()]
-    return {key: spread(numbers) for key, numbers in values.items()}
+    for key in (_MAP_KEY, _CLOSED_KEY):
+        if all(key in run for run in runs.values()):
+            values['', MAP] = [run[key] for run in runs.values()]
+    as_is = all(_CLOSED_KEY in run for run in runs.values())
+    scale = 1 if as_is else 100
+    return {key: spread(numbers, scale) for key, numbers in values.items()}
 
 
-def spread(values: Sequence[float]) -> Spread:
+def spread(values: Sequence[float], scale: float = 100) -> Spread:
     """Shares to mean and sample deviation in %; one value has none."""
-    numbers = 100 * np.asarray(values, dtype=float)
+    numbers = scale * np.asarray(values, dtype=float)
     deviation = numbers.std(ddof=1) if len(numbers) > 1 else float('nan')
     return Spread(float(numbers.mean()), float(deviation))
 

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 MAP = 'mAP (ID)'
+MAP_K = 'mAP_K (ID)'  # AP50, of open-set tests
 _ARROWS = {
     **dict.fromkeys((MAP, 'AUROC', 'AUPR', 'AP', 'Fmax'), '↑'),
     **dict.fromkeys(('recall', 'flagged', 'sIoU', 'PPV', 'F1*'), '↑'),
-    'FPR95': '↓',
+    **dict.fromkeys((MAP_K, 'mAP_K', 'AP_U'), '↑'),
+    **dict.fromkeys(('FPR95', 'WI', 'AOSE'), '↓'),
 }
 _TEX = {
     **{character: f'\\{character}' for character in '&%$#_{}'},
@@ -59,12 +61,14 @@ class Summary:
     """Lines, with the order of OOD sets and columns.
 
     ``all_scores``: some method has a line per score, so they are named.
+    ``id_column``: what the ID mAP is called.
     """
 
     lines: list[Line]
     sets: list[str]
     columns: list[str]
     all_scores: bool
+    id_column: str = MAP
 
     @property
     def is_detection(self) -> bool:
@@ -90,7 +94,8 @@ def cells(
     """Headers, and the rows' text."""
     names = ['method'] + ['score'] * summary.all_scores
     headers = [*names, *['OOD set'] * per_set, *summary.columns]
-    headers += [MAP] * summary.is_detection + ['seeds'] * (not summary.is_even)
+    headers += [summary.id_column] * summary.is_detection
+    headers += ['seeds'] * (not summary.is_even)
     sets = summary.sets or ['-']
     rows = []
     for line in summary.lines:
@@ -122,7 +127,7 @@ def cell(spread: Spread | None) -> str:
 def note(summary: Summary, per_set: bool = False) -> str:
     """What the values are, over how many seeds, and of which OOD sets."""
     most = max((line.finished for line in summary.lines), default=0)
-    text = 'in %'
+    text = 'in %, AOSE a count' if 'AOSE' in summary.columns else 'in %'
     if most > 1:
         text += ', mean ± sample deviation over '
         text += f'{most} seeds' if summary.is_even else 'the seeds'

@@ -1,5 +1,10 @@
 """Datasets, samplers and transforms of object detection."""
 
+from .class_splits import (
+    ClassStepCocoDataset,
+    OpenSetCocoDataset,
+    split_steps,
+)
 from .coco import IDCocoDataset, OODCocoDataset
 from .mixed_sampler import MixedSampler
 from .ood_flags import OOD_LABEL, OODFlagCocoDataset, PackOODInputs
@@ -7,10 +12,13 @@ from .transforms import RandomGaussianBlur
 
 __all__ = [
     'OOD_LABEL',
+    'ClassStepCocoDataset',
     'IDCocoDataset',
     'MixedSampler',
     'OODCocoDataset',
     'OODFlagCocoDataset',
+    'OpenSetCocoDataset',
     'PackOODInputs',
     'RandomGaussianBlur',
+    'split_steps',
 ]

@@ -97,7 +97,9 @@ class OODRoIHead(OODLosses, StandardRoIHead):
             else build(outliers, channels=self.channels)
         )
         self.outlier_start = outlier_start
-        self.loss_uncertainty = build(loss_uncertainty)
+        self.loss_uncertainty = build(
+            loss_uncertainty, in_channels=self.channels
+        )
         self.loss_consistency = build(loss_consistency)
         self.auxiliary = build(auxiliary, in_channels=self.channels)
         self.scores = ScoreList(

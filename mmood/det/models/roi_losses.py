@@ -11,7 +11,7 @@ from mmdet.structures.bbox import bbox2roi
 from mmdet.utils import reduce_mean
 from torch import Tensor
 
-from .roi_tools import foreground, has_started, jittered
+from .roi_tools import foreground, has_started, jittered, record_calls
 
 
 class OODLosses:
@@ -31,25 +31,27 @@ class OODLosses:
         """
         losses: dict[str, Tensor] = {}
         mask = foreground(sampling_results)
-        known, features = results['cls_score'][mask], features[mask]
+        every = dict(logits=results['cls_score'], features=features)
+        own = {name: values[mask] for name, values in every.items()}
+        known, features = own['logits'], own['features']
         labels = torch.cat([res.pos_gt_labels for res in sampling_results])
         rois = bbox2roi([res.pos_priors for res in sampling_results])
         if self.loss_uncertainty is not None:
             active = has_started(self.outlier_start)
-            outlier, losses = self._outliers(x, rois, features, labels, active)
+            outlier, losses = self._outliers(x, rois, own, labels, active)
             if active and len(flagged):
-                logits = self._bbox_forward(x, flagged)['cls_score']
-                outlier = torch.cat([outlier, logits])
+                outlier = torch.cat([outlier, self._view_of(x, flagged)])
             with_background = getattr(
                 self.loss_uncertainty, 'uses_background', False
             )
             losses['loss_uncertainty'] = self._uncertainty(
-                results['cls_score'] if with_background else known,
+                (every if with_background else own)[self._food],
                 outlier,
                 active and self.outliers == 'annotated',
             )
         if self.loss_consistency is not None:
-            deblurred = self._logits(x, 'deblurred', rois)
+            maps = self._product(x, 'deblurred')
+            deblurred = self._bbox_forward(maps, rois)['cls_score']
             losses['loss_consistency'] = self.loss_consistency(
                 known, deblurred, avg_factor=_mean_count(known)
             )
@@ -71,36 +73,50 @@ class OODLosses:
         self,
         x: tuple,
         rois: Tensor,
-        features: Tensor,
+        own: dict[str, Tensor],
         labels: Tensor,
         active: bool,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits (M, K + 1) of made-up outliers and their maker's losses."""
+        """Made-up outliers, as `_food` says, and their maker's losses."""
         if self.outliers == 'annotated':
-            return features.new_zeros((0, self.num_classes + 1)), {}
+            return own[self._food][:0].detach(), {}
         if self.outliers is None:
             rois = rois if active else rois[:0]
-            return self._logits(x, 'blurred', rois), {}
-        made, losses = self.outliers(features, labels, active=active)
-        return self.bbox_head.fc_cls(made), losses
+            return self._view_of(self._product(x, 'blurred'), rois), {}
+        made, losses = self.outliers(own['features'], labels, active=active)
+        is_food = self._food == 'features'
+        return made if is_food else self.bbox_head.fc_cls(made), losses
 
     def _uncertainty(
         self, known: Tensor, outlier: Tensor, without_outliers: bool
     ) -> Tensor:
-        """Loss of logits (N, K + 1) and (M, K + 1).
+        """Loss of logits (N, K + 1) and (M, K + 1), or features (., C).
 
         Known ones count where there are outliers, or ``without_outliers``.
         """
         known = known if len(outlier) or without_outliers else known[:0]
+        if self._food == 'logits':
+            known, outlier = known[:, :-1], outlier[:, :-1]
         return self.loss_uncertainty(
-            known[:, :-1],
-            outlier[:, :-1],
+            known,
+            outlier,
             known_factor=_mean_count(known),
             outlier_factor=_mean_count(outlier),
         )
 
-    def _logits(self, x: tuple, product: str, rois: Tensor) -> Tensor:
-        """Class logits (R, K + 1) of RoIs on a product of the neck."""
+    @property
+    def _food(self) -> str:
+        """What the uncertainty loss takes, ``'logits'`` or ``'features'``."""
+        return getattr(self.loss_uncertainty, 'source', 'logits')
+
+    def _view_of(self, maps: tuple, rois: Tensor) -> Tensor:
+        """Class logits (R, K + 1) or features (R, C) of RoIs on maps."""
+        with record_calls(self.bbox_head.fc_cls) as calls:
+            logits = self._bbox_forward(maps, rois)['cls_score']
+        return logits if self._food == 'logits' else calls[0][0]
+
+    def _product(self, x: tuple, product: str) -> tuple:
+        """Maps that the neck made beside the enhanced ones."""
         maps = getattr(x, product, None)
         if maps is None:
             raise ValueError(
@@ -109,7 +125,7 @@ class OODLosses:
                 'the FPN (deblur=True for loss_consistency), or set outliers '
                 "('annotated' for painted objects alone)"
             )
-        return self._bbox_forward(maps, rois)['cls_score']
+        return maps
 
     def _pool(self, x: tuple, rois: Tensor) -> Tensor:
         """Pooled maps (R, c, h, w), the input of the box head."""

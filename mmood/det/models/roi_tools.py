@@ -21,11 +21,11 @@ from mmood.registry import MODELS
 
 
 @contextmanager
-def record_calls(module: nn.Module) -> Iterator[list]:
-    """List of (first input, output) of each call to ``module`` inside."""
+def record_calls(module: nn.Module, which: int = 0) -> Iterator[list]:
+    """List of (input ``which``, output) of each call to ``module`` inside."""
     calls: list = []
     handle = module.register_forward_hook(
-        lambda _, inputs, output: calls.append((inputs[0], output))
+        lambda _, inputs, output: calls.append((inputs[which], output))
     )
     try:
         yield calls
@@ -96,6 +96,13 @@ def jittered(rois: Tensor, amount: float = 0.1) -> Tensor:
     size = (rois[:, 3:] - rois[:, 1:3]).repeat(1, 2)
     shift = (2 * torch.rand_like(size) - 1) * amount * size
     return torch.cat([rois[:, :1], rois[:, 1:] + shift], 1)
+
+
+def progress() -> float:
+    """Share of the training in progress that has passed; 0 outside of one."""
+    hub = MessageHub.get_current_instance()
+    total = hub.get_info('max_iters')
+    return hub.get_info('iter', 0) / total if total else 0.0
 
 
 def has_started(start: float) -> bool:
