@@ -1,0 +1,1 @@
+_base_ = ['_base_/voc.py', '_base_/32k.py']

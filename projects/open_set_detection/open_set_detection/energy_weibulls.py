@@ -1,0 +1,135 @@
+"""ORE's energy-based unknown identifier.
+
+Shapes: N boxes, K known classes, M values. Source: Joseph et al., "Towards
+Open World Object Detection", CVPR 2021, Sec. 4.3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import brentq
+from torch import Tensor, nn
+
+from mmood.losses.roi_batch import RoIBatch
+from mmood.ops import ClassQueues
+from mmood.registry import MODELS
+from mmood.scores import energy
+
+_FLOOR = -1e30
+
+
+@dataclass(frozen=True)
+class Weibull:
+    """Density ``c / s * (z / s)^(c - 1) exp(-(z / s)^c)``, z = x - shift.
+
+    c is the ``shape``, s the ``scale``; 0 for z <= 0.
+    """
+
+    shape: float
+    scale: float
+    shift: float
+
+
+def fit_weibull(values: np.ndarray, shift: float) -> Weibull:
+    """Shape and scale of the highest likelihood of M values above a shift.
+
+    The likelihood has one maximum in these two; in the shift it has none, as
+    it grows without bounds towards the smallest value (for shapes below 1).
+    Raises ValueError for values that are not above ``shift``, or not two
+    different ones.
+    """
+    z = np.asarray(values, dtype=float) - shift
+    if not len(z) or not z.min() > 0 or z.min() == z.max():
+        raise ValueError(
+            'a Weibull density needs at least two different values, all '
+            f'above shift={shift}, got {np.asarray(values)}'
+        )
+    largest = z.max()
+    logs = np.log(z / largest)
+
+    def slope(shape: float) -> float:
+        """Derivative by the shape at its best scale; it only grows."""
+        weights = np.exp(shape * logs)
+        return weights @ logs / weights.sum() - logs.mean() - 1 / shape
+
+    high = 1.0
+    while slope(high) < 0:
+        high *= 2
+    low = high
+    while slope(low) > 0:
+        low /= 2
+    shape = brentq(slope, low, high) if low < high else high
+    scale = largest * np.exp(shape * logs).mean() ** (1 / shape)
+    return Weibull(float(shape), float(scale), float(shift))
+
+
+def log_weibull_density(x: Tensor, density: Weibull) -> Tensor:
+    """Log density (N,) -> (N,), at least -1e30, also where it is 0."""
+    z = (x.double() - density.shift).clamp(min=0) / density.scale
+    log = math.log(density.shape / density.scale)
+    log = log + (density.shape - 1) * z.log() - z**density.shape
+    return torch.where(z > 0, log, _FLOOR).clamp(min=_FLOOR).to(x.dtype)
+
+
+@MODELS.register_module()
+class EnergyWeibulls(nn.Module):
+    """``log p_unknown(E) - log p_known(E)``, logits (N, K) -> (N,), nats.
+
+    E is the energy ``-logsumexp`` of the known classes' logits, p_known and
+    p_unknown are Weibull densities of the last ``size`` energies of RoIs on
+    known objects and of those that a `PseudoUnknownBBoxHead` took for unknown
+    ones, in training. Above 0 a box is likelier unknown; 0 where both are
+    impossible.
+
+    The paper fits them on validation images in which unknown objects are
+    annotated. Here nothing needs such labels. Both have one shift: one
+    standard deviation of all energies below the smallest.
+
+    Raises RuntimeError if there are no energies to fit.
+    """
+
+    source = 'logits'
+
+    def __init__(self, size: int = 1000) -> None:
+        super().__init__()
+        self.queues = ClassQueues(num_classes=2, channels=1, size=size)
+        self._fit: tuple[Tensor, tuple[Weibull, Weibull]] | None = None
+
+    def observe(self, batch: RoIBatch) -> None:
+        """Keep the energies of a training step; a collective call."""
+        is_unknown = batch.labels == batch.num_known
+        mask = is_unknown | batch.is_known
+        energies = energy(batch.logits[mask, : batch.num_known].detach())
+        self.queues.add(energies[:, None], is_unknown[mask].long())
+
+    def densities(self) -> tuple[Weibull, Weibull]:
+        """Of known and of unknown objects; made anew when energies come."""
+        memory = self.queues.memory.squeeze(2).cpu()
+        if self._fit is None or not torch.equal(self._fit[0], memory):
+            self._fit = memory.clone(), self._densities(memory.numpy())
+        return self._fit[1]
+
+    def _densities(self, memory: np.ndarray) -> tuple[Weibull, Weibull]:
+        counts = self.queues.counts.tolist()
+        rings = [ring[:n] for ring, n in zip(memory, counts)]
+        both = np.concatenate(rings)
+        if min(counts) < 2 or any(np.ptp(ring) == 0 for ring in rings):
+            raise RuntimeError(
+                'the score of EnergyWeibulls has no energies to fit, but '
+                f'{counts[0]} of known and {counts[1]} of unknown RoIs: train '
+                'with an mmood.PseudoUnknownBBoxHead or load a checkpoint of '
+                'such a training'
+            )
+        shift = float(both.min() - both.std())
+        known, unknown = (fit_weibull(ring, shift) for ring in rings)
+        return known, unknown
+
+    def forward(self, logits: Tensor) -> Tensor:
+        known, unknown = self.densities()
+        x = energy(logits)
+        unlikely = log_weibull_density(x, known)
+        return log_weibull_density(x, unknown) - unlikely

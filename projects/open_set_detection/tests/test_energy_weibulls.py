@@ -1,0 +1,159 @@
+"""ORE's identifier against scipy's Weibull distribution."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import weibull_min
+
+from mmood.scores import energy
+from projects.open_set_detection.open_set_detection import (
+    EnergyWeibulls,
+    fit_weibull,
+    log_weibull_density,
+)
+from projects.open_set_detection.open_set_detection.energy_weibulls import (
+    Weibull,
+)
+from roi_batches import roi_batch
+
+K = 3
+
+
+@pytest.mark.parametrize('shape', [0.6, 1.0, 3.5, 60.0])
+@pytest.mark.parametrize('scale', [1e-3, 4.0, 1e4])
+def test_fit_is_that_of_scipy(shape, scale):
+    values = weibull_min.rvs(shape, -7, scale, size=300, random_state=0)
+    found = fit_weibull(values, -7)
+    # In the unit of the scale, where scipy's search does well.
+    c, _, s = weibull_min.fit((values + 7) / scale, floc=0)
+    assert found.shape == pytest.approx(c, rel=1e-3)
+    assert found.scale == pytest.approx(s * scale, rel=1e-3)
+    assert found.shift == -7
+
+
+def test_fit_of_two_values_has_the_slope_zero():
+    """Where the closed form of the likelihood's derivative vanishes."""
+    z = np.array([1.0, 2.0])
+    found = fit_weibull(z + 5, 5)
+    c, weights = found.shape, z**found.shape
+    expected = (weights * np.log(z)).sum() / weights.sum() - np.log(z).mean()
+    assert 1 / c == pytest.approx(expected)
+    assert found.scale**c == pytest.approx(weights.mean())
+
+
+@pytest.mark.parametrize('values', [[], [3.0], [3.0, 3.0], [0.0, 1.0]])
+def test_fit_needs_two_different_values_above_the_shift(values):
+    with pytest.raises(ValueError, match='two different values.*shift=0'):
+        fit_weibull(np.array(values), 0)
+
+
+def test_log_density_is_that_of_scipy():
+    x = torch.linspace(-1.5, 6, 50, dtype=torch.float64)
+    found = log_weibull_density(x, Weibull(2.5, 3.0, -2.0))
+    expected = weibull_min.logpdf(x.numpy(), 2.5, -2, 3)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_log_density_stays_finite():
+    density = Weibull(2.5, 3.0, -2.0)
+    x = torch.tensor([-100.0, -2.0, 1e38])
+    found = log_weibull_density(x, density)
+    np.testing.assert_allclose(found, -1e30, rtol=1e-6)
+    assert log_weibull_density(x[:0], density).shape == (0,)
+
+
+def logits_of(energies: np.ndarray, columns: int = K) -> torch.Tensor:
+    """Logits whose energy over the first K columns is as given."""
+    logits = torch.zeros(len(energies), columns)
+    logits[:, :K] = -torch.tensor(energies).float()[:, None] - np.log(K)
+    return logits
+
+
+def observed(known, unknown, size=1000):
+    score = EnergyWeibulls(size)
+    both = np.concatenate([known, unknown, [99.0]])
+    labels = [0] * len(known) + [K] * len(unknown) + [K + 1]
+    logits = logits_of(both, K + 2)
+    logits[:, K:] = 50.0  # neither unknown nor background is a known class
+    score.observe(roi_batch(labels, K, logits=logits))
+    return score
+
+
+def two_kinds(count=400):
+    known = weibull_min.rvs(3, -12, 3, size=count, random_state=1)
+    unknown = weibull_min.rvs(4, -7, 4, size=count, random_state=2)
+    return known, unknown
+
+
+def test_score_is_the_log_ratio_of_both_densities():
+    known, unknown = two_kinds()
+    score = observed(known, unknown)
+    shift = min(known.min(), unknown.min())
+    shift -= np.concatenate([known, unknown]).std()
+    fits = [weibull_min.fit(v, floc=shift) for v in (known, unknown)]
+    x = np.linspace(-12, 0, 40)
+    first, second = (weibull_min.logpdf(x, *fit) for fit in fits)
+    found = score(logits_of(x))
+    np.testing.assert_allclose(found, second - first, atol=1e-3, rtol=1e-3)
+    assert found[0] < 0 < found[-1]
+    energies = energy(logits_of(x))
+    np.testing.assert_allclose(energies, x, rtol=1e-5)
+
+
+def test_rings_hold_the_newest_energies_of_both_kinds():
+    known, unknown = two_kinds(5)
+    score = observed(known, unknown, size=3)
+    rings = score.queues.memory.squeeze(2)
+    assert score.queues.seen.tolist() == [5, 5]
+    for ring, values in zip(rings, (known, unknown)):
+        np.testing.assert_allclose(sorted(ring), sorted(values[-3:]), 1e-5)
+
+
+def test_fit_is_kept_until_energies_come():
+    known, unknown = two_kinds(50)
+    score = observed(known, unknown)
+    first = score.densities()
+    assert score.densities() is first
+    logits = logits_of(np.array([-3.0, -2.0]), K + 2)
+    score.observe(roi_batch([0, 0], K, logits=logits))
+    second = score.densities()
+    assert second[0] != first[0]
+
+
+def test_checkpoint_brings_the_energies_along():
+    score, other = observed(*two_kinds()), observed(*two_kinds(7))
+    logits = torch.randn(4, K)
+    before = other(logits)
+    other.load_state_dict(score.state_dict())
+    assert torch.equal(other(logits), score(logits))
+    assert not torch.equal(other(logits), before)
+
+
+def test_extreme_boxes_have_finite_scores():
+    score = observed(*two_kinds())
+    # Impossible as either, so not unknown.
+    assert score(logits_of(np.array([-1e3]))) == 0
+    values = score(logits_of(np.array([-30.0, 0, 30, 1e3])))
+    assert torch.isfinite(values).all()
+    assert score(torch.zeros(0, K)).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ('known', 'unknown'),
+    [([], []), ([1.0, 2.0], []), ([1.0, 2.0], [3.0]), ([1.0] * 3, [1.0, 2])],
+)
+def test_too_few_energies_are_an_error_that_says_how(known, unknown):
+    score = observed(np.array(known), np.array(unknown))
+    text = f'{len(known)} of known and {len(unknown)} of unknown.*train'
+    with pytest.raises(RuntimeError, match=text):
+        score(torch.zeros(1, K))
+
+
+def test_a_step_without_objects_changes_nothing():
+    score = observed(*two_kinds(5))
+    before = score.queues.memory.clone()
+    for labels in ([], [K + 1, K + 1]):
+        score.observe(roi_batch(labels, K))
+    assert torch.equal(score.queues.memory, before)

@@ -1,0 +1,159 @@
+"""Each method of the table trains and tests from its config, tiny."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from helpers import ROOT, run
+
+FOLDER = '../projects/open_set_detection/configs'
+NAME = 'faster-rcnn_r18_fpn_shapes.py'
+OPENDET = ['loss_contrastive', 'loss_unknown']
+DFDD = ['loss_uncertainty', 'loss_consistency', 'loss_deblur']
+# config: losses that it adds, buffers that it fills
+ROWS = {
+    NAME: ([], []),
+    f'proser_{NAME}': (['loss_placeholder', 'loss_mix'], []),
+    f'ore_{NAME}': ([], ['scores.ore.queues.seen']),
+    f'ds_{NAME}': ([], ['bbox_head.fc_cls.masks']),
+    f'opendet_{NAME}': (OPENDET, ['open_set_losses.contrastive.queues.seen']),
+    f'opendet-dfdd_{NAME}': ([*OPENDET, *DFDD], []),
+}
+# Five steps, of which every box counts.
+OPTIONS = {
+    'train_dataloader.dataset.indices': 20,
+    'model.test_cfg.rcnn.score_thr': 0.0,
+}
+ORE = dict(name='ore', type='mmood.EnergyWeibulls')
+RANKS = ROOT / 'tests/test_e2e/train_cpu_ranks.py'
+
+
+@pytest.fixture
+def tiny(tiny_config, shapes):
+    """Function: a config of the project, shrunk, on a tiny set."""
+
+    def build(name: str, work_dir: Path, **options) -> Config:
+        options = {**OPTIONS, **options}
+        cfg = tiny_config(f'{FOLDER}/{name}', shapes, work_dir, **options)
+        for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+            del evaluator['ann_file']  # an option for other metrics
+        if name.startswith('opendet'):
+            cfg.model.roi_head.open_set_losses.unknown.start = 3
+        return cfg
+
+    return build
+
+
+@pytest.mark.parametrize('name', ROWS, ids=lambda name: name.split('_')[0])
+def test_method_trains_and_tests(name, tiny, tmp_path, plain_dumps):
+    losses, buffers = ROWS[name]
+    runner = Runner.from_cfg(tiny(name, tmp_path))
+    runner.train()
+    history = runner.message_hub.log_scalars
+    for loss in losses:
+        values = np.array(history[f'train/{loss}'].data[0])
+        assert np.isfinite(values).all(), loss
+        assert np.abs(values[4:]).max() > 0, loss
+    trained = runner.model.state_dict()
+    for buffer in buffers:
+        assert (trained[f'roi_head.{buffer}'] != 0).any(), buffer
+
+    cfg = tiny(name, tmp_path / 'test')
+    cfg.load_from = str(tmp_path / 'epoch_1.pth')
+    runner = Runner.from_cfg(cfg)
+    metrics = runner.test()
+    for key, value in runner.model.state_dict().items():
+        assert torch.equal(value.nan_to_num(), trained[key].nan_to_num()), key
+    for origin in ('near', 'far'):
+        row = {
+            key.split('/')[-1]: value
+            for key, value in metrics.items()
+            if key.startswith(f'ood/{origin}/')
+        }
+        assert {'WI', 'AOSE', 'mAP_K', 'AP_U'} <= set(row)
+        shares = [row[key] for key in ('WI', 'mAP_K', 'AP_U')]
+        assert all(0 <= share <= 100 for share in shares)
+    assert np.isnan(metrics['ood/id/open_set/AP_U'])
+
+
+def test_a_second_calibration_finds_the_same_threshold(
+    tiny, tmp_path, plain_dumps
+):
+    """It must not see the classes that boxes lose by the first one."""
+    runner = Runner.from_cfg(tiny(f'ds_{NAME}', tmp_path))
+    runner.train()
+    head = runner.model.roi_head
+    first = head.ood_threshold.clone()
+    # So low that all boxes would be unknown, and none a true positive.
+    head.ood_threshold.fill_(-1e3)
+    metrics = runner.val_loop.run()
+    assert torch.equal(head.ood_threshold.isnan(), first.isnan())
+    torch.testing.assert_close(head.ood_threshold, first, equal_nan=True)
+    assert metrics['ood/id/open_set/R_K'] > 0
+
+
+def test_training_with_two_processes_equals_one(tiny, tmp_path):
+    """OpenDet with DFDD, and ORE's rings; all but what is drawn by chance."""
+    options = {
+        'model.roi_head.scores': [
+            dict(name='ore', type='mmood.EnergyWeibulls')
+        ],
+        'model.backbone.norm_eval': True,
+        'custom_hooks': [],
+    }
+    results = {}
+    for ranks in (1, 2):
+        cfg = tiny(f'opendet-dfdd_{NAME}', tmp_path / f'work{ranks}')
+        cfg.merge_from_dict(options)
+        for stage in (cfg.model.train_cfg.rpn, cfg.model.train_cfg.rcnn):
+            stage.sampler.type = 'FirstSampler'
+        loader = cfg.train_dataloader
+        loader.dataset.pipeline = [
+            t for t in loader.dataset.pipeline if t.type != 'mmdet.RandomFlip'
+        ]
+        del loader['batch_sampler']
+        loader.batch_size = 4 // ranks
+        cfg.launcher = 'pytorch' if ranks > 1 else 'none'
+        cfg.dump(tmp_path / f'config{ranks}.py')
+        launch = [sys.executable]
+        if ranks > 1:
+            launch += ['-m', 'torch.distributed.run', '--standalone']
+            launch += [f'--nproc_per_node={ranks}']
+        out = tmp_path / f'result{ranks}'
+        run(
+            *launch, RANKS, tmp_path / f'config{ranks}.py', out,
+            PYTHONPATH=str(ROOT),
+        )  # fmt: skip
+        results[ranks] = [
+            torch.load(f'{out}.{rank}', weights_only=True)
+            for rank in range(ranks)
+        ]
+    one, ranks = results[1][0], results[2]
+    assert len(one['losses']) == 5
+    for step, expected in enumerate(one['losses']):
+        assert {*OPENDET, *DFDD} <= set(expected)
+        for name, value in expected.items():
+            found = sum(rank['losses'][step][name] for rank in ranks) / 2
+            assert found == pytest.approx(value, abs=1e-4), name
+    for name, value in one['state'].items():
+        for rank in ranks:
+            found = rank['state'][name]
+            if 'queues.memory' in name:  # the order is that of the ranks
+                value, found = (
+                    v.flatten(1).sort(1)[0] for v in (value, found)
+                )
+            if value.is_floating_point():
+                torch.testing.assert_close(
+                    found, value, atol=1e-4, rtol=1e-3, equal_nan=True
+                )
+    seen = 'roi_head.scores.ore.queues.seen'
+    for rank in ranks:
+        assert torch.equal(rank['state'][seen], one['state'][seen])
+    assert one['state'][seen][0] > 20

@@ -1,0 +1,275 @@
+"""The open-set RoI head: batches for losses, the label 'unknown'.
+
+Shapes: K = 4 known classes, C = 32 box features, 16-channel maps of 64 px.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from mmengine.logging import MessageHub
+from mmengine.structures import InstanceData
+from torch import nn
+
+from det_helpers import (
+    K,
+    build_head,
+    near_and_far,
+    painted,
+    predict,
+    proposals,
+    sampled,
+    samples,
+)
+from mmood.det.models.roi_tools import record_calls
+from mmood.registry import MODELS
+from mmood.scores import energy
+from projects.open_set_detection.open_set_detection import (
+    OpenSetRoIHead,
+    merge_label,
+)
+
+
+@MODELS.register_module(force=True)
+class BatchSpy(nn.Module):
+    """Keeps its batches; its loss is the sum of the unknown's logits."""
+
+    def __init__(self, num_classes, num_known, in_channels):
+        super().__init__()
+        self.sizes = num_classes, num_known, in_channels
+        self.batches = []
+
+    def forward(self, batch):
+        self.batches.append(batch)
+        return dict(loss_spy=batch.logits[:, batch.num_known].sum())
+
+
+def open_set_head(unknown_class=False, **kwargs):
+    """A head with a class for the unknown, or one for rejections."""
+    head = dict(
+        type='Shared2FCBBoxHead',
+        in_channels=16,
+        fc_out_channels=32,
+        roi_feat_size=5,
+        num_classes=K + unknown_class,
+        reg_class_agnostic=unknown_class,
+    )
+    kwargs.setdefault('bbox_head', head)
+    return build_head(
+        type='mmood.OpenSetRoIHead', unknown_class=unknown_class, **kwargs
+    )
+
+
+def spied(**kwargs):
+    return open_set_head(
+        True, open_set_losses=dict(spy=dict(type='mmood.BatchSpy')), **kwargs
+    )
+
+
+def inputs_of(count=2):
+    """Maps, proposals and samples of a prediction."""
+    maps = (torch.randn(count, 16, 8, 8),)
+    return maps, [proposals(20) for _ in range(count)], samples(count)
+
+
+def losses_of(head, props, data):
+    x = torch.randn(len(data), 16, 8, 8, requires_grad=True)
+    return head.loss((x,), copy.deepcopy(props), data), x
+
+
+def fields(result: InstanceData) -> dict:
+    return {k: v for k, v in result.items() if k not in ('labels', 'is_ood')}
+
+
+# ------------------------------------------------------------------ reduction
+def test_without_an_argument_it_is_the_parent():
+    parent, head = build_head(), open_set_head()
+    parent.bbox_head = head.bbox_head
+    batch = inputs_of()
+    for a, b in zip(
+        predict(parent, *copy.deepcopy(batch)), predict(head, *batch)
+    ):
+        assert len(a) > 0
+        for key, value in a.items():
+            assert torch.equal(value, b[key]), key
+    data = painted([0, 1], [2])
+    props = near_and_far(data)
+    results = []
+    for one in (parent, head):
+        torch.manual_seed(5)
+        results.append(losses_of(one, props, data)[0])
+    assert results[0].keys() == results[1].keys()
+    for key, value in results[0].items():
+        assert torch.equal(value, results[1][key]), key
+
+
+# ------------------------------------------------------------------- training
+def test_losses_get_what_happened_in_the_step():
+    hub = MessageHub.get_current_instance()
+    hub.update_info('iter', 6)
+    hub.update_info('max_iters', 30)
+    try:
+        head = spied()
+        spy = head.open_set_losses['spy']
+        assert spy.sizes == (K, K, 32)
+        data = painted([3, 1], [2, 0, 0])
+        props = near_and_far(data)
+        results = sampled(head, props, data)
+        maps = (torch.randn(2, 16, 8, 8),)
+        with record_calls(head.bbox_head.fc_cls) as calls:
+            losses = head.bbox_loss(maps, copy.copy(results))['loss_bbox']
+    finally:
+        for key in ('iter', 'max_iters'):
+            hub.runtime_info.pop(key)
+
+    (batch,) = spy.batches
+    torch.testing.assert_close(losses['loss_spy'], batch.logits[:, K].sum())
+    assert batch.num_known == K and batch.logits.shape[1] == K + 2
+    features, logits = calls[0]
+    assert torch.equal(batch.features, features)
+    assert torch.equal(batch.logits, logits)
+    assert torch.equal(head.bbox_head(batch.inputs)[0], logits)
+    assert torch.equal(batch.view(batch.inputs), logits)
+    labels = [
+        torch.cat([r.pos_gt_labels, torch.full((len(r.neg_inds),), K + 1)])
+        for r in results
+    ]
+    assert torch.equal(batch.labels, torch.cat(labels))
+    assert set(batch.labels.tolist()) == {0, 1, 2, 3, K + 1}
+    assert (batch.iteration, batch.progress) == (6, pytest.approx(0.2))
+
+
+@pytest.mark.parametrize('labels', [([], []), ([1],), ([],)])
+def test_images_without_objects_have_gradients(labels):
+    head = spied()
+    data = painted(*labels)
+    losses, x = losses_of(head, near_and_far(data), data)
+    sum(v for k, v in losses.items() if 'loss' in k).backward()
+    for name, parameter in head.named_parameters():
+        assert torch.isfinite(parameter.grad).all(), name
+    assert torch.isfinite(x.grad).all()
+    (batch,) = head.open_set_losses['spy'].batches
+    assert batch.is_known.any() == any(labels)
+
+
+def test_scores_that_learn_get_the_batch():
+    name = dict(name='ore', type='mmood.EnergyWeibulls', size=50)
+    head = open_set_head(True, scores=[name])
+    data = painted([3, 1], [2])
+    losses_of(head, near_and_far(data), data)
+    score = dict(head.scores.named_children())['ore']
+    known, unknown = score.queues.seen.tolist()
+    assert known >= 3 and unknown == 0
+    assert 'scores.ore.queues.memory' in head.state_dict()
+
+
+# -------------------------------------------------------------------- testing
+def test_scores_see_the_known_logits_alone():
+    head = open_set_head(True)
+    head.test_cfg.score_thr = 0.0
+    with torch.no_grad():
+        head.bbox_head.fc_cls.bias[K] = 3.0  # unknown
+    with record_calls(head.bbox_head.fc_cls) as calls:
+        results = predict(head, *inputs_of(1))
+    scores = energy(calls[0][1][:, :K])
+    gaps = (results[0].ood_scores[:, None] - scores).abs().amin(1)
+    assert gaps.max() < 1e-5
+
+
+def test_boxes_of_the_unknown_class_are_unknown():
+    head = open_set_head(True)
+    head.test_cfg.update(score_thr=0.0, max_per_img=100)
+    result = predict(head, *inputs_of(1))[0]
+    assert set(result.labels.tolist()) == set(range(K + 1))
+    assert torch.equal(result.is_ood, result.labels == K)
+
+
+@pytest.fixture
+def rejecting():
+    """A head that rejects, the same one that does not, their inputs."""
+    torch.manual_seed(1)
+    head = open_set_head(rejects=True)
+    head.test_cfg.score_thr = 0.15
+    nn.init.normal_(head.bbox_head.fc_cls.weight)
+    plain = build_head(test_cfg=copy.deepcopy(head.test_cfg))
+    plain.bbox_head = head.bbox_head
+    batch = inputs_of()
+    expected = predict(plain, *copy.deepcopy(batch))
+    return head, batch, expected
+
+
+@pytest.mark.parametrize('calibrated', [True, False])
+def test_boxes_are_rejected_by_their_first_score(rejecting, calibrated):
+    head, batch, expected = rejecting
+    middle = torch.cat([r.ood_scores for r in expected]).median()
+    if calibrated:
+        head.ood_threshold.fill_(middle)
+    else:
+        head.reject_above = float(middle)
+    dropped = 0
+    for result, before in zip(predict(head, *batch), expected):
+        known, is_ood = result.labels < K, before.ood_scores > middle
+        assert torch.equal(result.is_ood, ~known)
+        assert torch.equal(result.ood_scores > middle, ~known)
+        assert torch.equal(result.labels[known], before.labels[~is_ood])
+        for key, value in fields(before).items():
+            assert torch.equal(result[key][known], value[~is_ood]), key
+        rejected = before[is_ood]
+        rejected.labels[:] = K
+        rejected = merge_label(rejected, K, head.test_cfg.nms)
+        assert torch.equal(result.bboxes[~known], rejected.bboxes)
+        assert torch.equal(result.scores, result.scores.sort()[0].flip(0))
+        dropped += len(before) - len(result)
+    assert dropped > 0
+
+
+def test_uncalibrated_no_box_is_rejected(rejecting):
+    head, batch, expected = rejecting
+    for result, before in zip(predict(head, *batch), expected):
+        for key, value in before.items():
+            assert torch.equal(result[key], value), key
+        assert not result.is_ood.any()
+
+
+@pytest.mark.parametrize('unknown_class', [True, False])
+def test_no_proposal_no_box(unknown_class):
+    head = open_set_head(unknown_class, rejects=True, reject_above=0.0)
+    maps, props, data = inputs_of()
+    for empty in ([props[0], props[1][:0]], [p[:0] for p in props]):
+        results = predict(head, maps, copy.deepcopy(empty), data)
+        assert len(results[1]) == 0
+        assert results[1].is_ood.dtype == torch.bool
+        assert results[1].bboxes.shape == (0, 4)
+
+
+def test_boxes_to_fit_on_keep_their_labels(rejecting):
+    head, batch, expected = rejecting
+    head.ood_threshold.fill_(-1e9)
+    head.keeps_features = True
+    for result, before in zip(predict(head, *batch), expected):
+        assert torch.equal(result.labels, before.labels)
+
+
+# --------------------------------------------------------------------- errors
+def test_losses_need_a_class_for_the_unknown():
+    spy = dict(spy=dict(type='mmood.BatchSpy'))
+    with pytest.raises(ValueError, match=r"\['spy'\].*unknown_class=True"):
+        open_set_head(False, open_set_losses=spy)
+
+
+def test_the_unknown_class_has_no_boxes_of_its_own():
+    head = dict(
+        type='Shared2FCBBoxHead',
+        in_channels=16,
+        fc_out_channels=32,
+        roi_feat_size=5,
+        num_classes=K + 1,
+    )
+    with pytest.raises(ValueError, match='reg_class_agnostic=True, got False'):
+        open_set_head(True, bbox_head=head)
+
+
+def test_it_is_registered():
+    assert MODELS.get('mmood.OpenSetRoIHead') is OpenSetRoIHead
