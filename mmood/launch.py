@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import os.path as osp
+import sys
 
 import torch
 import torch.distributed as dist
@@ -33,7 +34,12 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """The config with the command line's overrides and a work_dir."""
+    """The config with the command line's overrides and a work_dir.
+
+    Its ``custom_imports`` are also looked for in the current folder, as
+    those of ``projects/`` from the repository's root.
+    """
+    sys.path.append(os.getcwd())
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher

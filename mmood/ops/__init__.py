@@ -7,17 +7,21 @@ from .blur import (
     gaussian_blur2d,
     gaussian_kernel1d,
 )
+from .class_queues import ClassQueues, by_class
 from .feature_range import FeatureRange
-from .gather import gather_parts, gather_rows
+from .gather import gather_labelled, gather_parts, gather_rows
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
 __all__ = [
+    'ClassQueues',
     'FeatureRange',
     'Reservoir',
     'ShuffleBuffer',
     'apply_separable',
+    'by_class',
     'filter_matrix',
+    'gather_labelled',
     'gather_parts',
     'gather_rows',
     'gaussian_blur2d',

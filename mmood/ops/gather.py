@@ -30,3 +30,14 @@ def gather_parts(x: Tensor, lengths: Sequence[int]) -> list[Tensor]:
     padded = x.new_zeros(max(lengths), *x.shape[1:])
     padded[: len(x)] = x
     return [part[:n] for part, n in zip(all_gather(padded), lengths)]
+
+
+@torch.no_grad()
+def gather_labelled(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """All ranks' features (N, C), in float32, and integer labels (N,).
+
+    As `gather_rows`, in one go, without gradient; labels are below 2^24.
+    """
+    batch = torch.cat([features.float(), labels[:, None].float()], 1)
+    batch = gather_rows(batch)
+    return batch[:, :-1], batch[:, -1].long()

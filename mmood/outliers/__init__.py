@@ -1,13 +1,11 @@
 """Outliers made in feature space while a detector trains."""
 
-from .class_queues import ClassQueues
 from .flow import FlowFeatureSynthesis
 from .gan import GANSynthesis, gan_loss, reverse_gradient
 from .gaussians import low_likelihood_samples, tied_gaussians
 from .vos import VirtualOutlierSynthesis
 
 __all__ = [
-    'ClassQueues',
     'FlowFeatureSynthesis',
     'GANSynthesis',
     'VirtualOutlierSynthesis',

@@ -10,9 +10,9 @@ from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
 from torch import Tensor, nn
 
+from mmood.ops import ClassQueues
 from mmood.registry import MODELS
 
-from .class_queues import ClassQueues
 from .gaussians import low_likelihood_samples, tied_gaussians
 
 

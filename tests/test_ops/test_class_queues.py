@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmood.outliers import ClassQueues
+from mmood.ops import ClassQueues, by_class
 
 
 def batch(n, classes=3, channels=2):
@@ -50,6 +50,44 @@ def test_holds_what_a_deque_holds(classes, size):
     assert queues.is_full.tolist() == [len(p) == size for p in expected]
 
 
+@pytest.mark.parametrize('n', [0, 2, 9, 40])
+def test_means_and_samples_are_of_what_is_held(n):
+    """Also after a ring has come round; an empty class's mean is 0."""
+    features, labels = batch(n, 2)
+    queues = filled([(features, labels)], 3, 4)
+    expected = reference([(features, labels)], 3, 4)
+    for mean, held in zip(queues.means, expected):
+        own = np.mean(held, axis=0) if held else [0, 0]
+        np.testing.assert_allclose(mean, own, atol=1e-6)
+    found, classes = queues.samples()
+    pairs = sorted(zip(classes.tolist(), map(tuple, found.tolist())))
+    assert pairs == sorted((c, x) for c, own in enumerate(expected)
+                           for x in own)  # fmt: skip
+
+
+def test_samples_are_a_copy():
+    queues = filled([batch(9)], 3, 4)
+    found, _ = queues.samples()
+    before = found.clone()
+    queues.add(*batch(9))
+    assert torch.equal(found, before)
+
+
+def test_append_is_add_without_other_ranks():
+    features, labels = batch(9)
+    queues = ClassQueues(3, 2, 4)
+    queues.append(features, labels)
+    assert contents(queues) == contents(filled([(features, labels)], 3, 4))
+
+
+def test_by_class_numbers_the_samples_of_each():
+    order, numbers = by_class(torch.tensor([2, 0, 2, 2, 0]), 4)
+    assert order.tolist() == [1, 4, 0, 2, 3]
+    assert numbers.tolist() == [0, 1, 0, 1, 2]
+    order, numbers = by_class(torch.tensor([], dtype=torch.long), 4)
+    assert len(order) == len(numbers) == 0
+
+
 def test_a_class_without_a_sample_is_empty():
     features = torch.randn(5, 2)
     queues = filled([(features, torch.tensor([0, 2, 0, 2, 2]))], 3, 2)
@@ -84,6 +122,7 @@ def test_a_checkpoint_of_another_size_leaves_them_empty():
     with pytest.raises(RuntimeError, match='size mismatch for memory'):
         new.load_state_dict(old.state_dict())
     assert new.counts.tolist() == [0, 0, 0]
+    assert len(new.samples()[0]) == 0 and not new.means.any()
 
 
 def test_features_are_kept_in_float32_without_gradient():

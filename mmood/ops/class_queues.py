@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mmood.ops import gather_rows
+from .gather import gather_labelled
 
 
 class ClassQueues(nn.Module):
@@ -41,24 +41,44 @@ class ClassQueues(nn.Module):
         """Which classes hold ``size`` samples, (K,) bool."""
         return self.seen >= self.memory.shape[1]
 
+    @property
+    def means(self) -> Tensor:
+        """Mean of what each class holds, (K, C); 0 for an empty class."""
+        held = self._held[..., None]
+        total = self.memory.masked_fill(~held, 0).sum(1)
+        return total / self.counts.clamp(min=1)[:, None]
+
+    def samples(self) -> tuple[Tensor, Tensor]:
+        """All that is held now, (M, C), and the classes, (M,); a copy."""
+        held = self._held
+        return self.memory[held], held.nonzero()[:, 0]
+
+    @property
+    def _held(self) -> Tensor:
+        """Which places are taken, (K, Q) bool: always the first ones."""
+        places = torch.arange(self.memory.shape[1], device=self.seen.device)
+        return places < self.counts[:, None]
+
     @torch.no_grad()
     def add(self, features: Tensor, labels: Tensor) -> None:
         """Append features (N, C) of classes (N,) of this and other ranks.
 
         The order is that of the ranks, then of the batch. A collective
-        call: every rank makes it, even with N = 0.
+        call: every rank makes it, even with N = 0. Raises as `append` does.
+        """
+        self.append(*gather_labelled(features, labels))
+
+    @torch.no_grad()
+    def append(self, features: Tensor, labels: Tensor) -> None:
+        """Append rows that all ranks have alike; not a collective call.
+
         Raises ValueError, on all ranks, for values that are not finite and
         for labels outside of [0, K); the queues stay as they were.
         """
-        batch = torch.cat([features.detach().float(), labels[:, None]], 1)
-        batch = gather_rows(batch)
-        features, labels = batch[:, :-1], batch[:, -1].long()
         self._check(features, labels)
-        order = labels.argsort(stable=True)
-        features, labels = features[order], labels[order]
+        order, number = by_class(labels, len(self.seen))
+        features, labels = features[order].float(), labels[order]
         counts = labels.bincount(minlength=len(self.seen))
-        first = counts.cumsum(0) - counts
-        number = torch.arange(len(labels)).to(first) - first[labels]
         size = self.memory.shape[1]
         newest = number >= counts[labels] - size
         place = (self.seen[labels] + number) % size
@@ -92,3 +112,16 @@ class ClassQueues(nn.Module):
         memory = state_dict.get(f'{prefix}memory', self.memory)
         if memory.shape != self.memory.shape:
             self.seen.zero_()
+
+
+def by_class(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """The stable order that sorts labels (N,), and their numbers, (N,).
+
+    ``numbers[i]`` counts the samples of the class of ``labels[order[i]]``
+    that are before it. Labels are in [0, num_classes).
+    """
+    order = labels.argsort(stable=True)
+    counts = labels.bincount(minlength=num_classes)
+    first = counts.cumsum(0) - counts
+    places = torch.arange(len(labels), device=labels.device)
+    return order, places - first[labels[order]]

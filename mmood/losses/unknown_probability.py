@@ -1,0 +1,124 @@
+"""OpenDet's unknown probability: hard RoIs say what unknown looks like.
+
+Shapes: R RoIs, K known classes, columns: K known, unknown, background.
+Source: Han et al., "Expanding Low-Density Latent Regions for Open-Set
+Object Detection", CVPR 2022, Sec. 3.3.
+"""
+
+from __future__ import annotations
+
+import torch
+from mmengine.dist import get_rank, get_world_size
+from torch import Tensor, nn
+
+from mmood.ops import gather_rows
+from mmood.registry import MODELS
+
+from .roi_batch import RoIBatch, check_logits
+
+
+def placeholder_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """``-log softmax(logits without the true column)_unknown``, >= 0, nats.
+
+    (R, K + 2) and (R,) -> (R,), in float32 or better: what the RoI would be
+    if it were not what it is. Raises ValueError for labels that are no
+    columns, or the unknown one.
+    """
+    check_logits(logits)
+    unknown = logits.shape[1] - 2
+    bad = (labels < 0) | (labels == unknown) | (labels >= logits.shape[1])
+    if bad.any():
+        raise ValueError(
+            f'labels must be in [0, {unknown}) or {unknown + 1}, the '
+            f'background, got {labels[bad].unique().tolist()}'
+        )
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        logits = logits.float()
+    truth = torch.zeros_like(logits, dtype=torch.bool)
+    truth[torch.arange(len(labels), device=labels.device), labels] = True
+    rest = logits.masked_fill(truth, float('-inf'))
+    return -rest.log_softmax(1)[:, unknown]
+
+
+def unknown_probability_loss(
+    logits: Tensor, labels: Tensor, alpha: float = 1.0
+) -> Tensor:
+    """``g (1 - g)^alpha`` times the `placeholder_cross_entropy`, >= 0, nats.
+
+    (R, K + 2) and (R,) -> (R,). g is the probability of the true class, a
+    constant for the gradient: RoIs that are hard, but not hopeless, count
+    most. Source: OpenDet (CVPR 2022), Sec. 3.3.
+    """
+    values = placeholder_cross_entropy(logits, labels)
+    g = logits.detach().to(values.dtype).softmax(1)
+    g = g.gather(1, labels[:, None])[:, 0]
+    return g * (1 - g) ** alpha * values
+
+
+@MODELS.register_module()
+class UnknownProbabilityLoss(nn.Module):
+    """``loss_unknown``: `unknown_probability_loss` of the hardest RoIs.
+
+    ``loss_weight`` times the mean over the ``top_k`` RoIs on known objects
+    and the ``top_k`` on background whose largest logit, without the unknown
+    one, is lowest; from iteration ``start`` on. Chosen among all ranks'
+    RoIs, so that n processes equal one: the publication chooses on each
+    GPU, which has two images. Known and background are chosen apart; there
+    background counts no more RoIs than known.
+    """
+
+    def __init__(
+        self,
+        top_k: int = 3,
+        alpha: float = 1.0,
+        *,
+        start: int = 100,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if top_k < 1:
+            raise ValueError(f'top_k must be at least 1, got {top_k}')
+        if not alpha >= 0:
+            raise ValueError(f'alpha must be at least 0, got {alpha}')
+        self.top_k, self.alpha, self.start = top_k, alpha, start
+        self.loss_weight = loss_weight
+
+    def forward(self, batch: RoIBatch) -> dict[str, Tensor]:
+        """The loss of a batch; a collective call, also without a RoI."""
+        chosen, count = batch.labels[:0], 0
+        if batch.iteration >= self.start:
+            chosen, count = hardest(batch, self.top_k)
+        values = unknown_probability_loss(
+            batch.logits[chosen], batch.labels[chosen], self.alpha
+        )
+        mean = values.sum() * get_world_size() / max(count, 1)
+        return {'loss_unknown': self.loss_weight * mean}
+
+
+@torch.no_grad()
+def hardest(batch: RoIBatch, top_k: int) -> tuple[Tensor, int]:
+    """Places (n,) of this rank's chosen RoIs, and the ranks' number of them.
+
+    The ``top_k`` known and the ``top_k`` background RoIs of all ranks with
+    the lowest largest logit, the unknown one left out; equals by rank, then
+    by place. A collective call.
+    """
+    known, background = batch.is_known, batch.is_background
+    unknown = batch.num_known
+    rest = torch.cat(
+        [batch.logits[:, :unknown], batch.logits[:, unknown + 1 :]], 1
+    )
+    rows = torch.stack(
+        [
+            rest.amax(1).float(),
+            known.float() + 2 * background.float(),
+            torch.full_like(batch.ious, get_rank(), dtype=torch.float32),
+            torch.arange(len(rest), device=rest.device).float(),
+        ],
+        1,
+    )
+    rows = gather_rows(rows)
+    rows = rows[rows[:, 0].argsort(stable=True)]
+    rows = torch.cat([rows[rows[:, 1] == kind][:top_k] for kind in (1, 2)])
+    own = rows[rows[:, 2] == get_rank()]
+    return own[:, 3].long(), len(rows)

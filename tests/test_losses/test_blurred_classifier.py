@@ -1,0 +1,68 @@
+"""DFDD's binary classifier against scikit-learn's log loss."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit
+from sklearn.metrics import log_loss
+
+from mmood.losses import BlurredClassifierLoss
+
+
+def sides(known, outlier):
+    return (torch.randn(n, 6, requires_grad=True) for n in (known, outlier))
+
+
+@pytest.mark.parametrize(('n', 'm'), [(5, 3), (1, 1), (4, 9)])
+def test_matches_sklearn(n, m):
+    loss = BlurredClassifierLoss(6, loss_weight=0.5)
+    known, outlier = sides(n, m)
+    both = torch.cat([known, outlier]).detach().numpy().astype(float)
+    weight, bias = (
+        p.detach().numpy().astype(float) for p in loss.classifier.parameters()
+    )
+    p_known = expit(both @ weight[0] + bias[0])
+    truth = np.r_[np.ones(n), np.zeros(m)]
+    expected = 0.5 * log_loss(truth, p_known, labels=[0, 1])
+    assert loss(known, outlier).item() == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(
+        loss.log_odds(torch.cat([known, outlier])).detach(),
+        -(both @ weight[0] + bias[0]),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(('n', 'm'), [(0, 0), (0, 4), (4, 0)])
+def test_an_empty_side_adds_nothing_and_has_gradients(n, m):
+    loss = BlurredClassifierLoss(6)
+    known, outlier = sides(n, m)
+    value = loss(known, outlier)
+    odds = loss.log_odds(torch.cat([known, outlier])).detach().numpy()
+    sign = np.r_[np.ones(n), -np.ones(m)]
+    expected = 0.1 * np.log1p(np.exp(sign * odds)).mean() if n + m else 0
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+    value.backward()
+    gradient = loss.classifier.weight.grad
+    assert torch.isfinite(gradient).all() and gradient.any() == (n + m > 0)
+
+
+def test_parts_of_two_ranks_average_to_the_whole():
+    loss = BlurredClassifierLoss(6)
+    known, outlier = sides(6, 4)
+    whole = loss(known, outlier)
+    parts = [
+        loss(known[:5], outlier[:1], known_factor=3, outlier_factor=2),
+        loss(known[5:], outlier[1:], known_factor=3, outlier_factor=2),
+    ]
+    torch.testing.assert_close(sum(parts) / 2, whole)
+
+
+def test_full_precision_under_autocast():
+    loss = BlurredClassifierLoss(6)
+    known, outlier = sides(5, 5)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        value = loss(known.bfloat16(), outlier.bfloat16())
+    assert value.dtype == torch.float32
+    exact = loss(known.bfloat16().float(), outlier.bfloat16().float())
+    assert value == exact
