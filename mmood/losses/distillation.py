@@ -71,7 +71,7 @@ def centred_logit_distillation(
 
     A scalar >= 0. K are the classes that the teacher knows, background
     included. Source: ILOD, Shmelkov et al., "Incremental Learning of Object
-    Detectors without Catastrophic Forgetting", ICCV 2017, Sec. 3.2, Eq. 2.
+    Detectors without Catastrophic Forgetting", ICCV 2017.
     """
     student, teacher = _pair(student, teacher)
     return squared_distillation(
@@ -92,7 +92,7 @@ def adaptive_feature_distillation(
     counts. Each image's maps are centred by their own mean, so that the loss
     does not depend on which images share a batch. Source: Faster ILOD, Peng
     et al., "Faster ILOD: Incremental Learning for Object Detectors based on
-    Faster RCNN", Pattern Recognition Letters 2020, Sec. 3.
+    Faster RCNN", Pattern Recognition Letters 2020.
     """
     student, teacher = _pair(student, teacher)
     lost = _centred_maps(teacher) - _centred_maps(student)
@@ -113,7 +113,7 @@ def adaptive_rpn_distillation(
     Objectness logits (A,) and box deltas (A, 4), twice -> scalar >= 0, mean
     over the anchors of ``max(o_t - o_s, 0)^2`` and, where ``o_t - o_s`` is
     above ``threshold``, of the squared length of the difference of the
-    deltas. Source: Faster ILOD (PRL 2020), Sec. 3.
+    deltas. Source: Faster ILOD (PRL 2020).
     """
     objectness, teacher_objectness = _pair(objectness, teacher_objectness)
     deltas, teacher_deltas = _pair(deltas, teacher_deltas)

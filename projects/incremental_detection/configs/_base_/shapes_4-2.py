@@ -1,0 +1,20 @@
+# 4 + 2 classes of Shapes: how long and how fast each kind of stage learns.
+# The images of the base classes are gone when the others come. What is known
+# of them, the statistics of batch normalization too, is kept from then on.
+incremental = dict(
+    steps=[['circle', 'bar', 'triangle', 'star'], ['cross', 'ring']],
+    exemplars=10,
+    base={'train_cfg.max_epochs': 6, 'param_scheduler.1.T_max': 6},
+    increment={
+        'train_cfg.max_epochs': 4,
+        'param_scheduler.1.T_max': 4,
+        'optim_wrapper.optimizer.lr': 0.01,
+        'model.backbone.norm_eval': True,
+    },
+    finetune={
+        'train_cfg.max_epochs': 10,
+        'param_scheduler': [],
+        'optim_wrapper.optimizer.lr': 0.002,
+        'model.backbone.norm_eval': True,
+    },
+)

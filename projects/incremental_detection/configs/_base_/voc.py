@@ -1,0 +1,48 @@
+# VOC 2007 for incremental detection, with R50-C4 and the schedule of iOD:
+# 18 000 iterations of 8 images (4 GPUs of 2), lr 0.005. run.py says which
+# classes there are and which of them each set shows. Objects marked difficult
+# are trained on, and ignored in the test: its file says so.
+_base_ = [
+    'mmdet::_base_/models/faster-rcnn_r50-caffe-c4.py',
+    '../../../../configs/_base_/datasets/voc.py',
+    '../../../../configs/_base_/schedules/18k.py',
+    '../../../../configs/_base_/det_runtime.py',
+]
+custom_imports = dict(
+    imports=['projects.incremental_detection.incremental_detection'],
+    allow_failed_imports=False,
+)
+model = dict(
+    type='mmood.IncrementalFasterRCNN',
+    roi_head=dict(
+        type='mmood.OODRoIHead',
+        scores=['energy'],
+        bbox_head=dict(
+            reg_class_agnostic=True,
+            cls_predictor_cfg=dict(type='mmood.GrowingLinear', num_seen=1),
+        ),
+    ),
+    test_cfg=dict(rcnn=dict(nms=dict(iou_threshold=0.3))),
+)
+dataset_type = 'mmood.ClassStepCocoDataset'
+test_set = dict(
+    type=dataset_type, ann_file='annotations/voc2007_test_ignore.json'
+)
+train_dataloader = dict(
+    dataset=dict(
+        type=dataset_type, ann_file='annotations/voc2007_trainval.json'
+    )
+)
+val_dataloader = dict(dataset=test_set)
+test_dataloader = dict(
+    dataset=dict(_base_.id_test_set, _delete_=True, **test_set)
+)
+val_evaluator = dict(_delete_=True, type='mmood.IncrementalDetMetric')
+test_evaluator = dict(_delete_=True, type='mmood.IncrementalDetMetric')
+hooks = [dict(type='mmood.FiniteLossHook')]
+custom_hooks = hooks
+visualizer = dict(type='mmdet.DetLocalVisualizer')
+optim_wrapper = dict(optimizer=dict(lr=0.005))
+auto_scale_lr = dict(base_batch_size=8)
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=1000))
+log_processor = dict(by_epoch=False)

@@ -1,0 +1,52 @@
+"""A classifier whose classes join step by step.
+
+Shapes: N samples, C features, K classes of all steps.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mmood.registry import MODELS
+
+# Far below every logit, and finite in half precision.
+UNSEEN = -1e4
+
+
+@MODELS.register_module()
+class GrowingLinear(nn.Linear):
+    """Linear layer (N, C) -> (N, K + 1) that has seen ``num_seen`` classes.
+
+    The logits of the classes from ``num_seen`` on are -10^4, without a
+    gradient; the last one, background, is kept. So a step neither predicts
+    nor unlearns the classes of later ones, and a checkpoint fits the layer
+    of any step. Use it as ``cls_predictor_cfg=dict(type=
+    'mmood.GrowingLinear', num_seen=...)`` of a box head.
+
+    Raises ValueError if ``num_seen`` is not from 1 to K.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        num_seen: int,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(in_features, out_features, bias)
+        if not 1 <= num_seen < out_features:
+            raise ValueError(
+                f'num_seen must be from 1 to {out_features - 1}, the number '
+                f'of classes of all steps, got {num_seen}'
+            )
+        self.num_seen = num_seen
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits = super().forward(inputs)
+        index = torch.arange(self.out_features, device=logits.device)
+        unseen = (index >= self.num_seen) & (index < self.out_features - 1)
+        return logits.masked_fill(unseen, UNSEEN)
+
+    def extra_repr(self) -> str:
+        return f'{super().extra_repr()}, num_seen={self.num_seen}'

@@ -1,0 +1,191 @@
+"""iOD + DFDD through all stages of a tiny Shapes set, by run.py's commands.
+
+Most commands run in this process, which saves the time of the imports.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import mmengine.config.config
+import pytest
+import torch
+from folders import config_file, last_checkpoint, write
+from jobs import Job, carry_out, check, jobs_of
+from run import lines_of
+from table_parts import Row, Table
+
+from helpers import ROOT, load_weights, run, run_here
+from mmood.hooks import FiniteLossHook
+
+CONFIG = 'iod-dfdd_faster-rcnn_r18_fpn_shapes-4-2'
+PATH = ROOT / f'projects/incremental_detection/configs/{CONFIG}.py'
+STAGES = ['step_0', 'step_1', 'step_1_finetune']
+# No flips and fewer candidates than are sampled: nothing is left to chance,
+# so an interrupted training can be compared with one that was not.
+TINY = {
+    'model.roi_head.bbox_head.fc_out_channels': 32,
+    'model.train_cfg.rpn.sampler.num': 8192,
+    'model.train_cfg.rcnn.sampler.num': 256,
+    'model.train_cfg.rpn_proposal.max_per_img': 16,
+    'model.test_cfg.rpn.max_per_img': 20,
+    'model.test_cfg.rcnn.score_thr': 0.0,  # untrained, it still finds some
+    'train_dataloader.batch_size': 4,
+    'train_dataloader.persistent_workers': False,
+    'train_dataloader.dataset.pipeline.2.prob': 0.0,
+    'default_hooks.logger.interval': 1,
+    'incremental.exemplars': 2,
+    'incremental.base.train_cfg.max_epochs': 1,
+    'incremental.base.train_dataloader.dataset.indices': 8,
+    'incremental.increment.train_cfg.max_epochs': 2,
+    'incremental.increment.train_dataloader.dataset.indices': 8,
+    'incremental.increment.param_scheduler': [],
+    'incremental.increment.custom_hooks.1.interval': 2,
+    'incremental.increment.custom_hooks.1.dataloader.batch_size': 4,
+    'incremental.increment.custom_hooks.1.dataloader.num_workers': 0,
+    'incremental.finetune.train_cfg.max_epochs': 1,
+    **{
+        f'{name}_dataloader.num_workers': 0
+        for name in ('train', 'val', 'test')
+    },
+}
+
+
+def job(data: Path, out: Path, stages=None, processes=1, **more) -> Job:
+    paths = {
+        f'{name}_dataloader.dataset.data_root': str(data)
+        for name in ('train', 'val', 'test')
+    }
+    row = Row(CONFIG, PATH, cfg_options={**TINY, **paths, **more})
+    (one,) = jobs_of(Table(out, [3], [row]), stages, processes)
+    return one
+
+
+@pytest.fixture(scope='module')
+def here() -> Callable:
+    """Run a command of a job in this process; it keeps their names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            mmengine.config.config,
+            'FormatCode',
+            lambda text, **_: (text, True),
+        )
+        patch.chdir(ROOT)
+
+        def execute(step: str, command: list[str]) -> None:
+            execute.steps.append(step)
+            run_here(patch, Path(command[1]).stem, *command[2:])
+
+        execute.steps = []
+        yield execute
+
+
+@pytest.fixture(scope='module')
+def finished(shapes, here, tmp_path_factory) -> Job:
+    """All stages, uninterrupted."""
+    one = job(shapes, tmp_path_factory.mktemp('incremental'))
+    carry_out(one, here)
+    return one
+
+
+def weights(one: Job, stage: str) -> dict[str, torch.Tensor]:
+    return load_weights(last_checkpoint(one.folder / stage))
+
+
+def test_every_stage_is_tested_on_the_classes_it_knows(finished):
+    metrics = finished.read()
+    assert list(metrics) == STAGES
+    base, new = ['circle', 'bar', 'triangle', 'star'], ['cross', 'ring']
+    for stage, values in metrics.items():
+        known = base if stage == 'step_0' else base + new
+        found = {k.split('/')[1] for k in values if k.startswith('AP50/')}
+        assert found == set(known)
+        assert ('new/AP50' in values) == (stage != 'step_0')
+        assert 0 < values['AP50'] <= 100
+    assert [line.stage for line in lines_of([finished], True)] == STAGES
+
+
+def test_each_stage_changes_what_the_one_before_left(finished):
+    """It starts from there, and statistics stay as they are."""
+    base, step, tuned = (weights(finished, stage) for stage in STAGES)
+    for name in base:
+        if 'running_' in name or 'num_batches' in name:
+            assert torch.equal(base[name], step[name]), name
+    for before, after in ((base, step), (step, tuned)):
+        name = 'roi_head.bbox_head.fc_cls.weight'
+        change = (after[name] - before[name]).abs().amax(1)
+        assert (change > 0).all()
+        # Momentum and decay of one small step, not a new start.
+        assert (change < 0.1).all()
+
+
+def test_a_second_call_only_reads(finished, shapes):
+    def execute(*_):
+        raise AssertionError('nothing is left to do')
+
+    again = job(shapes, finished.folder.parents[1])
+    check(again)
+    assert again.finished
+    carry_out(again, execute)
+    assert repr(again.read()) == repr(finished.read())
+    other = job(shapes, finished.folder.parents[1], **{'custom_hooks': []})
+    with pytest.raises(ValueError, match='custom_hooks is .* there, '):
+        check(other)
+
+
+def test_interrupted_it_goes_on_to_the_same_end(
+    finished, shapes, here, tmp_path, monkeypatch
+):
+    """Broken off in the second epoch of the increment, with warp steps."""
+    one = job(shapes, tmp_path, STAGES[:2])
+    shutil.copytree(finished.folder / 'step_0', one.folder / 'step_0')
+    steps = len(here.steps)
+
+    with monkeypatch.context() as patch:
+        look = FiniteLossHook.after_train_iter
+
+        def interrupt(hook, runner, *args, **kwargs):
+            look(hook, runner, *args, **kwargs)
+            if runner.iter == 2:
+                raise KeyboardInterrupt
+
+        patch.setattr(FiniteLossHook, 'after_train_iter', interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            carry_out(one, here)
+    folder = one.folder / 'step_1'
+    assert (folder / 'epoch_1.pth').is_file()
+    assert not (folder / 'trained').exists()
+    check(one)
+    carry_out(one, here)
+    assert here.steps[steps:] == [
+        'step_1, training', 'step_1, training', 'step_1, testing'
+    ]  # fmt: skip
+    last, expected = (weights(part, 'step_1') for part in (one, finished))
+    for name, value in expected.items():
+        torch.testing.assert_close(
+            last[name], value, atol=1e-6, rtol=1e-5, equal_nan=True
+        )
+    metrics, expected = (part.read()['step_1'] for part in (one, finished))
+    assert metrics == pytest.approx(expected, nan_ok=True)
+
+
+def test_two_processes_test_like_one(finished, shapes, tmp_path):
+    two = job(shapes, tmp_path, STAGES[2:], processes=2)
+    (stage,) = two.stages
+    folder = two.folder / stage.name
+    shutil.copytree(finished.folder / stage.name, folder)
+    write(config_file(folder), two.config(stage))
+    two.metrics(stage).unlink()
+    steps = []
+
+    def execute(step: str, command: list[str]) -> None:
+        steps.append(step)
+        run(*command)
+
+    carry_out(two, execute)
+    assert steps == ['step_1_finetune, testing']
+    metrics = two.read()[stage.name]
+    assert 0 < metrics['AP50'] <= 100
+    assert metrics == pytest.approx(finished.read()[stage.name], nan_ok=True)
