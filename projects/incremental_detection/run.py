@@ -100,7 +100,7 @@ def table_of(args: argparse.Namespace) -> Table:
 
 def lines_of(jobs: Sequence[Job], every_stage: bool) -> list[Line]:
     """A line per method, with its wanted stages or the last of them."""
-    by_row: dict[Row, list[Job]] = {}
+    by_row: dict[str, list[Job]] = {}
     for job in jobs:
         by_row.setdefault(job.row.name, []).append(job)
     lines = []
