@@ -96,7 +96,8 @@ class OpenSetDetMetric(BaseMetric):
                 'no ID image among the tested ones: open-set measures need '
                 'the ID set in the same pass (ConcatDataset)'
             )
-        names = sorted({r['origin'] for r in results} - {'id'})
+        origins = dict.fromkeys(r['origin'] for r in results)
+        names = [name for name in origins if name != 'id']
         rows = {'id': self._measure(in_id, num_known, self.closed_style)}
         for name in names:
             images = [r for r in results if r['origin'] in ('id', name)]
