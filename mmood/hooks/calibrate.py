@@ -56,9 +56,10 @@ class CalibrateOODHook(Hook):
         if missing or not buffers:
             raise ValueError(
                 f'cannot calibrate {missing or _BUFFERS[0]}: the validation '
-                'metric must be an mmood.OODDetMetric, OpenSetDetMetric or '
-                'OODSegMetric, the model have an mmood.OODRoIHead or be an '
-                f'mmood.OODEncoderDecoder; metrics are {sorted(metrics)}'
+                'metric must be an mmood.OODDetMetric, mmood.OpenSetDetMetric '
+                'or mmood.OODSegMetric, the model have an mmood.OODRoIHead or '
+                'be an mmood.OODEncoderDecoder; metrics are '
+                f'{sorted(metrics)}'
             )
         for name, buffer in buffers:
             value = metrics[f'ood/{name}']
