@@ -1,21 +1,6 @@
 # The schedule of OpenDet: 32 000 iterations of 16 images, lr 0.02.
+_base_ = '../../../../configs/_base_/schedules/18k.py'
 max_iters = 32000
-train_cfg = dict(
-    type='IterBasedTrainLoop', max_iters=max_iters, val_begin=max_iters + 1
-)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-4),
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=False, end=100),
-    dict(
-        type='MultiStepLR',
-        by_epoch=False,
-        milestones=[21000, 29000],
-        gamma=0.1,
-    ),
-]
-auto_scale_lr = dict(enable=False, base_batch_size=16)
+train_cfg = dict(max_iters=max_iters, val_begin=max_iters + 1)
+param_scheduler = _base_.param_scheduler
+param_scheduler[1]['milestones'] = [21000, 29000]
