@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / 'shared' / 'data'
@@ -192,3 +193,10 @@ def write_coco(
     path = folder / 'ann.json'
     path.write_text(json.dumps(content))
     return path
+
+
+def config_depth(path: Path) -> int:
+    """Levels of inheritance among our own configs, itself included."""
+    found = Config._get_base_files(str(path))
+    own = [base for base in found if '::' not in base]
+    return 1 + max((config_depth(path.parent / b) for b in own), default=0)

@@ -19,7 +19,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import load_checkpoint
 from mmseg.models.segmentors import EncoderDecoder
 
-from helpers import ROOT, write_coco
+from helpers import ROOT, config_depth, write_coco
 from mmood.det.models import OODRoIHead
 from mmood.hooks import fit_scores
 from mmood.necks import DFDDNeck
@@ -264,7 +264,7 @@ def test_dood_differs_from_its_plain_twin_by_dood_alone(path, twin):
 @by_name(CONFIGS)
 def test_config_is_short_and_shallow(path):
     assert len(path.read_text().splitlines()) <= 40
-    assert depth(path) <= 3  # itself and two levels of ours
+    assert config_depth(path) <= 3  # itself and two levels of ours
 
 
 @by_name(CONFIGS)
@@ -275,13 +275,6 @@ def test_the_name_says_the_iterations(path):
     if found:
         factor = 1000 if found[2] else 1
         assert int(found[1]) * factor == train_cfg.max_iters
-
-
-def depth(path: Path) -> int:
-    """Levels of inheritance among our own configs."""
-    found = Config._get_base_files(str(path))
-    own = [b for b in found if '::' not in b]
-    return 1 + max((depth(path.parent / b) for b in own), default=0)
 
 
 # What a trained method may change in its plain detector.

@@ -9,6 +9,7 @@ from .blur import (
 )
 from .class_queues import ClassQueues, by_class
 from .feature_range import FeatureRange
+from .files import atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
@@ -19,6 +20,7 @@ __all__ = [
     'Reservoir',
     'ShuffleBuffer',
     'apply_separable',
+    'atomic_write',
     'by_class',
     'filter_matrix',
     'gather_labelled',

@@ -2,58 +2,21 @@
 
 import re
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from mmengine.runner import Runner
 
 from helpers import ROOT, run, tiny_options
+from rank_helpers import (
+    assert_equal_losses,
+    assert_equal_states,
+    train_on_ranks,
+    without_chance,
+)
 
 DFDD = 'dfdd/dfdd_faster-rcnn_r18_fpn_shapes.py'
 VOS = 'vos/vos_faster-rcnn_r18_fpn_shapes.py'
-SCRIPT = Path(__file__).with_name('train_cpu_ranks.py')
-
-
-def write_config(
-    build, data: Path, folder: Path, ranks: int, name: str = DFDD, **more
-) -> Path:
-    """No flip, no batch statistics, fixed sampling, 4 images per step."""
-    cfg = build(name, data, folder / f'work{ranks}', **more)
-    cfg.model.backbone.norm_eval = True
-    for stage in (cfg.model.train_cfg.rpn, cfg.model.train_cfg.rcnn):
-        stage.sampler.type = 'FirstSampler'
-    pipeline = cfg.train_dataloader.dataset.pipeline
-    cfg.train_dataloader.dataset.pipeline = [
-        t for t in pipeline if t.type != 'mmdet.RandomFlip'
-    ]
-    del cfg.train_dataloader['batch_sampler']
-    cfg.train_dataloader.batch_size = 4 // ranks
-    cfg.custom_hooks = []
-    cfg.launcher = 'pytorch' if ranks > 1 else 'none'
-    path = folder / f'config{ranks}.py'
-    cfg.dump(path)
-    return path
-
-
-def train_on_ranks(
-    build, data: Path, folder: Path, name: str = DFDD, **more
-) -> dict[int, list[dict]]:
-    """What each rank of one, and of two, processes has at the end."""
-    results = {}
-    for ranks in (1, 2):
-        config = write_config(build, data, folder, ranks, name, **more)
-        out = folder / f'result{ranks}'
-        launch = [sys.executable]
-        if ranks > 1:
-            launch += ['-m', 'torch.distributed.run', '--standalone']
-            launch += [f'--nproc_per_node={ranks}']
-        run(*launch, SCRIPT, config, out, OMP_NUM_THREADS='1')
-        results[ranks] = [
-            torch.load(f'{out}.{rank}', weights_only=True)
-            for rank in range(ranks)
-        ]
-    return results
 
 
 def test_queues_and_prototypes_are_those_of_all_ranks(
@@ -66,7 +29,11 @@ def test_queues_and_prototypes_are_those_of_all_ranks(
         'model.roi_head.outlier_start': 4,
         'model.roi_head.auxiliary': dict(type='mmood.SIRENLoss', channels=8),
     }
-    results = train_on_ranks(tiny_config, shapes, tmp_path, VOS, **more)
+
+    def build(work_dir, _):
+        return without_chance(tiny_config(VOS, shapes, work_dir, **more))
+
+    results = train_on_ranks(build, tmp_path)
     first, second = (rank['state'] for rank in results[2])
     shared = [
         'outliers.queues.memory',
@@ -90,23 +57,16 @@ def test_queues_and_prototypes_are_those_of_all_ranks(
 
 
 def test_training_with_two_processes_equals_one(shapes, tiny_config, tmp_path):
-    results = train_on_ranks(tiny_config, shapes, tmp_path)
+    def build(work_dir, _):
+        return without_chance(tiny_config(DFDD, shapes, work_dir))
+
+    results = train_on_ranks(build, tmp_path)
     one = results[1][0]
     assert len(one['losses']) == 9
-    for step, expected in enumerate(one['losses']):
-        assert {'loss_deblur', 'loss_uncertainty', 'loss_consistency'} <= (
-            set(expected)
-        )
-        for name, value in expected.items():
-            ranks = [r['losses'][step][name] for r in results[2]]
-            assert sum(ranks) / 2 == pytest.approx(value, abs=1e-4), name
-    for name, value in one['state'].items():
-        if value.is_floating_point():
-            for rank in results[2]:
-                torch.testing.assert_close(
-                    rank['state'][name], value, atol=1e-4, rtol=1e-3,
-                    equal_nan=True,
-                )  # fmt: skip
+    wanted = {'loss_deblur', 'loss_uncertainty', 'loss_consistency'}
+    assert all(wanted <= set(losses) for losses in one['losses'])
+    assert_equal_losses(results, abs=1e-4)
+    assert_equal_states(results, atol=1e-4, rtol=1e-3)
 
 
 def table(output: str) -> list:

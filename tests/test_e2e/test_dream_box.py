@@ -12,8 +12,8 @@ from mmengine.runner import Runner
 
 from helpers import ROOT, run
 from mmood.generation.settings import Settings
+from rank_helpers import train_on_ranks, without_chance
 
-SCRIPT = Path(__file__).with_name('train_cpu_ranks.py')
 VOC = 'dream-box_faster-rcnn_r50_fpn_18e_voc.py'
 NAME = 'dream_box/dream-box_faster-rcnn_r18_fpn_shapes.py'
 # Of so little training every box counts.
@@ -115,33 +115,17 @@ def test_flags_reach_the_losses(config, painted, tmp_path):
 
 def test_two_processes_have_the_outlier_loss_of_one(config, tmp_path):
     """Of the first step: the parent's averages are those of each rank."""
-    values = {}
-    for ranks in (1, 2):
-        cfg = config(tmp_path / f'work{ranks}')
-        cfg.model.backbone.norm_eval = True
-        for stage in (cfg.model.train_cfg.rpn, cfg.model.train_cfg.rcnn):
-            stage.sampler.type = 'FirstSampler'
+
+    def build(work_dir, _):
+        cfg = without_chance(config(work_dir))
         for part in cfg.train_dataloader.dataset.datasets:
             part.indices = 8
-            part.pipeline = [
-                t for t in part.pipeline if t.type != 'mmdet.RandomFlip'
-            ]
-        del cfg.train_dataloader['batch_sampler']
-        cfg.train_dataloader.batch_size = 4 // ranks
-        cfg.custom_hooks = []
-        cfg.launcher = 'pytorch' if ranks > 1 else 'none'
-        path, out = tmp_path / f'config{ranks}.py', tmp_path / f'out{ranks}'
-        cfg.dump(path)
-        launch = [sys.executable]
-        if ranks > 1:
-            launch += ['-m', 'torch.distributed.run', '--standalone']
-            launch += [f'--nproc_per_node={ranks}']
-        run(*launch, SCRIPT, path, out)
-        losses = [
-            torch.load(f'{out}.{rank}', weights_only=True)['losses'][0]
-            for rank in range(ranks)
-        ]
-        values[ranks] = [part['loss_uncertainty'] for part in losses]
+        return cfg
+
+    values = {
+        ranks: [part['losses'][0]['loss_uncertainty'] for part in parts]
+        for ranks, parts in train_on_ranks(build, tmp_path).items()
+    }
     assert np.mean(values[2]) == pytest.approx(values[1][0], abs=1e-5)
     assert values[2][0] != values[2][1]
 

@@ -6,6 +6,7 @@ replaced by fixed ones, so that ranks x batch is all that differs.
 """
 
 import sys
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -35,6 +36,8 @@ class Record(Hook):
 
 
 def main(config: str, out: str) -> None:
+    # For `projects.*`; last, so that mmood is the one installed.
+    sys.path.append(str(Path(__file__).parents[2]))
     runner = build_runner(Config.fromfile(config))
     record = Record()
     runner.register_hook(record)

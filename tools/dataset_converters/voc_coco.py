@@ -152,18 +152,8 @@ def choose(
     return ids, report, problems
 
 
-def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description='Make the COCO part of VOC-COCO, a COCO json with the '
-        'objects of known and unknown classes.'
-    )
-    parser.add_argument(
-        'ann_files',
-        nargs='+',
-        metavar='ann_file',
-        help='COCO json; the published sets are from instances_train2017.json',
-    )
-    parser.add_argument('out', help='json to write')
+def add_class_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which classes are known, unknown, or keep an image out."""
     unknown = parser.add_mutually_exclusive_group(required=True)
     unknown.add_argument(
         '--groups',
@@ -199,6 +189,21 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         help='images without any known class: the series in the number of '
         'images, with --groups 1 2 3 and --images 2500, 5000, 10000 or 20000',
     )
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Make the COCO part of VOC-COCO, a COCO json with the '
+        'objects of known and unknown classes.'
+    )
+    parser.add_argument(
+        'ann_files',
+        nargs='+',
+        metavar='ann_file',
+        help='COCO json; the published sets are from instances_train2017.json',
+    )
+    parser.add_argument('out', help='json to write')
+    add_class_arguments(parser)
     parser.add_argument(
         '--images',
         type=int,

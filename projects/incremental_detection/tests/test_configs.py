@@ -221,15 +221,3 @@ def test_the_readmes_split_of_ones_own_works(tmp_path):
     model = build(last)
     assert model.roi_head.bbox_head.num_classes == 6
     assert model.num_old == 4
-
-
-@by_name(CONFIGS)
-def test_config_is_short_and_shallow(path):
-    assert len(path.read_text().splitlines()) <= 40
-    assert depth(path) <= 3  # itself and two levels of ours
-
-
-def depth(path: Path) -> int:
-    found = Config._get_base_files(str(path))
-    own = [b for b in found if '::' not in b]
-    return 1 + max((depth(path.parent / b) for b in own), default=0)

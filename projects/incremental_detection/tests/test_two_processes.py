@@ -1,16 +1,19 @@
 """Distillation and warp steps on two processes do what one does."""
 
 import copy
-import sys
 
 import pytest
 import torch
 
-from helpers import ROOT, run
 from mmood.registry import MODELS
 from projects.incremental_detection import incremental_detection  # noqa: F401
+from rank_helpers import (
+    assert_equal_losses,
+    assert_equal_states,
+    train_on_ranks,
+    without_chance,
+)
 
-SCRIPT = ROOT / 'tests/test_e2e/train_cpu_ranks.py'
 DFDD = 'dfdd/dfdd_faster-rcnn_r18_fpn_shapes.py'
 TERMS = dict(
     backbone={},
@@ -24,59 +27,34 @@ WARP = 'roi_head.bbox_head.shared_fcs.1'
 
 @pytest.fixture
 def config(shapes, tiny_config, tmp_path):
-    """DFDD's detector on sixteen images, without flips."""
+    """DFDD's detector on sixteen images, without chance."""
     cfg = tiny_config(DFDD, shapes, tmp_path)
     cfg.custom_imports = dict(
         imports=['projects.incremental_detection.incremental_detection']
     )
     cfg.model.type = 'mmood.IncrementalFasterRCNN'
-    cfg.model.backbone.norm_eval = True
     cfg.model.roi_head.bbox_head.cls_predictor_cfg = dict(
         type='mmood.GrowingLinear', num_seen=8
     )
     cfg.param_scheduler = []
-    loader = cfg.train_dataloader
-    loader.pop('batch_sampler')
-    loader.dataset.indices = 16
-    loader.dataset.pipeline = [
-        step
-        for step in loader.dataset.pipeline
-        if step.type != 'mmdet.RandomFlip'
-    ]
-    return cfg
+    cfg.train_dataloader.dataset.indices = 16
+    return without_chance(cfg)
 
 
-def train(cfg, ranks, folder):
-    """What each rank has after four iterations and two warp steps.
-
-    RoIs are sampled without chance.
-    """
-    for stage in (cfg.model.train_cfg.rpn, cfg.model.train_cfg.rcnn):
-        stage.sampler.type = 'FirstSampler'
+def with_warp_steps(cfg, batch_size):
+    """One after every second of four iterations."""
     stored = cfg.train_dataloader.to_dict()
     stored.pop('sampler')
     stored['dataset']['indices'] = 8
-    cfg.train_dataloader.batch_size = stored['batch_size'] = 4 // ranks
-    cfg.custom_hooks = [
-        dict(
-            type='mmood.WarpGradientHook',
-            layers=[WARP],
-            dataloader=stored,
-            interval=2,
-        )
-    ]
-    cfg.launcher = 'pytorch' if ranks > 1 else 'none'
-    cfg.work_dir = str(folder / f'work{ranks}')
-    path, out = folder / f'config{ranks}.py', folder / f'result{ranks}'
-    cfg.dump(path)
-    launch = [sys.executable]
-    if ranks > 1:
-        launch += ['-m', 'torch.distributed.run', '--standalone']
-        launch += [f'--nproc_per_node={ranks}']
-    run(*launch, SCRIPT, path, out, PYTHONPATH=str(ROOT))
-    return [
-        torch.load(f'{out}.{rank}', weights_only=True) for rank in range(ranks)
-    ]
+    stored['batch_size'] = batch_size
+    hook = dict(
+        type='mmood.WarpGradientHook',
+        layers=[WARP],
+        dataloader=stored,
+        interval=2,
+    )
+    cfg.custom_hooks = [hook]
+    return cfg
 
 
 def test_two_processes_equal_one(config, tmp_path):
@@ -94,23 +72,20 @@ def test_two_processes_equal_one(config, tmp_path):
     start = tmp_path / 'start.pth'
     torch.save(dict(state_dict=before), start)
     config.load_from = str(start)
-    (one,) = train(config, 1, tmp_path)
-    two = train(config, 2, tmp_path)
+
+    def build(work_dir, batch_size):
+        cfg = with_warp_steps(copy.deepcopy(config), batch_size)
+        cfg.work_dir = str(work_dir)
+        return cfg
+
+    results = train_on_ranks(build, tmp_path)
+    (one,) = results[1]
     names = {f'loss_distill_{term}' for term in TERMS}
     assert len(one['losses']) == 4
-    for step, expected in enumerate(one['losses']):
-        assert names | {'loss_uncertainty', 'loss_deblur'} < set(expected)
-        for name, value in expected.items():
-            ranks = [rank['losses'][step][name] for rank in two]
-            close = pytest.approx(value, rel=1e-3, abs=1e-5)
-            assert sum(ranks) / 2 == close, name
-        assert min(expected[name] for name in names) > 1e-3
-    for name, value in one['state'].items():
-        if value.is_floating_point():
-            for rank in two:
-                torch.testing.assert_close(
-                    rank['state'][name], value, atol=1e-5, rtol=1e-4,
-                    equal_nan=True,
-                )  # fmt: skip
+    for losses in one['losses']:
+        assert names | {'loss_uncertainty', 'loss_deblur'} < set(losses)
+        assert min(losses[name] for name in names) > 1e-3
+    assert_equal_losses(results, rel=1e-3, abs=1e-5)
+    assert_equal_states(results, atol=1e-5, rtol=1e-4)
     moved = one['state'][f'{WARP}.weight'] - before[f'{WARP}.weight']
     assert moved.abs().max() > 1e-3

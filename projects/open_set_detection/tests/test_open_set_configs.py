@@ -151,25 +151,6 @@ def test_method_differs_from_its_plain_twin_by_itself_alone(path):
     assert {key: cfg[key] for key in plain} == plain
 
 
-@by_name(CONFIGS)
-def test_config_is_short_and_shallow(path):
-    assert len(path.read_text().splitlines()) <= 40
-    assert depth(path) <= 3  # itself and two levels of ours
-
-
-def depth(path: Path) -> int:
-    """Levels of inheritance among our own configs."""
-    found = Config._get_base_files(str(path))
-    own = [b for b in found if '::' not in b]
-    return 1 + max((depth(path.parent / b) for b in own), default=0)
-
-
-@by_name(CONFIGS)
-def test_each_config_stands_in_the_readme(path):
-    page = (PROJECT / 'README.md').read_text()
-    assert f'](configs/{path.name})' in page
-
-
 def test_table_has_the_papers_rows():
     table = yaml.safe_load((PROJECT / 'table_shapes.yaml').read_text())
     rows = table['rows']

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,12 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from helpers import ROOT, run
+from rank_helpers import (
+    assert_equal_losses,
+    assert_equal_states,
+    train_on_ranks,
+    without_chance,
+)
 
 FOLDER = '../projects/open_set_detection/configs'
 NAME = 'faster-rcnn_r18_fpn_shapes.py'
@@ -33,7 +37,6 @@ OPTIONS = {
     'model.test_cfg.rcnn.score_thr': 0.0,
 }
 ORE = dict(name='ore', type='mmood.EnergyWeibulls')
-RANKS = ROOT / 'tests/test_e2e/train_cpu_ranks.py'
 
 
 @pytest.fixture
@@ -113,58 +116,19 @@ def test_a_calibration_does_not_see_what_an_earlier_one_has_rejected(
 
 def test_training_with_two_processes_equals_one(tiny, tmp_path):
     """OpenDet with DFDD, and ORE's rings; all but what is drawn by chance."""
-    options = {
-        'model.roi_head.scores': [
-            dict(name='ore', type='mmood.EnergyWeibulls')
-        ],
-        'model.backbone.norm_eval': True,
-        'custom_hooks': [],
-    }
-    results = {}
-    for ranks in (1, 2):
-        cfg = tiny(f'opendet-dfdd_{NAME}', tmp_path / f'work{ranks}')
-        cfg.merge_from_dict(options)
-        for stage in (cfg.model.train_cfg.rpn, cfg.model.train_cfg.rcnn):
-            stage.sampler.type = 'FirstSampler'
-        loader = cfg.train_dataloader
-        loader.dataset.pipeline = [
-            t for t in loader.dataset.pipeline if t.type != 'mmdet.RandomFlip'
-        ]
-        del loader['batch_sampler']
-        loader.batch_size = 4 // ranks
-        cfg.launcher = 'pytorch' if ranks > 1 else 'none'
-        cfg.dump(tmp_path / f'config{ranks}.py')
-        launch = [sys.executable]
-        if ranks > 1:
-            launch += ['-m', 'torch.distributed.run', '--standalone']
-            launch += [f'--nproc_per_node={ranks}']
-        out = tmp_path / f'result{ranks}'
-        run(
-            *launch, RANKS, tmp_path / f'config{ranks}.py', out,
-            PYTHONPATH=str(ROOT),
-        )  # fmt: skip
-        results[ranks] = [
-            torch.load(f'{out}.{rank}', weights_only=True)
-            for rank in range(ranks)
-        ]
+
+    def build(work_dir, _):
+        options = {'model.roi_head.scores': [ORE]}
+        cfg = tiny(f'opendet-dfdd_{NAME}', work_dir, **options)
+        return without_chance(cfg)
+
+    results = train_on_ranks(build, tmp_path)
     one, ranks = results[1][0], results[2]
     assert len(one['losses']) == 5
-    for step, expected in enumerate(one['losses']):
-        assert {*OPENDET, *DFDD} <= set(expected)
-        for name, value in expected.items():
-            found = sum(rank['losses'][step][name] for rank in ranks) / 2
-            assert found == pytest.approx(value, abs=1e-4), name
-    for name, value in one['state'].items():
-        for rank in ranks:
-            found = rank['state'][name]
-            if 'queues.memory' in name:  # the order is that of the ranks
-                value, found = (
-                    v.flatten(1).sort(1)[0] for v in (value, found)
-                )
-            if value.is_floating_point():
-                torch.testing.assert_close(
-                    found, value, atol=1e-4, rtol=1e-3, equal_nan=True
-                )
+    wanted = {*OPENDET, *DFDD}
+    assert all(wanted <= set(losses) for losses in one['losses'])
+    assert_equal_losses(results, abs=1e-4)
+    assert_equal_states(results, atol=1e-4, rtol=1e-3)
     seen = 'roi_head.scores.ore.queues.seen'
     for rank in ranks:
         assert torch.equal(rank['state'][seen], one['state'][seen])
