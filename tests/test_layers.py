@@ -3,8 +3,8 @@
 ``ops < diffusion < {scores, losses} < {outliers, necks, hooks} < {det,
 seg}``: a room imports only lower ones, losses also scores. Metrics,
 visualization and generation import no other room than ops. mmdet and mmcv.ops
-belong to det alone, mmseg to seg. Modules at the top of the package are for all
-and import no room.
+belong to det alone, mmseg to seg. Modules at the top of the package are for
+all and import no room.
 """
 
 import ast
