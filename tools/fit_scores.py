@@ -9,7 +9,6 @@ validation set.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
@@ -19,6 +18,7 @@ from mmengine.runner.checkpoint import get_state_dict
 
 from mmood.hooks import CalibrateOODHook, FitScoresHook
 from mmood.launch import add_common_arguments, build_runner, load_config
+from mmood.ops import atomic_write
 
 
 def main() -> None:
@@ -50,9 +50,8 @@ def main() -> None:
     )
     checkpoint['state_dict'] = get_state_dict(runner.model)
     if is_main_process():
-        partial = out.with_name(f'{out.name}.part')
-        torch.save(checkpoint, partial)
-        os.replace(partial, out)
+        with atomic_write(out, 'wb') as file:
+            torch.save(checkpoint, file)
         print(f'fitted checkpoint: {out}')
 
 

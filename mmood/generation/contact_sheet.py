@@ -15,8 +15,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mmood.ops import NotWrittenError, atomic_write
+
 from .crops import clip_box, resize_image
-from .records import NotWrittenError, read_image, write_bytes, write_png
+from .records import read_image, write_png
 from .report import format_report
 
 COLORS = dict(painted=(225, 40, 40), kept=(30, 150, 60), ignored=(120,) * 3)
@@ -209,4 +211,5 @@ def write_contact_sheet(
     pairs = load_pairs(out, found, img_root, number)
     write_png(out / 'contact_sheet.png', draw_sheet(pairs))
     content = html_sheet(pairs, report)
-    write_bytes(out / 'contact_sheet.html', content.encode())
+    with atomic_write(out / 'contact_sheet.html') as file:
+        file.write(content)

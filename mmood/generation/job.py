@@ -109,12 +109,10 @@ def _check_targets(job: Job) -> None:
 def run(job: Job, rank: int = 0, world_size: int = 1) -> None:
     """Paint this rank's images: of the selected, every world_size-th.
 
-    Those with a record are done. Rank 0 first removes what a killed run
-    left, and shows its own progress. Raises NotWrittenError if a file
-    cannot be written.
+    Those with a record are done. Rank 0 shows its own progress. Raises
+    NotWrittenError if a file cannot be written.
     """
     if rank == 0:
-        records.remove_leftovers(job.out)
         records.write_json(job.out / 'settings.json', job.resolved)
     _barrier(world_size)
     mine = job.selected[rank::world_size]

@@ -8,7 +8,6 @@ records, ``annotations.json``. A source image whose record stands is done.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -17,42 +16,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mmood.ops import NotWrittenError, atomic_write
+
 # What the records of a COCO file need. Seeds are made from the ids.
 _FIELDS = dict(
     images=dict(id=int, file_name=str, width=int, height=int),
     annotations=dict(id=int),
     categories=dict(id=int, name=str),
 )
-_TEMPORARY = '.mmood_tmp'
-
-
-class NotWrittenError(OSError):
-    """A file could not be written; nothing of it is left."""
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file at once: there never is half of it under its name.
-
-    Raises NotWrittenError with the file, the cause and what to do.
-    """
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}{_TEMPORARY}')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise NotWrittenError(
-            f'cannot write {path}: {error.strerror or error}. What is '
-            'finished is kept: make room or set the rights, then give the '
-            'same command again to go on'
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def write_json(path: Path, content: object) -> None:
-    write_bytes(path, json.dumps(content, allow_nan=False).encode())
+    text = json.dumps(content, allow_nan=False)
+    with atomic_write(path) as file:
+        file.write(text)
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
@@ -61,18 +38,12 @@ def write_png(path: Path, image: np.ndarray) -> None:
     ok, content = cv2.imencode('.png', image[..., ::-1], options)
     if not ok:
         raise NotWrittenError(f'cannot encode {path} as PNG')
-    write_bytes(path, content.tobytes())
+    with atomic_write(path, 'wb') as file:
+        file.write(content.tobytes())
 
 
 def read_json(path: Path) -> object:
     return json.loads(path.read_text(encoding='utf-8'))
-
-
-def remove_leftovers(out: Path) -> None:
-    """Remove the temporary files that a killed run left in its folder."""
-    for folder in (out, out / 'images', out / 'records'):
-        for path in folder.glob(f'.*{_TEMPORARY}'):
-            path.unlink(missing_ok=True)
 
 
 def read_image(path: Path, width: int, height: int) -> np.ndarray:

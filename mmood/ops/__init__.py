@@ -9,7 +9,7 @@ from .blur import (
 )
 from .class_queues import ClassQueues, by_class
 from .feature_range import FeatureRange
-from .files import atomic_write
+from .files import NotWrittenError, atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
@@ -17,6 +17,7 @@ from .shuffle_buffer import ShuffleBuffer
 __all__ = [
     'ClassQueues',
     'FeatureRange',
+    'NotWrittenError',
     'Reservoir',
     'ShuffleBuffer',
     'apply_separable',

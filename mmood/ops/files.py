@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+_HOST = socket.gethostname()
+_DAY = 24 * 3600  # seconds
+_numbers = itertools.count()
+_swept: set[Path] = set()
+
+
+class NotWrittenError(OSError):
+    """A file could not be written; nothing of it is left."""
 
 
 @contextmanager
@@ -16,17 +28,76 @@ def atomic_write(
     """Open a file that takes the place of ``path`` when the block ends well.
 
     Until then ``path`` stays as it was, and after an error too: what was
-    written goes to a hidden file beside it, which is then removed. ``mode``
-    and ``kwargs`` are those of `open`; text is UTF-8.
+    written goes to a hidden file beside it, which is then removed. If the
+    process is killed it stays, until a later one writes into that folder.
+    Missing folders are made. ``mode`` and ``kwargs`` are those of `open`;
+    text is UTF-8.
+
+    Raises NotWrittenError, with the path and the cause, if the disk is full,
+    the folder is read-only and the like.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     if 'b' not in mode:
         kwargs.setdefault('encoding', 'utf-8')
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    name = f'.mmood-{_HOST}-{os.getpid()}-{next(_numbers)}.part'
+    partial = path.with_name(name)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent not in _swept:
+            sweep(path.parent)
+            _swept.add(path.parent)
         with open(partial, mode, **kwargs) as file:
             yield file
+            file.flush()
+            # Without it a power cut can leave an empty file under the name.
+            os.fsync(file.fileno())
         os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink()
+        cause = _cause(error, [path, partial])
+        if cause is None:
+            raise
+        raise NotWrittenError(
+            f'cannot write {path}: {cause.strerror or cause}; make room or '
+            'set the rights'
+        ) from error
+
+
+def _cause(error: BaseException, paths: list[Path]) -> OSError | None:
+    """What kept a file from being written; None: something else failed.
+
+    `torch.save` makes a RuntimeError of the one that it got.
+    """
+    while isinstance(error, RuntimeError) and error.__context__:
+        error = error.__context__
+    if not isinstance(error, OSError):
+        return None
+    names = {None, *map(str, paths), *map(str, paths[0].parents)}
+    return error if error.filename in names else None
+
+
+def sweep(folder: str | os.PathLike) -> None:
+    """Remove what killed writers left in a folder, not in those below it.
+
+    Files of other computers go if they are older than a day.
+    """
+    for path in Path(folder).glob('.mmood-*-*-*.part'):
+        host, process, _ = path.name[len('.mmood-') :].rsplit('-', 2)
+        is_dead = host == _HOST and not is_alive(int(process))
+        with suppress(OSError):
+            if is_dead or time.time() - path.stat().st_mtime > _DAY:
+                path.unlink()
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this computer runs; True where none can tell."""
+    if os.name != 'posix':  # there a signal 0 is not a question
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

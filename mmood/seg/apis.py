@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import os.path as osp
 import warnings
 
@@ -15,6 +14,7 @@ from mmengine.visualization import Visualizer
 from mmseg.apis import MMSegInferencer
 from mmseg.structures import SegDataSample
 
+from mmood.ops import atomic_write
 from mmood.registry import MODELS  # noqa: F401  (safe checkpoints)
 from mmood.seg.visualizer import OODSegLocalVisualizer
 
@@ -106,9 +106,8 @@ class OODSegInferencer(MMSegInferencer):
         if pred_out_dir:
             for i, (score, mask) in enumerate(zip(scores, masks), number):
                 path = osp.join(pred_out_dir, f'{i:08d}_ood')
-                with open(f'{path}.part', 'wb') as file:
+                with atomic_write(f'{path}.npy', 'wb') as file:
                     np.save(file, score)
-                os.replace(f'{path}.part', f'{path}.npy')
                 mmcv.imwrite(255 * mask.astype(np.uint8), f'{path}.png')
         is_single = len(preds) == 1
         results['ood_scores'] = scores[0] if is_single else scores

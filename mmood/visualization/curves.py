@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
+
+from mmood.ops import atomic_write
 
 
 def plot_roc_and_histogram(
@@ -46,9 +47,8 @@ def plot_roc_and_histogram(
     hist.set(xlabel='OOD score', ylabel='share of boxes')
     roc.legend(loc='lower right')
     hist.legend()
-    partial = f'{path}.part'
-    figure.savefig(partial, format='png', dpi=120)
-    os.replace(partial, path)
+    with atomic_write(path, 'wb') as file:
+        figure.savefig(file, format='png', dpi=120)
 
 
 def _histogram(axes, scores, bins, name: str, color: str) -> None:
@@ -81,6 +81,5 @@ def plot_counted_curves(
     recall.set(xlabel='recall', ylabel='precision', ylim=(0, 1))
     roc.set_title(title)
     roc.legend(loc='lower right')
-    partial = f'{path}.part'
-    figure.savefig(partial, format='png', dpi=120)
-    os.replace(partial, path)
+    with atomic_write(path, 'wb') as file:
+        figure.savefig(file, format='png', dpi=120)

@@ -16,6 +16,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from table_parts import flatten
 
+from mmood.ops import atomic_write
+
 # What decides a training and its test. Other keys of a config are notes.
 _KEYS = {
     *inspect.signature(Runner.__init__).parameters,
@@ -46,10 +48,8 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 def write(path: Path, config: Config) -> None:
     """Write a config, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.part')
-    part.write_text(config.pretty_text)
-    os.replace(part, path)
+    with atomic_write(path) as file:
+        file.write(config.pretty_text)
 
 
 def compare(folder: Path, config: Config) -> None:

@@ -1,6 +1,7 @@
 """Runs: which images, once each, the same after a stop or on more ranks."""
 
 import json
+import os
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from job_helpers import (
 )
 from mmood.generation import job as jobs
 from mmood.generation.canvas import object_seed
-from mmood.generation.records import NotWrittenError
+from mmood.ops import NotWrittenError
 
 
 @pytest.fixture
@@ -67,8 +68,6 @@ def test_stopped_and_started_again(data, tmp_path):
         generate(data, out, stop=stop)
         made += JobTestPainter.calls
         assert not (out / 'annotations.json').exists()
-    (out / 'images' / '.1_1.png.77.mmood_tmp').write_text('half')
-    (out / '.settings.json.77.mmood_tmp').write_text('half')
     # A picture without its record is made anew, a record of half too.
     records = sorted((out / 'records').glob('*.json'))
     records[0].write_text('{"id": 1, "im')
@@ -165,7 +164,7 @@ def test_filters_and_attempts(data, tmp_path):
 def test_a_full_disk_keeps_what_is_finished(data, tmp_path, monkeypatch):
     out = tmp_path / 'out'
     job = jobs.prepare(settings(data), out)
-    replace, done = jobs.records.os.replace, []
+    replace, done = os.replace, []
 
     def fills(source, target):
         if len(done) == 4:  # settings, a picture, its record, a picture
@@ -173,7 +172,7 @@ def test_a_full_disk_keeps_what_is_finished(data, tmp_path, monkeypatch):
         done.append(target)
         replace(source, target)
 
-    monkeypatch.setattr(jobs.records.os, 'replace', fills)
+    monkeypatch.setattr(os, 'replace', fills)
     with pytest.raises(NotWrittenError, match='records.*No space left'):
         jobs.run(job)
     monkeypatch.undo()

@@ -1,7 +1,6 @@
 """Files of a generation run: whole or not at all, and read with care."""
 
 import json
-import os
 
 import cv2
 import numpy as np
@@ -20,10 +19,6 @@ def files(folder):
     return sorted(p.name for p in folder.rglob('*') if p.is_file())
 
 
-def full_disk(*_):
-    raise OSError(28, 'No space left on device')
-
-
 def test_png_is_lossless_and_rgb(tmp_path):
     image = picture()
     path = tmp_path / 'new' / 'a.png'
@@ -32,50 +27,10 @@ def test_png_is_lossless_and_rgb(tmp_path):
     np.testing.assert_array_equal(records.read_image(path, 30, 20), image)
 
 
-@pytest.mark.parametrize('step', ['replace', 'write_bytes'])
-def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch, step):
-    path = tmp_path / 'a.json'
-    records.write_json(path, [1])
-    if step == 'replace':
-        monkeypatch.setattr(os, 'replace', full_disk)
-    else:
-
-        def half(self, content):
-            with open(self, 'wb') as file:
-                file.write(content[:3])
-            full_disk()
-
-        monkeypatch.setattr(records.Path, 'write_bytes', half)
-    with pytest.raises(records.NotWrittenError) as error:
-        records.write_json(path, list(range(9)))
-    message = str(error.value)
-    assert message.startswith(f'cannot write {path}: No space left on device')
-    assert 'same command again' in message
-    assert files(tmp_path) == ['a.json']
-    assert records.read_json(path) == [1]
-
-
-def test_a_folder_that_is_a_file_is_named(tmp_path):
-    (tmp_path / 'out').write_text('')
-    with pytest.raises(records.NotWrittenError, match='cannot write .*out/a'):
-        records.write_json(tmp_path / 'out' / 'a.json', {})
-
-
 def test_json_has_no_nan(tmp_path):
     with pytest.raises(ValueError, match='not JSON compliant'):
         records.write_json(tmp_path / 'a.json', dict(value=float('nan')))
     assert files(tmp_path) == []
-
-
-def test_only_own_leftovers_are_removed(tmp_path):
-    images = tmp_path / 'images'
-    images.mkdir()
-    kept = [tmp_path / '.other.tmp', images / 'a.png', images / 'b.mmood_tmp']
-    for path in [*kept, images / '.a.png.123.mmood_tmp']:
-        path.write_text('x')
-    records.remove_leftovers(tmp_path)
-    assert files(tmp_path) == sorted(path.name for path in kept)
-    records.remove_leftovers(tmp_path / 'nowhere')
 
 
 def test_grey_images_get_three_channels(tmp_path):

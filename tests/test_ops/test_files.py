@@ -1,8 +1,34 @@
 """A reader never sees half a file."""
 
-import pytest
+import os
+import resource
+import signal
+import subprocess
+import sys
 
-from mmood.ops import atomic_write
+import pytest
+import torch
+
+from mmood.ops import NotWrittenError, atomic_write, files
+
+
+@pytest.fixture
+def small_disk():
+    """Files end at 1 kB, as where the disk is full."""
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.fixture(scope='module')
+def dead():
+    """The id of a process that is no more."""
+    child = subprocess.Popen([sys.executable, '-S', '-c', ''])
+    child.wait()
+    return child.pid
 
 
 def test_text_takes_the_place_of_the_old_one_at_the_end(tmp_path):
@@ -23,3 +49,83 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
         raise KeyError
     assert path.read_bytes() == b'old'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_folders_are_made_and_links_followed(tmp_path):
+    (tmp_path / 'link').symlink_to(tmp_path / 'new/a')
+    with atomic_write(tmp_path / 'link') as file:
+        file.write('text')
+    assert (tmp_path / 'link').is_symlink()
+    assert (tmp_path / 'new/a').read_text() == 'text'
+
+
+@pytest.mark.parametrize(
+    'write',
+    [
+        lambda file: file.write(bytes(9999)),
+        lambda file: torch.save(torch.zeros(9999), file),
+    ],
+)
+def test_a_full_disk_is_named(tmp_path, small_disk, write):
+    path = tmp_path / 'a.bin'
+    path.write_bytes(b'old')
+    message = f'cannot write {path}: File too large; make room or set the '
+    with (
+        pytest.raises(NotWrittenError, match=message),
+        atomic_write(path, 'wb') as file,
+    ):
+        write(file)
+    assert path.read_bytes() == b'old'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path):
+    (tmp_path / 'file').touch()
+    with (
+        pytest.raises(
+            NotWrittenError, match='cannot write .*file/a: .*exists'
+        ),
+        atomic_write(tmp_path / 'file' / 'a'),
+    ):
+        pass
+
+
+def test_the_clean_up_does_not_hide_the_error(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, 'No space left on device')
+
+    def denied(self):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr(os, 'replace', full)
+    monkeypatch.setattr(files.Path, 'unlink', denied)
+    with (
+        pytest.raises(NotWrittenError, match='No space left'),
+        atomic_write(tmp_path / 'a'),
+    ):
+        pass
+
+
+def test_errors_of_other_files_stay_theirs(tmp_path):
+    with (
+        pytest.raises(FileNotFoundError, match='other'),
+        atomic_write(tmp_path / 'a'),
+    ):
+        (tmp_path / 'other').read_text()
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path, dead):
+    host = files._HOST
+    left = tmp_path / f'.mmood-{host}-{dead}-3.part'
+    old = tmp_path / '.mmood-some-host-77-0.part'
+    kept = [
+        tmp_path / f'.mmood-{host}-{os.getppid()}-0.part',
+        tmp_path / '.mmood-some-host-77-1.part',
+        tmp_path / f'.a.{dead}.part',
+    ]
+    for path in (left, old, *kept):
+        path.touch()
+    os.utime(old, (0, 0))
+    with atomic_write(tmp_path / 'a'):
+        pass
+    assert set(tmp_path.iterdir()) == {*kept, tmp_path / 'a'}

@@ -82,7 +82,6 @@ def test_killed_extraction_goes_on_without_duplicates(tmp_path):
     open_folder(folder, about)
     write_shard(folder, 0, maps[:2], labels[:2])
     (folder / 'shard_00001.npy').write_bytes(b'whatever')
-    (folder / 'shard_00001.labels.npy.77.part').write_bytes(b'half')
     assert [is_complete(folder, n) for n in range(3)] == [True, False, False]
     with pytest.raises(FileNotFoundError, match='lacks 2 of 3 shards: run '):
         FeatureCache(folder)

@@ -132,7 +132,7 @@ def test_a_stopped_run_goes_on(source, tmp_path, monkeypatch):
     def stop(self, *arguments, **options):
         calls.append(1)
         if len(calls) == 5:  # in the mask of the third image
-            arguments[0].write_bytes(b'half')
+            arguments[0].write(b'half')
             raise KeyboardInterrupt
         save(self, *arguments, **options)
 

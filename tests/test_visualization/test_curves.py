@@ -97,8 +97,7 @@ def test_a_failure_leaves_the_old_file(tmp_path, monkeypatch):
     path.write_bytes(b'old')
 
     def fail(self, file, **kwargs):
-        with open(file, 'wb') as stream:
-            stream.write(b'half')
+        file.write(b'half')
         raise OSError('disk full')
 
     monkeypatch.setattr(Figure, 'savefig', fail)

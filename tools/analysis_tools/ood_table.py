@@ -20,6 +20,8 @@ from table_formats import MAP, MAP_K, STYLES, Line, Spread, Summary, render
 from table_runs import check_options, plan
 from table_spec import Table, load_table
 
+from mmood.ops import atomic_write
+
 _MAP_KEY = 'bbox_mAP'
 _DETECTION = ('FPR95', 'AUROC', 'AUPR', 'recall', 'flagged')
 _SEGMENTATION = ('AP', 'AUROC', 'FPR95', 'Fmax')
@@ -260,8 +262,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(str(error))
     text = render(summary, args.format, args.per_set)
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text)
+        with atomic_write(args.out) as file:
+            file.write(text)
     else:
         print(text, end='')
 

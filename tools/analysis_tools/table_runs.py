@@ -16,6 +16,8 @@ from pathlib import Path
 
 from table_spec import SEED, Row, Table, to_arguments
 
+from mmood.ops import atomic_write
+
 TOOLS = Path(__file__).resolve().parents[1]
 # Told the name of a step and the command that does it.
 Execute = Callable[[str, list[str]], None]
@@ -155,8 +157,8 @@ def _recipe(row: Row) -> dict:
 
 
 def _mark(marker: Path, options: dict) -> None:
-    marker.parent.mkdir(parents=True, exist_ok=True)
-    marker.write_text(json.dumps(options))
+    with atomic_write(marker) as file:
+        json.dump(options, file)
 
 
 def _compare(marker: Path, options: dict, remedy: str) -> None:

@@ -13,9 +13,7 @@ import argparse
 import collections
 import json
 import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,20 +30,10 @@ from ood_seg_masks import (
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from mmood.ops import atomic_write
+
 SOURCES = ('images', 'labels', 'img_suffix', 'seg_map_suffix')
 MASKS = ('unlabelled_ids', 'ignore_ids', 'opening', 'closing', 'dilation')
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, which becomes ``path`` when all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.part')
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def find_names(args: argparse.Namespace) -> list[str]:
@@ -78,8 +66,8 @@ class Builder:
         self.journal = self.out / 'records.jsonl'
         self.records = self._resume(settings)
         lines = [json.dumps(r) for r in [settings, *self.records.values()]]
-        with replacing(self.journal) as part:
-            part.write_text('\n'.join(lines) + '\n')
+        with atomic_write(self.journal) as file:
+            file.write('\n'.join(lines) + '\n')
 
     def _resume(self, settings: dict) -> dict[str, dict]:
         found = []
@@ -145,12 +133,12 @@ class Builder:
         if all(path.is_file() for path in paths):
             return
         picture, _, mask = self.load(name)
-        with replacing(paths[0]) as part:
-            Image.fromarray(mask).save(part, 'PNG')
-        with replacing(paths[1]) as part:
-            preview(picture, mask).save(part, 'JPEG')
-        with replacing(paths[2]) as part:
-            shutil.copyfile(self.source(name), part)
+        with atomic_write(paths[0], 'wb') as file:
+            Image.fromarray(mask).save(file, 'PNG')
+        with atomic_write(paths[1], 'wb') as file:
+            preview(picture, mask).save(file, 'JPEG')
+        with atomic_write(paths[2], 'wb') as file:
+            file.write(self.source(name).read_bytes())
 
     def reason(self, name: str) -> str | None:
         """Why an image is left out, or None."""
@@ -185,10 +173,10 @@ class Builder:
         names = [record['name'] for record in taken]
         paths = [self.outputs(name)[1] for name in names]
         for i, sheet in enumerate(contact_sheets(names, paths), start=1):
-            with replacing(folder / f'sheet_{i:03d}.png') as part:
-                sheet.save(part, 'PNG')
-        with replacing(folder / 'index.html') as part:
-            part.write_text(review_page(taken), encoding='utf-8')
+            with atomic_write(folder / f'sheet_{i:03d}.png', 'wb') as file:
+                sheet.save(file, 'PNG')
+        with atomic_write(folder / 'index.html') as file:
+            file.write(review_page(taken))
 
 
 def explain_nothing(builder: Builder, rejected: dict[str, int]) -> None:

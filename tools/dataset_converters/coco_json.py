@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import collections
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from PIL import Image, UnidentifiedImageError
+
+from mmood.ops import NotWrittenError, atomic_write
 
 # One object class under the names of several sets; keys are lower case.
 # `traffic sign` of BDD100k contains COCO's `stop sign`, and COCO has one
@@ -145,16 +146,12 @@ def load_coco(path: str | Path, argument: str) -> dict:
 
 def write_json(obj: Any, path: str | Path) -> None:
     """Write ``obj`` to ``path`` at once: a reader never sees half a file."""
-    path = Path(path)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    text = json.dumps(obj)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(obj), encoding='utf-8')
-        os.replace(temporary, path)
-    except OSError as error:
-        fail(f'cannot write {path}: {error}; check the folder and its rights')
-    finally:
-        temporary.unlink(missing_ok=True)
+        with atomic_write(path) as file:
+            file.write(text)
+    except NotWrittenError as error:
+        fail(str(error))
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

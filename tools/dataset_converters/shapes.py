@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 import cv2
@@ -18,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mmood.generation import FAR, ID, NEAR, render_scene
+from mmood.ops import atomic_write
 
 PARTS = dict(
     train=(ID, 1200), val=(ID, 150), test=(ID, 200),
@@ -102,9 +102,8 @@ def main(argv: list[str] | None = None) -> None:
     for part, (_, count) in PARTS.items():
         count = max(1, round(count * args.scale))
         coco = make_part(args.out, part, count, args.size, args.seed)
-        partial = folder / f'{part}.json.part'
-        partial.write_text(json.dumps(coco))
-        os.replace(partial, folder / f'{part}.json')
+        with atomic_write(folder / f'{part}.json') as file:
+            json.dump(coco, file)
         print(
             f'{part}: {count} images, {len(coco["annotations"])} objects of '
             f'{len(coco["categories"])} classes'

@@ -17,9 +17,9 @@ import torch.distributed as dist
 from mmengine.config import Config, DictAction
 
 from mmood.generation import job as jobs
-from mmood.generation.records import NotWrittenError
 from mmood.generation.report import format_report
 from mmood.generation.settings import Settings
+from mmood.ops import NotWrittenError
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -95,7 +95,10 @@ def main(argv: list[str] | None = None) -> None:
         if rank == 0:
             show(jobs.finish(job), args)
     except NotWrittenError as error:
-        raise SystemExit(f'error: {error}') from error
+        raise SystemExit(
+            f'error: {error}. What is finished is kept: give the same '
+            'command again to go on'
+        ) from error
     if world_size > 1:
         dist.destroy_process_group()
 

@@ -10,7 +10,6 @@ number, and a key that is missing or that nothing was made of is an error.
 from __future__ import annotations
 
 import argparse
-import os
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from mmood.checkpoint import allow_checkpoint_types
 from mmood.diffusion import DenoisingMLP
+from mmood.ops import atomic_write
 
 State = dict[str, Tensor]
 # T of the released models: their scalar embedding takes t, ours t / T.
@@ -256,13 +256,8 @@ def load(path: str, argument: str) -> dict:
 
 def save(checkpoint: dict, path: Path) -> None:
     """Write at once: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        torch.save(checkpoint, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(path, 'wb') as file:
+        torch.save(checkpoint, file)
 
 
 def fail(message: str) -> NoReturn:

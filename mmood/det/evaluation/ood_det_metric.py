@@ -25,6 +25,7 @@ from mmood.metrics import (
     optimal_f1_threshold,
     protocol_rule,
 )
+from mmood.ops import atomic_write
 from mmood.registry import METRICS
 from mmood.visualization import plot_roc_and_histogram
 
@@ -204,13 +205,11 @@ class OODDetMetric(CocoMetric):
         MMLogger.get_current_instance().info(head)
 
     def _dump(self, metrics: dict, sets: dict, names: list) -> None:
-        os.makedirs(self.out_dir, exist_ok=True)
         for name in names:
             scores = {o: kept['scores'][name] for o, kept in sets.items()}
             path = os.path.join(self.out_dir, f'{_PREFIX}{name}')
-            with open(f'{path}.part', 'wb') as file:
+            with atomic_write(f'{path}.npz', 'wb') as file:
                 np.savez(file, **scores)
-            os.replace(f'{path}.part', f'{path}.npz')
             id_scores = scores.pop('id')
             plot_roc_and_histogram(id_scores, scores, f'{path}.png', name)
         write_metrics(self.out_dir, metrics)

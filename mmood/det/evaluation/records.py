@@ -8,6 +8,7 @@ import os
 import numpy as np
 
 from mmood.metrics.voc import ImageDetections
+from mmood.ops import atomic_write
 
 
 def image_detections(sample: dict, rounds: bool = False) -> ImageDetections:
@@ -54,8 +55,5 @@ def class_names(dataset_meta: dict | list) -> tuple[str, ...]:
 
 def write_metrics(out_dir: str, metrics: dict[str, float]) -> None:
     """Write ``metrics.json``, whole or not at all."""
-    os.makedirs(out_dir, exist_ok=True)
-    path = os.path.join(out_dir, 'metrics.json')
-    with open(f'{path}.part', 'w') as file:
+    with atomic_write(os.path.join(out_dir, 'metrics.json')) as file:
         json.dump({k: float(v) for k, v in metrics.items()}, file)
-    os.replace(f'{path}.part', path)

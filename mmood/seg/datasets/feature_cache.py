@@ -11,12 +11,13 @@ Shapes: M vectors of a shard, C channels, h x w the map of an image.
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+
+from mmood.ops import atomic_write
 
 _ABOUT = 'cache.json'
 
@@ -32,7 +33,6 @@ def open_folder(folder: str | Path, about: Mapping) -> None:
     """
     path = Path(folder) / _ABOUT
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         _write_json(path, dict(about))
         return
     found = json.loads(path.read_text())
@@ -69,10 +69,8 @@ def write_shard(
     for suffix, values in (('.npy', features), ('.labels.npy', flat)):
         values = np.ascontiguousarray(values)
         path = stem.with_name(stem.name + suffix)
-        partial = path.with_name(f'{path.name}.{os.getpid()}.part')
-        with open(partial, 'wb') as file:
+        with atomic_write(path, 'wb') as file:
             np.save(file, values)
-        os.replace(partial, path)
         about[suffix] = zlib.crc32(values)
     _write_json(stem.with_suffix('.json'), about)
 
@@ -175,6 +173,5 @@ def _stem(folder: str | Path, number: int) -> Path:
 
 
 def _write_json(path: Path, content: dict) -> None:
-    partial = path.with_name(f'{path.name}.{os.getpid()}.part')
-    partial.write_text(json.dumps(content))
-    os.replace(partial, path)
+    with atomic_write(path) as file:
+        json.dump(content, file)

@@ -6,7 +6,6 @@ after its last image; until then the maps lie on disk, not in memory.
 
 from __future__ import annotations
 
-import os
 import os.path as osp
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ import numpy as np
 from mmengine.dist import all_gather_object
 
 from mmood.metrics import frame_components, pool_components
+from mmood.ops import atomic_write
 
 
 class ComponentStore:
@@ -54,11 +54,8 @@ class ComponentStore:
                 f'{name}: the map of another image is {path} already; set '
                 'save_maps=False, or give the images of a set different names'
             )
-        os.makedirs(osp.dirname(path), exist_ok=True)
-        partial = f'{path}.{os.getpid()}.part'
-        with open(partial, 'wb') as file:
+        with atomic_write(path, 'wb') as file:
             np.save(file, score)
-        os.replace(partial, path)
         self._files.append((origin, path, label.astype(np.uint8)))
 
     def measure(

@@ -6,7 +6,6 @@ Shapes: K classes, H x W pixels.
 from __future__ import annotations
 
 import json
-import os
 import os.path as osp
 from collections.abc import Sequence
 from functools import partial
@@ -19,6 +18,7 @@ from mmengine.logging import MMLogger
 from torch import Tensor
 
 from mmood.metrics import ScoreHistogram, leave_group_out, protocol_rule
+from mmood.ops import atomic_write
 from mmood.registry import METRICS
 from mmood.scores import get_score
 from mmood.visualization import plot_counted_curves
@@ -260,7 +260,6 @@ class OODSegMetric(BaseMetric):
         )
 
     def _dump(self, metrics: dict[str, float], sets: dict) -> None:
-        os.makedirs(self.out_dir, exist_ok=True)
         for origin in {origin for origin, _ in sets} - {'id'}:
             curves = {
                 score: histogram.curve()[1:]
@@ -272,10 +271,8 @@ class OODSegMetric(BaseMetric):
             if curves:
                 path = osp.join(self.out_dir, f'curves_{origin}.png')
                 plot_counted_curves(curves, path, origin)
-        path = osp.join(self.out_dir, 'metrics.json')
-        with open(f'{path}.part', 'w') as file:
+        with atomic_write(osp.join(self.out_dir, 'metrics.json')) as file:
             json.dump({k: float(v) for k, v in metrics.items()}, file)
-        os.replace(f'{path}.part', path)
 
 
 def _rank(maps: dict, default: Tensor | None, key: str) -> tuple[bool, str]:
