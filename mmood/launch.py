@@ -13,6 +13,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 import mmood.registry  # noqa: F401  (safe checkpoints, `mmood::` configs)
+from mmood.config import ConfigError, read_config
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,10 @@ def load_config(args: argparse.Namespace) -> Config:
     """
     sys.path.append(os.getcwd())
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
+    try:
+        cfg = read_config(args.config)
+    except ConfigError as error:
+        raise SystemExit(f'error: {error}') from error
     cfg.launcher = args.launcher
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)

@@ -7,7 +7,6 @@ The task packages are optional: only what is installed is looked at.
 
 from importlib.util import find_spec
 
-from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
@@ -17,11 +16,10 @@ from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import Registry
 
+from . import config  # noqa: F401  (YAML is data, `mmood::` configs)
 from .checkpoint import allow_checkpoint_types
 
 allow_checkpoint_types()
-# MMEngine resolves `_base_ = 'PACKAGE::...'` for the packages in this table.
-MODULE2PACKAGE.setdefault('mmood', 'mmood')
 
 _RIMS = [
     rim

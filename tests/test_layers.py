@@ -24,7 +24,7 @@ TIER = {room: i for i, rooms in enumerate(TIERS) for room in rooms}
 ALONE = {'metrics', 'visualization', 'generation'}
 SAME_TIER = {('losses', 'scores')}
 OWNERS = {'mmdet': {'det'}, 'mmcv.ops': {'det'}, 'mmseg': {'seg'}}
-TOP = {'registry', 'checkpoint', 'launch', 'version'}
+TOP = {'registry', 'checkpoint', 'config', 'launch', 'version'}
 FILES = sorted((ROOT / 'mmood').rglob('*.py'))
 
 

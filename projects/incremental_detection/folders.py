@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from table_parts import flatten
 
+from mmood.config import read_config
 from mmood.ops import atomic_write
 
 # What decides a training and its test. Other keys of a config are notes.
@@ -69,7 +70,7 @@ def compare(folder: Path, config: Config) -> None:
 
 def differences(path: Path, config: Config) -> list[str]:
     """What a config in a file, ``there``, has otherwise, in words."""
-    there = _content(Config.fromfile(path, import_custom_modules=False))
+    there = _content(read_config(path, import_custom_modules=False))
     here = _content(config)
     return [
         f'{key} is {_short(there, key)} there, {_short(here, key)} here'

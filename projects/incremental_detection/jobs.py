@@ -17,6 +17,8 @@ from mmengine.config import Config
 from stages import SECTION, Plan, Stage, plan_of, stage_config
 from table_parts import TOOLS, Row, Table, read_metrics
 
+from mmood.config import read_config
+
 # Told the name of a step and the command that does it.
 Execute = Callable[[str, list[str]], None]
 
@@ -107,7 +109,7 @@ def prepare(row: Row) -> tuple[Config, Plan, dict]:
 
     Overrides of ``incremental`` are already in the plan.
     """
-    cfg = Config.fromfile(row.config, import_custom_modules=False)
+    cfg = read_config(row.config, import_custom_modules=False)
     own, others = {}, {}
     for key, value in row.cfg_options.items():
         part = own if key.split('.')[0] == SECTION else others

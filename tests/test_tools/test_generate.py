@@ -105,7 +105,7 @@ def test_out_of_disk(data, whole, tmp_path, monkeypatch):
         PYTHONDONTWRITEBYTECODE='1',
     )
     assert f'error: cannot write {out}/images/' in text
-    assert 'File too large. What is finished is kept' in text
+    assert 'File too large; make room or set the rights. What is' in text
     assert 'Traceback' not in text
     done = content(out)
     assert 3 < len(done) < len(whole)

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
+
+from mmood.config import read_config
 
 SEEDS = (0, 1, 2)
 SEED = 'randomness.seed'
@@ -91,7 +93,7 @@ def read(path: Path) -> dict:
     if not path.is_file():
         raise ValueError(f'file {path} does not exist')
     try:
-        cfg = Config.fromfile(path, import_custom_modules=False)
+        cfg = read_config(path, import_custom_modules=False)
     except Exception as error:  # whatever a Python file raises
         raise ValueError(f'{path} cannot be read: {error}') from error
     return cfg.to_dict()

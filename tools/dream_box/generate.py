@@ -14,8 +14,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch.distributed as dist
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
+from mmood.config import read_config
 from mmood.generation import job as jobs
 from mmood.generation.report import format_report
 from mmood.generation.settings import Settings
@@ -62,7 +63,7 @@ def load_settings(args: argparse.Namespace) -> Settings:
             f'--cfg-options: {unknown[0]} is no setting; there are '
             f'{", ".join(Settings.names())}'
         )
-    config = Config.fromfile(args.config)
+    config = read_config(args.config)
     config.merge_from_dict(options)
     return Settings.from_config(config.to_dict())
 
