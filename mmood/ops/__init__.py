@@ -11,6 +11,7 @@ from .class_queues import ClassQueues, by_class
 from .feature_range import FeatureRange
 from .files import atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
+from .images import image_size, list_files, list_images
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
@@ -28,6 +29,9 @@ __all__ = [
     'gather_rows',
     'gaussian_blur2d',
     'gaussian_kernel1d',
+    'image_size',
+    'list_files',
+    'list_images',
     'log_bessel_i',
     'log_scaled_bessel_i',
 ]
