@@ -8,6 +8,7 @@ from .blur import (
     gaussian_kernel1d,
 )
 from .class_queues import ClassQueues, by_class
+from .coco import coco_problems, read_coco, read_json
 from .feature_range import FeatureRange
 from .files import atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
@@ -22,6 +23,7 @@ __all__ = [
     'apply_separable',
     'atomic_write',
     'by_class',
+    'coco_problems',
     'filter_matrix',
     'gather_labelled',
     'gather_parts',
@@ -30,4 +32,6 @@ __all__ = [
     'gaussian_kernel1d',
     'log_bessel_i',
     'log_scaled_bessel_i',
+    'read_coco',
+    'read_json',
 ]
