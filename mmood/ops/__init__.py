@@ -8,6 +8,7 @@ from .blur import (
     gaussian_kernel1d,
 )
 from .class_queues import ClassQueues, by_class
+from .coco import coco_problems, read_coco, read_json
 from .feature_range import FeatureRange
 from .files import atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
@@ -23,6 +24,7 @@ __all__ = [
     'apply_separable',
     'atomic_write',
     'by_class',
+    'coco_problems',
     'filter_matrix',
     'gather_labelled',
     'gather_parts',
@@ -34,4 +36,6 @@ __all__ = [
     'list_images',
     'log_bessel_i',
     'log_scaled_bessel_i',
+    'read_coco',
+    'read_json',
 ]
