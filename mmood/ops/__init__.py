@@ -8,9 +8,11 @@ from .blur import (
     gaussian_kernel1d,
 )
 from .class_queues import ClassQueues, by_class
+from .coco import coco_problems, read_coco, read_json
 from .feature_range import FeatureRange
 from .files import NotWrittenError, atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
+from .images import image_size, list_files, list_images
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
@@ -23,12 +25,18 @@ __all__ = [
     'apply_separable',
     'atomic_write',
     'by_class',
+    'coco_problems',
     'filter_matrix',
     'gather_labelled',
     'gather_parts',
     'gather_rows',
     'gaussian_blur2d',
     'gaussian_kernel1d',
+    'image_size',
+    'list_files',
+    'list_images',
     'log_bessel_i',
     'log_scaled_bessel_i',
+    'read_coco',
+    'read_json',
 ]
