@@ -26,6 +26,14 @@ from helpers import (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is marked ``gpu`` where there is none."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker('gpu'):
+                item.add_marker(pytest.mark.skip('needs a CUDA GPU'))
+
+
 @pytest.fixture(autouse=True)
 def _scope_and_seed():
     """mmdet's scope, as every config sets it, and one seed for all."""

@@ -192,9 +192,7 @@ def test_killed_training_resumes_and_ends_the_same(
     assert state['meta']['epoch'] == 3
 
 
-@pytest.mark.skipif(
-    not torch.cuda.is_available(), reason='needs a GPU: AmpOptimWrapper'
-)
+@pytest.mark.gpu
 def test_amp_trains_on_a_gpu(shapes, tiny_config, tmp_path):
     more = {'optim_wrapper.type': 'AmpOptimWrapper'}
     Runner.from_cfg(tiny_config(DFDD, shapes, tmp_path, **more)).train()
