@@ -11,12 +11,14 @@ from .class_queues import ClassQueues, by_class
 from .feature_range import FeatureRange
 from .files import NotWrittenError, atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
+from .locks import FolderInUseError, lock_folder
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
 __all__ = [
     'ClassQueues',
     'FeatureRange',
+    'FolderInUseError',
     'NotWrittenError',
     'Reservoir',
     'ShuffleBuffer',
@@ -29,6 +31,7 @@ __all__ = [
     'gather_rows',
     'gaussian_blur2d',
     'gaussian_kernel1d',
+    'lock_folder',
     'log_bessel_i',
     'log_scaled_bessel_i',
 ]
