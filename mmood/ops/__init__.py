@@ -13,12 +13,14 @@ from .feature_range import FeatureRange
 from .files import NotWrittenError, atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
 from .images import image_size, list_files, list_images
+from .locks import FolderInUseError, lock_folder
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
 __all__ = [
     'ClassQueues',
     'FeatureRange',
+    'FolderInUseError',
     'NotWrittenError',
     'Reservoir',
     'ShuffleBuffer',
@@ -35,6 +37,7 @@ __all__ = [
     'image_size',
     'list_files',
     'list_images',
+    'lock_folder',
     'log_bessel_i',
     'log_scaled_bessel_i',
     'read_coco',

@@ -32,6 +32,8 @@ from table_parts import (
     run_all,
 )
 
+from mmood.ops import FolderInUseError
+
 _PLAIN_OUT = Path('work_dirs/incremental')
 _ROW_KEYS = ('name', 'config', 'cfg_options', 'tag')
 
@@ -124,17 +126,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.launch < 1:
         parser.error('--launch is a number of processes, 1 or more')
     try:
-        jobs = jobs_of(table_of(args), args.stages, args.launch)
+        table = table_of(args)
+        jobs = jobs_of(table, args.stages, args.launch)
         # What is there must fit before hours go into the rest.
         for job in jobs:
             check(job)
         unfinished = [job for job in jobs if not job.finished]
         for job in {job.row.folder: job for job in unfinished}.values():
             check_data(job.config(job.stages[0]))
-        failed = run_all(jobs, carry_out, args.jobs or 1, args.gpus)
+        number = args.jobs or 1
+        failed = run_all(jobs, carry_out, table.out, number, args.gpus)
         columns = columns_of(classes_of(jobs) if args.per_class else None)
         lines = lines_of(jobs, args.every_stage)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError, FolderInUseError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         print('stopped; called again it goes on from here', file=sys.stderr)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import run_table
 
+from mmood.ops import lock_folder
+
 
 def main(*arguments):
     run_table.main([str(argument) for argument in arguments])
@@ -98,8 +100,8 @@ def test_without_its_segmentor_a_run_is_left_out(tools, write_spec, capsys):
     assert tools.steps == [('train', 'b', 0)]
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
-def test_a_request_to_end_ends_the_children(tools, write_spec, number):
+@pytest.mark.parametrize('name', ['SIGTERM', 'SIGHUP', 'SIGKILL'])
+def test_children_end_with_their_parent(tools, write_spec, name):
     code = (
         'import sys, pathlib, signal\n'
         f'sys.path.insert(0, {str(Path(run_table.__file__).parent)!r})\n'
@@ -122,13 +124,37 @@ def test_a_request_to_end_ends_the_children(tools, write_spec, number):
     while len(pids := list(tools.folder.glob('pid_*'))) < 2:
         assert process.poll() is None and time.monotonic() < limit
         time.sleep(0.05)
-    process.send_signal(number)
+    process.send_signal(signal.Signals[name])
     error = process.communicate(timeout=30)[1]
+    if name == 'SIGKILL':  # the children see it a moment later
+        while any(map(is_alive, pids)):
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        return
     assert process.returncode == 130
     assert error.rstrip().endswith(
         'stopped; called again it goes on from here'
     )
     assert 'failed' not in error
-    for pid in pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(int(pid.name[4:]), 0)
+    assert not any(map(is_alive, pids))
+
+
+def is_alive(pid):
+    try:
+        os.kill(int(pid.name[4:]), 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_second_table_in_the_folder_is_refused(tools, write_spec, capsys):
+    spec = write_spec(seeds=[0])
+    with lock_folder('out'):
+        assert failure(spec) == 2
+    message = f'out is in use by process {os.getpid()} on '
+    assert message in capsys.readouterr().err
+    assert not (tools.folder / 'calls').exists()
+    main(spec)
+    with lock_folder('out'):
+        main(spec)  # nothing is left to do: it is only read
+    assert len(tools.calls) == 4

@@ -32,6 +32,8 @@ from table_jobs import run_all
 from table_runs import Execute, Run, carry_out, plan
 from table_spec import SEEDS, Row, Table, is_spec, load_table, read
 
+from mmood.ops import FolderInUseError, NotWrittenError
+
 _PLAIN_OUT = Path('work_dirs/table')
 
 
@@ -105,7 +107,10 @@ def plain_table(args: argparse.Namespace) -> Table:
 
 
 def run_table(table: Table, jobs: int, gpus: Sequence[str]) -> list[Run]:
-    """Run what is not finished; the runs that failed."""
+    """Run what is not finished; the runs that failed.
+
+    Raises FolderInUseError if another process does so already.
+    """
 
     def work(run: Run, execute: Execute) -> None:
         carry_out(run, execute)
@@ -114,7 +119,7 @@ def run_table(table: Table, jobs: int, gpus: Sequence[str]) -> list[Run]:
                 path = run.metrics(row.test_folder)
                 check_score(read_metrics(path), row.score, path)
 
-    return run_all(plan(table), work, jobs, gpus)
+    return run_all(plan(table), work, table.out, jobs, gpus)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -129,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         aggregate(collect_table(table), args.columns, per_set)
         failed = run_table(table, args.jobs or 1, args.gpus)
         summary = aggregate(collect_table(table), args.columns, per_set)
-    except ValueError as error:
+    except (ValueError, FolderInUseError, NotWrittenError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         print('stopped; called again it goes on from here', file=sys.stderr)

@@ -13,18 +13,24 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 
+import table_child
 from table_runs import Execute, Run
 
+from mmood.ops import lock_folder
+
 _TAIL = 20  # lines of a failed run's log
-_GRACE = 10  # seconds from the request to end to the kill
+_WATCHER = table_child.__file__
 
 
 class Children:
-    """Child processes, each leader of a group with its data workers."""
+    """Child processes, each with its data workers in a group of its own.
+
+    They end with this process, even if it is killed (see table_child.py).
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -41,15 +47,16 @@ class Children:
                 if self.stopped:
                     raise subprocess.CalledProcessError(1, command)
                 child = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
+                    [sys.executable, '-S', _WATCHER, *command],
+                    stdin=subprocess.PIPE,
                     stdout=file,
                     stderr=subprocess.STDOUT,
                     env=env,
                     start_new_session=True,
                 )
                 self._running.add(child)
-        status = child.wait()
+        with child:
+            status = child.wait()
         with self._lock:
             self._running.discard(child)
         if status:
@@ -64,7 +71,7 @@ class Children:
             _signal(child, signal.SIGTERM)
         for child in running:
             try:
-                child.wait(_GRACE)
+                child.wait(table_child.GRACE)
             except subprocess.TimeoutExpired:
                 _signal(child, signal.SIGKILL)
 
@@ -111,11 +118,14 @@ def _time(seconds: float) -> str:
 def run_all(
     runs: Sequence[Run],
     work: Callable[[Run, Execute], None],
+    out: Path,
     jobs: int = 1,
     gpus: Sequence[str] = (),
 ) -> list[Run]:
     """Work on the runs, in order, ``jobs`` at a time; those that failed.
 
+    They lie in the folder ``out``, which is locked unless all are finished:
+    FolderInUseError says who has it.
     With ``gpus`` there are as many jobs, and each sees one of them. Without,
     several jobs compute in one thread each unless OMP_NUM_THREADS is set.
     A failed run ends neither the others nor the call; its log's end is
@@ -141,7 +151,12 @@ def run_all(
         finally:
             free.put(gpu)
 
-    with ThreadPoolExecutor(len(gpus) or jobs) as pool, _interruptible():
+    is_idle = all(run.finished for run in runs)
+    with (
+        nullcontext() if is_idle else lock_folder(out),
+        ThreadPoolExecutor(len(gpus) or jobs) as pool,
+        _interruptible(),
+    ):
         try:
             for run in runs:
                 futures[run] = pool.submit(job, run)
