@@ -12,6 +12,7 @@ from .coco import coco_problems, read_coco, read_json
 from .feature_range import FeatureRange
 from .files import atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
+from .populations import check_populations, check_set_name
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
@@ -23,6 +24,8 @@ __all__ = [
     'apply_separable',
     'atomic_write',
     'by_class',
+    'check_populations',
+    'check_set_name',
     'coco_problems',
     'filter_matrix',
     'gather_labelled',
