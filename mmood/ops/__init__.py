@@ -14,6 +14,7 @@ from .files import NotWrittenError, atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
 from .images import image_size, list_files, list_images
 from .locks import FolderInUseError, lock_folder
+from .populations import check_populations, check_set_name
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
@@ -27,6 +28,8 @@ __all__ = [
     'apply_separable',
     'atomic_write',
     'by_class',
+    'check_populations',
+    'check_set_name',
     'coco_problems',
     'filter_matrix',
     'gather_labelled',
