@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mmood.ops.images import EXIF_ORIENTATION
+
 TOOLS = Path(__file__).parents[2] / 'tools' / 'dataset_converters'
 sys.path.insert(0, str(TOOLS))
 coco_json, coco_ood, verify = map(
@@ -147,7 +149,7 @@ def test_coco_ood_main(tmp_path, capsys):
     [
         ([], 'no ID class given; use --id-classes'),
         (['--id-classes', 'unicorn'], 'none of the ID classes is a category'),
-        (['--id-json', 'nowhere.json'], '--id-json: no such file: nowhere'),
+        (['--id-json', 'nowhere.json'], '--id-json: there is no file nowhere'),
         (['--id-classes', 'bear', '--exclude', 'x.txt'], '--exclude: no such'),
     ],
 )
@@ -158,32 +160,65 @@ def test_coco_ood_bad_arguments(tmp_path, arguments, message):
     assert not out.exists()
 
 
-def test_coco_ood_unknown_category(tmp_path):
-    bad = {**COCO, 'annotations': [box(1, 1, 99)]}
-    with pytest.raises(SystemExit, match='annotation 1 has the unknown cat'):
-        coco_ood.split_ood(bad, ['bear'])
+NAMED = {7: '12.jpg', 12: 'a.jpg', 3: 'x/b.jpg', 4: 'y/b.png', 5: 'x/a.jpg'}
+
+
+@pytest.mark.parametrize(
+    'entry, meant',
+    [('3', 3), ('x/b.jpg', 3), ('b.jpg', 3), ('12.jpg', 7), ('a.jpg', 12)],
+)
+def test_an_entry_of_a_list_means_one_image(entry, meant):
+    images = [{**image(i), 'file_name': name} for i, name in NAMED.items()]
+    found = coco_ood.find_images({'images': images}, [entry, 'nowhere'])
+    assert found == {entry: meant}
+
+
+@pytest.mark.parametrize(
+    'entry, both',
+    [
+        ('12', r'12.jpg \(id 7\) and a.jpg \(id 12\)'),
+        ('b', r'x/b.jpg \(id 3\) and y/b.png \(id 4\)'),
+    ],
+)
+def test_an_entry_that_may_mean_two_images(tmp_path, entry, both):
+    images = [{**image(i), 'file_name': name} for i, name in NAMED.items()]
+    coco = {**COCO, 'images': images, 'annotations': []}
+    path = save(tmp_path / 'a.json', coco)
+    listed = tmp_path / 'list.txt'
+    listed.write_text(f'\ufeff{entry}\n', encoding='utf-8')
+    arguments = [path, str(tmp_path / 'out.json'), '--id-classes', 'person']
+    with pytest.raises(SystemExit, match=f"entry '{entry}' may mean {both}"):
+        coco_ood.main([*arguments, '--exclude', str(listed)])
+    listed.write_bytes('é.jpg'.encode('latin-1'))
+    with pytest.raises(SystemExit, match='list.txt is not .*save it as UTF-8'):
+        coco_ood.main([*arguments, '--exclude', str(listed)])
 
 
 @pytest.mark.parametrize(
     'text, message',
     [
-        ('{"images": ', 'is not valid json'),
-        ('[]', 'holds a list where a COCO json holds an object'),
-        ('{"images": []}', "has no list 'annotations'"),
-        ('{"images": [{"id": 1}]}', r'images\[0\] has no file_name'),
-        ('{"images": [7]}', r'images\[0\] is 7, not an object'),
-        ('{"images": [{"id": []}]}', r'images\[0\] has the id \[\]'),
+        ('{"images": ', 'is not valid JSON'),
+        ('[]', 'is no COCO file'),
+        ('{"images": [7]}', 'is no COCO file: it has no'),
+        (json.dumps({**COCO, 'images': [7]}), r'images\[0\] is 7, not an'),
+        (
+            json.dumps({**COCO, 'annotations': [box(1, 1, 99)]}),
+            'annotation 1 has the category_id 99',
+        ),
     ],
 )
-@pytest.mark.parametrize('tool', ['coco_ood', 'verify'])
-def test_malformed_json(tmp_path, tool, text, message):
+def test_malformed_json(tmp_path, text, message):
+    """coco_ood.py refuses it, verify.py names it."""
     path = tmp_path / 'bad.json'
     path.write_text(text)
     rest = [str(tmp_path / 'out.json'), '--id-classes', 'bear']
-    arguments = [str(path), *rest] if tool == 'coco_ood' else [str(path)]
-    with pytest.raises(SystemExit, match=message) as error:
-        globals()[tool].main(arguments)
-    assert 'bad.json' in str(error.value)
+    with pytest.raises(SystemExit, match=f'ann_file: .*bad.json.*{message}'):
+        coco_ood.main([str(path), *rest])
+    if message == 'is not valid JSON':
+        with pytest.raises(SystemExit, match=message):
+            verify.main([str(path)])
+    else:
+        assert verify.main([str(path)]) == 1
 
 
 def test_write_json_leaves_nothing_behind(tmp_path):
@@ -192,24 +227,6 @@ def test_write_json_leaves_nothing_behind(tmp_path):
     with pytest.raises(SystemExit, match='cannot write'):
         coco_json.write_json({}, target)
     assert list(tmp_path.iterdir()) == [target]
-
-
-@pytest.mark.parametrize(
-    'bbox, problem',
-    [
-        ((0, 0, 40, 30), None),
-        ((0.5, 0, 40, 30), None),
-        ((2, 0, 40, 30), 'sticks out of the 40x30 image by 2 px'),
-        ((-3, 0, 4, 4), 'sticks out of the 40x30 image by 3 px'),
-        ((0, 28, 4, 4), 'sticks out of the 40x30 image by 2 px'),
-        ((5, 5, 0, 4), 'has no area'),
-        ((5, 5, float('nan'), 4), 'is not finite'),
-        ((5, 5, 4), 'is not four numbers'),
-        (None, 'is not four numbers'),
-    ],
-)
-def test_box_problem(bbox, problem):
-    assert verify.box_problem(bbox, 40, 30, 1.0) == problem
 
 
 def test_verify_good_set(tmp_path, capsys):
@@ -224,15 +241,21 @@ def test_verify_good_set(tmp_path, capsys):
 
 def test_verify_images(tmp_path):
     Image.new('RGB', (40, 30)).save(tmp_path / '0001.jpg')
-    Image.new('RGB', (30, 40)).save(tmp_path / '0002.jpg')
+    Image.new('RGB', (20, 30)).save(tmp_path / '0002.jpg')
     (tmp_path / '0003.jpg').write_text('no image')
     exif = Image.Exif()
-    exif[verify.EXIF_ORIENTATION] = 6
+    exif[EXIF_ORIENTATION] = 6
     Image.new('RGB', (40, 30)).save(tmp_path / '0005.jpg', exif=exif)
-    found = verify.check_images(COCO, tmp_path)
+    sizes = [image(i) for i in range(1, 6)]
+    sizes += [{**image(6, (30, 40)), 'file_name': '0005.jpg'}]
+    found = verify.check_images({**COCO, 'images': sizes}, tmp_path)
+    unreadable = found.pop('unreadable_images')
+    assert [text[:10] for text in unreadable] == ['0003.jpg: ']
     assert found == {
-        'size_mismatch': ['0002.jpg: 30x40, 40x30 in the json'],
-        'unreadable_images': ['0003.jpg'],
+        'size_mismatch': [
+            '0002.jpg: 20x30, 40x30 in the json',
+            '0005.jpg: 30x40, 40x30 in the json, not turned as its EXIF says',
+        ],
         'missing_images': ['0004.jpg'],
         'rotated_images': ['0005.jpg'],
     }
@@ -245,35 +268,53 @@ def test_verify_reads_to_the_end(tmp_path):
     coco = {**COCO, 'images': COCO['images'][:1]}
     assert verify.check_images(coco, tmp_path) == {}
     found = verify.check_images(coco, tmp_path, read=True)
-    assert found == {'unreadable_images': ['0001.jpg']}
+    assert list(found) == ['unreadable_images']
+    assert found['unreadable_images'][0].startswith('0001.jpg: ')
+
+
+def test_a_picture_beyond_pillows_limit_is_sound(tmp_path, monkeypatch):
+    Image.new('RGB', (40, 30)).save(tmp_path / '0001.jpg')
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
+    coco = {**COCO, 'images': COCO['images'][:1]}
+    assert verify.check_images(coco, tmp_path, read=True) == {}
 
 
 def test_verify_errors(tmp_path, capsys):
     bad = copy.deepcopy(COCO)
     bad['images'].append(image(5))
+    whole = dict(area=1, iscrowd=0)
+    bad['annotations'] = [{**whole, **a} for a in bad['annotations']]
     bad['annotations'] += [
-        box(0, 1, 23, bbox=(35, 0, 10, 10)),
-        box(17, 99, 23),
-        box(17, 1, 98),
+        box(0, 1, 23, bbox=(35, 0, 10, 10), **whole),
+        box(17, 99, 23, **whole),
+        box(17, 1, 98, **whole),
+        box(18, 1, 23, bbox=(1, 1, 0.5, 8), **whole),
+        box(19, 1, 23, bbox=(1, float('nan'), 5, 8), **whole),
+        box(20, 5, 23, iscrowd=0, area=0),
     ]
     bad['categories'].append({'id': 90, 'name': 'toaster'})
     report = tmp_path / 'report.json'
     arguments = [save(tmp_path / 'a.json', bad), '--report', str(report)]
     assert verify.main([*arguments, '--id-classes', 'aeroplane', 'cat']) == 1
-    outside = '[35, 0, 10, 10] sticks out of the 40x30 image by 5 px'
-    outside = f'annotation 0 of 0001.jpg: {outside}'
-    assert json.loads(report.read_text())['errors'] == {
-        'bad_boxes': [outside],
-        'unknown_ids': [
-            'annotation 17: image_id 99',
-            'annotation 17: category_id 98',
-        ],
-        'duplicate_ids': ['images: 5', 'annotations: 17'],
-        'id_objects': ['airplane: 1 objects in 1 images'],
+    found = json.loads(report.read_text())
+    assert {kind: len(texts) for kind, texts in found['errors'].items()} == {
+        'bad_boxes': 1,
+        'duplicate_ids': 2,
+        'unknown_ids': 2,
+        'empty_boxes': 1,
+        'protruding_boxes': 1,
+        'repeated_files': 1,
+        'id_objects': 1,
     }
-    assert json.loads(report.read_text())['warnings'] == {
+    assert found['errors']['id_objects'] == ['airplane: 1 objects in 1 images']
+    assert found['warnings'] == {
         'empty_classes': ['toaster'],
         'empty_images': ['0004.jpg'],
+        'repeated_boxes': [
+            'image 3, category 24: [1, 2, 10, 10], 2 times',
+            'image 5, category 23: [1, 2, 10, 10], 2 times',
+        ],
+        'incomplete': ['annotation 20 of image 5'],
         'id_zero': ['image 1'],
     }
     assert 'images not looked at' in capsys.readouterr().out

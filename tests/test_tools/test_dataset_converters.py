@@ -1,4 +1,4 @@
-"""The converters to COCO json: voc.py, bdd100k.py, openimages.py."""
+"""The converters to COCO json: bdd100k.py and openimages.py."""
 
 import importlib
 import json
@@ -8,18 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mmood.ops.images import EXIF_ORIENTATION
+
 TOOLS = Path(__file__).parents[2] / 'tools' / 'dataset_converters'
 sys.path.insert(0, str(TOOLS))
-coco_json, voc, bdd100k, openimages = map(
-    importlib.import_module, ('coco_json', 'voc', 'bdd100k', 'openimages')
-)
-
-OBJECT = """<object><name>{name}</name><difficult>{difficult}</difficult>
-<part><name>head</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax>
-<ymax>2</ymax></bndbox></part><bndbox><xmin>{box[0]}</xmin>
-<ymin>{box[1]}</ymin><xmax>{box[2]}</xmax><ymax>{box[3]}</ymax></bndbox>
-</object>"""
-SIZE = '<size><width>100</width><height>50</height><depth>3</depth></size>'
+bdd100k, openimages = map(importlib.import_module, ('bdd100k', 'openimages'))
 
 
 def load(path):
@@ -35,119 +28,14 @@ def boxes(coco):
     ]
 
 
-def write_voc(root, year, split, images):
-    """images: id -> [(class, difficult, (xmin, ymin, xmax, ymax))]."""
-    base = root / f'VOC{year}'
-    for folder in ('Annotations', 'ImageSets/Main'):
-        (base / folder).mkdir(parents=True, exist_ok=True)
-    lines = ''.join(f'{i}\n' for i in images)
-    (base / f'ImageSets/Main/{split}.txt').write_text(lines)
-    for image_id, objects in images.items():
-        body = ''.join(
-            OBJECT.format(name=n, difficult=d, box=b) for n, d, b in objects
-        )
-        xml = f'<annotation>{SIZE}{body}</annotation>'
-        (base / f'Annotations/{image_id}.xml').write_text(xml)
-
-
-@pytest.fixture
-def devkit(tmp_path):
-    root = tmp_path / 'VOCdevkit'
-    first = [
-        ('aeroplane', 0, (1, 1, 100, 50)),
-        ('tvmonitor', 1, (11, 21, 11, 30)),
-    ]
-    write_voc(root, 2007, 'trainval', {'000001': first, '000002': []})
-    second = [('sofa', 0, (90.5, 40, 120, 60)), ('person', 0, (5, 9, 4, 9))]
-    write_voc(root, 2012, 'trainval', {'2008_000003': second})
-    return root
-
-
-VOC_SPLITS = ['--split', '2007:trainval', '--split', '2012:trainval']
-
-
-def test_voc_boxes_names_and_order(devkit, tmp_path, capsys):
-    out = tmp_path / 'annotations' / 'train.json'
-    voc.main([str(devkit), str(out), *VOC_SPLITS])
-    coco = load(out)
-    assert [i['file_name'] for i in coco['images']] == [
-        'VOC2007/JPEGImages/000001.jpg',
-        'VOC2007/JPEGImages/000002.jpg',
-        'VOC2012/JPEGImages/2008_000003.jpg',
-    ]
-    size = {'id': 1, 'width': 100, 'height': 50}
-    assert size.items() <= coco['images'][0].items()
-    # 1-based inclusive: the whole image, one column of pixels, clipped.
-    assert boxes(coco) == [
-        [1, 'airplane', [0, 0, 100, 50], 0],
-        [1, 'tv', [10, 20, 1, 10], 0],
-        [3, 'couch', [89.5, 39, 10.5, 11], 0],
-    ]
-    assert [a['difficult'] for a in coco['annotations']] == [0, 1, 0]
-    assert [a['area'] for a in coco['annotations']] == [5000, 10, 115.5]
-    assert [c['name'] for c in coco['categories']] == list(voc.CLASSES)
-    assert coco['categories'][19] == {'id': 20, 'name': 'tv'}
-    printed = capsys.readouterr().out
-    assert 'images: 3\n  boxes: 3\n  images without annotation: 1' in printed
-    assert 'boxes skipped: empty or outside the image: 1' in printed
-    assert [p.name for p in out.parent.iterdir()] == ['train.json']
-
-
-@pytest.mark.parametrize(
-    'difficult, crowd', [('keep', [0, 0]), ('ignore', [0, 1]), ('drop', [0])]
-)
-def test_voc_difficult(devkit, difficult, crowd):
-    coco = voc.convert(devkit, ['2007:trainval'], difficult).coco
-    assert [a['iscrowd'] for a in coco['annotations']] == crowd
-
-
-def test_voc_counts_an_image_once(devkit):
-    builder = voc.convert(devkit, ['2007:trainval', '2007:trainval'])
-    assert len(builder.coco['images']) == 2
-    assert builder.notes['images listed twice'] == 2
-
-
-@pytest.mark.parametrize(
-    'xml, message',
-    [
-        ('<annotation><size>', r'000001\.xml is not valid XML'),
-        ('<annotation/>', r'000001\.xml: <annotation> has no <size>'),
-        (
-            f'<a>{SIZE}<object><name>unicorn</name></object></a>',
-            "unknown class 'unicorn'; known: person, bird",
-        ),
-        (
-            '<annotation>'
-            + SIZE
-            + OBJECT.format(name='cat', difficult=0, box='a234')
-            + '</annotation>',
-            "<xmin> is 'a' where a number is expected",
-        ),
-    ],
-)
-def test_voc_malformed_xml(devkit, xml, message):
-    (devkit / 'VOC2007/Annotations/000001.xml').write_text(xml)
-    with pytest.raises(SystemExit, match=message):
-        voc.convert(devkit, ['2007:trainval'])
-
-
-def test_voc_missing_input(devkit, tmp_path):
-    out = str(tmp_path / 'out.json')
-    with pytest.raises(SystemExit, match='devkit: no such folder: nowhere'):
-        voc.main(['nowhere', out, '--split', '2007:test'])
-    with pytest.raises(SystemExit, match='--split 2007:test: no such file'):
-        voc.main([str(devkit), out, '--split', '2007:test'])
-    with pytest.raises(SystemExit, match="'2007' should be YEAR:SET"):
-        voc.parse_split('2007')
-    (devkit / 'VOC2007/Annotations/000002.xml').unlink()
-    with pytest.raises(SystemExit, match=r'no such file: .*000002\.xml'):
-        voc.main([str(devkit), out, '--split', '2007:trainval'])
-    assert not Path(out).exists()
-
-
 def bdd_label(category, x1, y1, x2, y2, **attributes):
     box = {'x1': x1, 'y1': y1, 'x2': x2, 'y2': y2}
     return {'category': category, 'box2d': box, 'attributes': attributes}
+
+
+def _frame(x1=0, **changes):
+    label = {**bdd_label('car', x1, 0, 9, 9), **changes}
+    return json.dumps([{'name': 'a', 'labels': [label]}])
 
 
 FRAMES = [
@@ -199,13 +87,25 @@ def test_bdd100k_reads_sizes(tmp_path):
 @pytest.mark.parametrize(
     'text, message',
     [
-        ('[{', r'labels: .*bad\.json is not valid json'),
+        ('[{', r'labels: .*bad\.json is not valid JSON'),
         ('{"a": 1}', 'is neither a list of frames nor has one'),
         ('[{"labels": []}]', 'frame 0 has no name'),
-        (
-            '[{"name": "a.jpg", "labels": [{"category": "car", "box2d": 7}]}]',
-            r'frame a\.jpg: box2d is .* not x1, y1, x2, y2',
-        ),
+        ('[3]', r'bad\.json: frame 0 is 3, not an object'),
+        ('[{"name": 3}]', 'frame 0 has the name 3, not a file name'),
+        ('[{"name": "a", "labels": 7}]', r'\(a\): labels is 7, not a list'),
+        ('[{"name": "a", "labels": [7]}]', r'\(a\) has the label 7; a label'),
+        (_frame(box2d=7), "has the label .*'box2d': 7"),
+        (_frame(category=['car']), "has the label .*'car'"),
+        (_frame(attributes=1), "has the label .*'attributes': 1"),
+        (_frame(box2d=dict(x1=1)), 'frame a: box2d is .* without x2'),
+        (_frame(x1='left'), "frame a: box2d.x1 is 'left', not a finite numb"),
+        (_frame(x1=float('nan')), 'box2d.x1 is nan, not a finite number'),
+        (_frame(x1=10**400), r'box2d.x1 is 10+\.\.\.0+, not a finite number'),
+        (_frame(x1=True), 'box2d.x1 is True'),
+        ('[{"name": "a"}, {"name": "a"}]', 'a is annotated twice'),
+        ('[{"name": "a\\u0000"}]', 'file_name .a.x00.; give the path'),
+        ('[' * 100_000, 'nested too deeply'),
+        ('[' + '9' * 5000 + ']', 'bad.json is not valid JSON'),
     ],
 )
 def test_bdd100k_malformed(tmp_path, text, message):
@@ -267,6 +167,30 @@ def test_openimages_classes(openimages_args, capsys):
     assert "unknown class 'Tortose'; did you mean Tortoise?" in str(error)
 
 
+def test_openimages_as_the_loader_sees_the_pictures(openimages_args, tmp_path):
+    """Turned by EXIF, in linked folders, any suffix; a csv with a BOM."""
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    there = tmp_path / 'there'
+    there.mkdir()
+    Image.new('RGB', (100, 40)).save(there / 'cc.JPG', exif=exif)
+    (tmp_path / 'images/more').symlink_to(there)
+    (tmp_path / 'images/._aa.jpg').write_bytes(b'')
+    row = 'cc,x,/m/1,1,0,0.5,0,0.25,0,0,0,0,0\n'
+    for name, text in (('boxes', HEADER + row), ('classes', '/m/1,Tortoise')):
+        path = tmp_path / f'{name}.csv'
+        path.write_text('\ufeff' + text, encoding='utf-8')
+    openimages.main(openimages_args)
+    coco = load(Path(openimages_args[-1]))
+    sizes = {i['file_name']: (i['width'], i['height']) for i in coco['images']}
+    assert sizes == {
+        'aa.jpg': (200, 100),
+        'bb.jpg': (40, 80),
+        'more/cc.JPG': (40, 100),
+    }
+    assert boxes(coco) == [[3, 'Tortoise', [0, 0, 20, 25], 0]]
+
+
 def test_openimages_description_header(tmp_path):
     path = tmp_path / 'classes.csv'
     path.write_text('LabelName,DisplayName\n/m/1,Tortoise\n')
@@ -284,14 +208,34 @@ def test_openimages_description_header(tmp_path):
         (
             'boxes.csv',
             HEADER + 'aa,x,/m/2,1,left,1,0,1,0,0,0,0,0\n',
-            'boxes: image aa: .* are not four numbers',
+            "image aa: XMin is 'left', not a finite number",
         ),
+        ('boxes.csv', HEADER + 'aa,x,/m/2,1,0\n', 'line 2: not as many col'),
+        (
+            'boxes.csv',
+            HEADER + 'aa,x,/m/2,1,0,inf,0,1,0,0,0,0,0\n',
+            "XMax is 'inf', not a finite number",
+        ),
+        (
+            'boxes.csv',
+            HEADER + 'aa,x,/m/2,1,10,90,10,40,0,0,0,0,0\n',
+            r'\[10.0, 10.0, 90.0, 40.0\] are not shares',
+        ),
+        (
+            'boxes.csv',
+            HEADER + 'aa,x,/m/2,1,0,1,0,1,0,0,yes,0,0\n',
+            "image aa: IsGroupOf is 'yes', not one of",
+        ),
+        ('boxes.csv', HEADER.encode() + b'\xe9', 'csv in UTF-8'),
         ('classes.csv', '/m/1\n', 'should be MID,name'),
+        ('classes.csv', '/m/1,A\n/m/1,B\n', "/m/1 is 'A' and 'B'"),
+        ('images/aa.PNG', '', r'images: \S*aa.PNG and \S*aa.jpg have one'),
         ('images/aa.jpg', 'text', r'aa\.jpg is not a readable image'),
     ],
 )
 def test_openimages_malformed(openimages_args, tmp_path, name, text, message):
-    (tmp_path / name).write_text(text)
+    content = text if isinstance(text, bytes) else text.encode()
+    (tmp_path / name).write_bytes(content)
     with pytest.raises(SystemExit, match=message):
         openimages.main(openimages_args)
     assert not (tmp_path / 'out.json').exists()

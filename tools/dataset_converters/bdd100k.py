@@ -18,10 +18,15 @@ from coco_json import (
     existing_dir,
     fail,
     finish,
-    image_size,
     load_json,
+    number,
 )
 from tqdm import tqdm
+
+from mmood.ops import image_size
+from mmood.ops.coco_records import shorten
+
+NoneType = type(None)
 
 CLASSES = (
     'pedestrian',
@@ -45,24 +50,60 @@ IMAGE_SIZE = (1280, 720)
 
 
 def load_frames(path: str | Path) -> list[dict]:
-    """The frames of a label file of either form."""
+    """The frames of a label file of either form, their fields checked."""
     frames = load_json(path, 'labels')
     if isinstance(frames, dict):
         frames = frames.get('frames')
     if not isinstance(frames, list):
         fail(f'labels: {path} is neither a list of frames nor has one')
     for index, frame in enumerate(frames):
-        if not isinstance(frame, dict) or 'name' not in frame:
-            fail(f'labels: {path}: frame {index} has no name')
+        problem = frame_problem(frame)
+        if problem:
+            fail(f'labels: {path}: frame {index} {problem}')
     return frames
 
 
-def _corners(label: dict, frame: str) -> tuple[float, ...]:
-    box = label['box2d']
-    try:
-        return tuple(float(box[key]) for key in ('x1', 'y1', 'x2', 'y2'))
-    except (KeyError, TypeError, ValueError):
-        fail(f'labels: frame {frame}: box2d is {box!r}, not x1, y1, x2, y2')
+def frame_problem(frame: object) -> str | None:
+    """What makes a frame none: its name or one of its labels."""
+    if not isinstance(frame, dict):
+        return f'is {shorten(frame)}, not an object with name and labels'
+    if 'name' not in frame:
+        return 'has no name'
+    if not isinstance(frame['name'], str):
+        return f'has the name {shorten(frame["name"])}, not a file name'
+    labels = frame.get('labels')
+    if not isinstance(labels, (list, NoneType)):
+        return f'({frame["name"]}): labels is {shorten(labels)}, not a list'
+    wrong = [label for label in labels or () if not _is_label(label)]
+    if wrong:
+        return (
+            f'({frame["name"]}) has the label {shorten(wrong[0])}; a label '
+            'is {category: a word, box2d: {x1, y1, x2, y2}, attributes: {}}'
+        )
+    return None
+
+
+def _is_label(label: object) -> bool:
+    if not isinstance(label, dict):
+        return False
+    kinds = dict(category=str, box2d=dict, attributes=dict)
+    return all(
+        isinstance(label.get(key), (kind, NoneType))
+        for key, kind in kinds.items()
+    )
+
+
+def _corners(box: dict, frame: str) -> tuple[float, ...]:
+    missing = {'x1', 'y1', 'x2', 'y2'} - set(box)
+    if missing:
+        fail(
+            f'labels: frame {frame}: box2d is {shorten(box)}, without '
+            f'{min(missing)}'
+        )
+    where = f'labels: frame {frame}: box2d'
+    return tuple(
+        number(box[k], f'{where}.{k}') for k in ('x1', 'y1', 'x2', 'y2')
+    )
 
 
 def _size(name: str, image_root: Path | None) -> tuple[int, int]:
@@ -70,7 +111,7 @@ def _size(name: str, image_root: Path | None) -> tuple[int, int]:
         return IMAGE_SIZE
     try:
         return image_size(image_root / name)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         fail(
             f'--image-root: {error}; give the folder of this split, or leave '
             'the argument out'
@@ -81,8 +122,6 @@ def add_label(
     builder: CocoBuilder, image: dict, label: dict, frame: str
 ) -> None:
     """Add the box of a label; count what is no box or no known class."""
-    if not isinstance(label, dict):
-        fail(f'labels: frame {frame}: {label!r} is not a label')
     if not label.get('box2d'):
         builder.notes['labels without a box (lanes, areas)'] += 1
         return
@@ -92,7 +131,7 @@ def add_label(
         builder.notes[f'boxes skipped: unknown category {name!r}'] += 1
         return
     crowd = (label.get('attributes') or {}).get('crowd', False)
-    corners = _corners(label, frame)
+    corners = _corners(label['box2d'], frame)
     builder.add_box(image, name, corners, iscrowd=int(bool(crowd)))
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import argparse
 import collections
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from PIL import Image, UnidentifiedImageError
-
-from mmood.ops import NotWrittenError, atomic_write
+from mmood.ops import NotWrittenError, atomic_write, read_coco, read_json
+from mmood.ops.coco_records import FIELDS, record_problems, shorten
 
 # One object class under the names of several sets; keys are lower case.
 # `traffic sign` of BDD100k contains COCO's `stop sign`, and COCO has one
@@ -41,30 +41,6 @@ ALIASES = {
     'traffic sign': 'stop sign',
     'tvmonitor': 'tv',
     'woman': 'person',
-}
-
-# What Pillow raises for a broken image, OSError for a missing one aside.
-UNREADABLE = (
-    UnidentifiedImageError,
-    Image.DecompressionBombError,
-    SyntaxError,
-    ValueError,
-)
-ID = (int, str)
-FIELDS = {
-    'images': {
-        'id': ID,
-        'file_name': str,
-        'width': (int, float),
-        'height': (int, float),
-    },
-    'annotations': {
-        'id': ID,
-        'image_id': ID,
-        'category_id': ID,
-        'bbox': object,
-    },
-    'categories': {'id': ID, 'name': str},
 }
 
 
@@ -98,50 +74,40 @@ def existing_dir(path: str | Path, argument: str) -> Path:
 def read_text(path: str | Path, argument: str) -> str:
     """The text of a UTF-8 file; ends the tool if there is none."""
     try:
-        return existing_file(path, argument).read_text(encoding='utf-8')
+        return existing_file(path, argument).read_text(encoding='utf-8-sig')
     except (OSError, UnicodeDecodeError) as error:
-        fail(f'{argument}: {path} is not a readable text file ({error})')
+        fail(
+            f'{argument}: {path} is not a readable text file ({error}); '
+            'save it as UTF-8'
+        )
 
 
 def load_json(path: str | Path, argument: str) -> Any:
     """Parse a json file; ends the tool naming the file if it cannot."""
-    try:
-        return json.loads(read_text(path, argument))
-    except json.JSONDecodeError as error:
-        fail(f'{argument}: {path} is not valid json ({error})')
-
-
-def record_problem(record: object, fields: dict) -> str | None:
-    """Which of ``fields`` (name -> type) a record lacks or has wrong."""
-    if not isinstance(record, dict):
-        return f'is {record!r}, not an object'
-    for name, kind in fields.items():
-        if name not in record:
-            return f'has no {name}'
-        if not isinstance(record[name], kind):
-            return f'has the {name} {record[name]!r}'
-    return None
+    return _read(read_json, path, argument)
 
 
 def load_coco(path: str | Path, argument: str) -> dict:
-    """Load a COCO detection json and check that its records are complete.
+    """A COCO file by `mmood.ops.read_coco`; ends the tool if it refuses."""
+    return _read(read_coco, path, argument)
 
-    Their values are left for ``verify.py`` to judge.
-    """
-    coco = load_json(path, argument)
-    if not isinstance(coco, dict):
-        fail(
-            f'{argument}: {path} holds a {type(coco).__name__} where a COCO '
-            'json holds an object with images, annotations and categories'
-        )
-    for key, fields in FIELDS.items():
-        if not isinstance(coco.get(key), list):
-            fail(f'{argument}: {path} has no list {key!r}: not a COCO json')
-        for index, record in enumerate(coco[key]):
-            problem = record_problem(record, fields)
-            if problem:
-                fail(f'{argument}: {path}: {key}[{index}] {problem}')
-    return coco
+
+def _read(reader: Callable, path: str | Path, argument: str) -> Any:
+    try:
+        return reader(path)
+    except (OSError, ValueError) as error:
+        fail(f'{argument}: {error}')
+
+
+def number(value: object, where: str) -> float:
+    """``value`` as a finite number; ends the tool if it is none."""
+    try:
+        result = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        result = math.nan
+    if not math.isfinite(result):
+        fail(f'{where} is {shorten(value)}, not a finite number')
+    return result
 
 
 def write_json(obj: Any, path: str | Path) -> None:
@@ -152,18 +118,6 @@ def write_json(obj: Any, path: str | Path) -> None:
             file.write(text)
     except NotWrittenError as error:
         fail(str(error))
-
-
-def image_size(path: str | Path) -> tuple[int, int]:
-    """(width, height) from the header, no EXIF rotation applied.
-
-    Raises OSError if the file is missing or is no image.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except UNREADABLE as error:
-        raise OSError(f'{path} is not a readable image') from error
 
 
 def clip_box(
@@ -190,6 +144,7 @@ class CocoBuilder:
             {'id': i, 'name': name} for i, name in enumerate(classes, 1)
         ]
         self.category_ids = {c['name']: c['id'] for c in categories}
+        self._file_names: set[str] = set()
         self.notes: collections.Counter[str] = collections.Counter()
         self.coco: dict = {
             'info': {'description': description},
@@ -199,12 +154,21 @@ class CocoBuilder:
         }
 
     def add_image(self, file_name: str, width: int, height: int) -> dict:
+        """Add an image; ends the tool if it is there or cannot be one."""
         image = {
             'id': len(self.coco['images']) + 1,
             'file_name': file_name,
             'width': width,
             'height': height,
         }
+        for problem in record_problems('an image', image, FIELDS['images']):
+            fail(problem.text)
+        if file_name in self._file_names:
+            fail(
+                f'{file_name} is annotated twice, so that each time the other '
+                "annotation's objects are missing; remove one of them"
+            )
+        self._file_names.add(file_name)
         self.coco['images'].append(image)
         return image
 
@@ -222,6 +186,12 @@ class CocoBuilder:
         if box is None:
             self.notes['boxes skipped: empty or outside the image'] += 1
             return
+        x, y, width, height = box
+        moved = zip(corners, (x, y, x + width, y + height))
+        if any(abs(before - after) > 1 for before, after in moved):
+            self.notes['boxes cut at the border of the image'] += 1
+        if width < 1 or height < 1:
+            self.notes['boxes of less than a pixel, which trainings skip'] += 1
         annotation = {
             'id': len(self.coco['annotations']) + 1,
             'image_id': image['id'],

@@ -37,10 +37,37 @@ def read_exclude(path: str | Path) -> list[str]:
     return [line for line in lines if line]
 
 
-def image_keys(image: dict) -> set[str]:
-    """The ways in which an exclude list may name an image."""
-    path = Path(image['file_name'])
-    return {str(image['id']), image['file_name'], path.name, path.stem}
+def find_images(coco: dict, entries: Iterable[str]) -> dict[str, object]:
+    """Entry of a list -> id of its image, for the entries that have one.
+
+    An entry is an image's id, its file name, or the last part of that with
+    or without the suffix. Ends the tool if it may mean two images; a whole
+    file name means its image even if it is the last part of another's.
+    """
+    exact = collections.defaultdict(dict)
+    loose = collections.defaultdict(dict)
+    for image in coco['images']:
+        path = Path(image['file_name'])
+        exact[image['file_name']][image['id']] = image
+        for key in {path.name, path.stem}:
+            loose[key][image['id']] = image
+    ids = {str(image['id']): image for image in coco['images']}
+    found: dict[str, object] = {}
+    for entry in entries:
+        meant = dict(exact.get(entry) or loose.get(entry) or {})
+        if entry in ids:
+            meant[ids[entry]['id']] = ids[entry]
+        if len(meant) > 1:
+            names = ' and '.join(
+                f'{i["file_name"]} (id {i["id"]})' for i in meant.values()
+            )
+            fail(
+                f'the entry {entry!r} may mean {names}; write the file name '
+                'or the id that only one of them has'
+            )
+        if meant:
+            found[entry] = next(iter(meant))
+    return found
 
 
 def match_categories(
@@ -55,14 +82,8 @@ def match_categories(
 
 def classes_per_image(coco: dict) -> dict:
     """Image id -> ids of the categories annotated in it."""
-    known = {category['id'] for category in coco['categories']}
     present = collections.defaultdict(set)
     for annotation in tqdm(coco['annotations'], disable=None):
-        if annotation['category_id'] not in known:
-            fail(
-                f'annotation {annotation["id"]} has the unknown category '
-                f'{annotation["category_id"]}; verify.py lists all such'
-            )
         present[annotation['image_id']].add(annotation['category_id'])
     return present
 
@@ -71,7 +92,7 @@ def drop_reason(
     image: dict,
     present: set,
     id_categories: set,
-    exclude: set[str],
+    excluded: set,
     drop_empty: bool,
 ) -> str | None:
     """Why an image is left out, or None to keep it."""
@@ -79,7 +100,7 @@ def drop_reason(
         return 'with an ID class'
     if not present and drop_empty:
         return 'without annotation'
-    if image_keys(image) & exclude:
+    if image['id'] in excluded:
         return 'by --exclude'
     return None
 
@@ -108,12 +129,13 @@ def split_ood(
     matched = match_categories(coco['categories'], id_names)
     id_categories = set().union(*matched.values())
     present = classes_per_image(coco)
-    kept, dropped, seen = set(), collections.Counter(), set()
+    found = find_images(coco, exclude)
+    excluded = set(found.values())
+    kept, dropped = set(), collections.Counter()
     for image in coco['images']:
         classes = present.get(image['id'], set())
-        seen |= image_keys(image)
         reason = drop_reason(
-            image, classes, id_categories, set(exclude), drop_empty
+            image, classes, id_categories, excluded, drop_empty
         )
         if reason is None:
             kept.add(image['id'])
@@ -128,7 +150,7 @@ def split_ood(
             for name, ids in matched.items()
         },
         'ID classes not found': [n for n, ids in matched.items() if not ids],
-        '--exclude entries not found': [e for e in exclude if e not in seen],
+        '--exclude entries not found': [e for e in exclude if e not in found],
     }
     ood = take_images(coco, kept, others)
     return ood, {**report, 'kept': summary(ood)}

@@ -20,13 +20,16 @@ from coco_json import (
     existing_file,
     fail,
     finish,
-    image_size,
+    number,
     read_text,
 )
 from tqdm import tqdm
 
+from mmood.ops import image_size, list_images
+
 COLUMNS = ('ImageID', 'LabelName', 'XMin', 'XMax', 'YMin', 'YMax', 'IsGroupOf')
-SUFFIXES = ('.jpg', '.jpeg', '.png')
+FLAGS = ('0', '1', '-1')  # -1: not known
+MARGIN = 1  # by which a share may go beyond 0..1 and be cut
 
 
 def read_classes(path: str | Path) -> dict[str, str]:
@@ -35,12 +38,19 @@ def read_classes(path: str | Path) -> dict[str, str]:
     rows = [row for row in csv.reader(text.splitlines()) if row]
     if rows and rows[0][0] == 'LabelName':
         rows = rows[1:]
+    names: dict[str, str] = {}
     for row in rows:
-        if len(row) != 2:
+        if len(row) != 2 or not all(row):
             fail(f'descriptions: {path}: {row} should be MID,name')
-    if not rows:
+        mid, name = row
+        if names.setdefault(mid, name) != name:
+            fail(
+                f'descriptions: {path}: {mid} is {names[mid]!r} and {name!r}; '
+                'remove one of the rows'
+            )
+    if not names:
         fail(f'descriptions: {path} has no class')
-    return dict(rows)
+    return names
 
 
 def choose_classes(
@@ -63,41 +73,68 @@ def choose_classes(
 
 
 def find_images(folder: Path) -> dict[str, Path]:
-    """ImageID -> path of the images right in ``folder``, sorted by name."""
-    paths = sorted(folder.iterdir())
-    found = {p.stem: p for p in paths if p.suffix.lower() in SUFFIXES}
+    """ImageID -> path of the pictures below ``folder``.
+
+    Ends the tool if two have one ImageID, as ``a.jpg`` and ``b/a.png`` do.
+    """
+    found: dict[str, Path] = {}
+    for path in map(Path, list_images(folder)):
+        if path.stem in found:
+            fail(
+                f'images: {found[path.stem]} and {path} have one ImageID; '
+                'remove or rename one of them'
+            )
+        found[path.stem] = path
     if not found:
-        fail(f'images: no {", ".join(SUFFIXES)} in {folder}')
+        fail(f'images: no picture in {folder}')
     return found
 
 
 def read_rows(path: str | Path) -> Iterator[dict[str, str]]:
     """Rows of the box csv, one at a time (the train csv has millions)."""
     path = existing_file(path, 'boxes')
-    with path.open(newline='', encoding='utf-8') as file:
+    with path.open(newline='', encoding='utf-8-sig') as file:
         reader = csv.DictReader(file)
         try:
             missing = set(COLUMNS) - set(reader.fieldnames or ())
             if missing:
                 fail(f'boxes: {path} has no column {min(missing)}')
-            yield from reader
+            for row in reader:
+                if None in row or None in row.values():
+                    fail(
+                        f'boxes: {path}, line {reader.line_num}: not as many '
+                        f'columns as the first line has: {row["ImageID"]!r}'
+                    )
+                yield row
         except (csv.Error, UnicodeDecodeError) as error:
-            fail(f'boxes: {path} is not valid csv ({error})')
+            fail(f'boxes: {path} is not valid csv in UTF-8 ({error})')
 
 
 def _corners(row: dict[str, str], image: dict) -> tuple[float, ...]:
+    where = f'boxes: image {row["ImageID"]}'
     keys = ('XMin', 'YMin', 'XMax', 'YMax')
-    try:
-        x1, y1, x2, y2 = (float(row[key]) for key in keys)
-    except (TypeError, ValueError):
-        values = [row[key] for key in keys]
-        fail(f'boxes: image {row["ImageID"]}: {values} are not four numbers')
+    shares = [number(row[key], f'{where}: {key}') for key in keys]
+    if min(shares) < -MARGIN or max(shares) > 1 + MARGIN:
+        fail(
+            f'{where}: {shares} are not shares of the width and height in '
+            '0..1; divide pixels by the size of the image'
+        )
+    x1, y1, x2, y2 = shares
     width, height = image['width'], image['height']
     return x1 * width, y1 * height, x2 * width, y2 * height
 
 
+def _is_group(row: dict[str, str]) -> int:
+    if row['IsGroupOf'] not in FLAGS:
+        fail(
+            f'boxes: image {row["ImageID"]}: IsGroupOf is '
+            f'{row["IsGroupOf"]!r}, not one of {", ".join(FLAGS)}'
+        )
+    return int(row['IsGroupOf'] == '1')
+
+
 def add_images(
-    builder: CocoBuilder, paths: dict[str, Path]
+    builder: CocoBuilder, folder: Path, paths: dict[str, Path]
 ) -> dict[str, dict]:
     """Add all images; returns ImageID -> COCO image."""
     images = {}
@@ -106,22 +143,23 @@ def add_images(
             size = image_size(path)
         except OSError as error:
             fail(f'images: {error}; fetch it again or remove it')
-        images[image_id] = builder.add_image(path.name, *size)
+        name = path.relative_to(folder).as_posix()
+        images[image_id] = builder.add_image(name, *size)
     return images
 
 
 def convert(
     boxes: str | Path,
     names: dict[str, str],
-    paths: dict[str, Path],
+    folder: Path,
     classes: Sequence[str],
 ) -> CocoBuilder:
-    """Boxes of ``classes`` on ``paths``; every image stays, boxes or not.
+    """Boxes of ``classes`` on a folder's images, which all stay.
 
     A box around a group of objects (IsGroupOf) becomes ``iscrowd=1``.
     """
     builder = CocoBuilder(classes, 'OpenImages boxes')
-    images = add_images(builder, paths)
+    images = add_images(builder, folder, find_images(folder))
     for row in tqdm(read_rows(boxes), desc='boxes', disable=None):
         image = images.get(row['ImageID'])
         if image is None:
@@ -134,9 +172,8 @@ def convert(
         elif name not in builder.category_ids:
             builder.notes['boxes skipped: class not in --classes'] += 1
         else:
-            crowd = int(row['IsGroupOf'] == '1')
             corners = _corners(row, image)
-            builder.add_box(image, name, corners, iscrowd=crowd)
+            builder.add_box(image, name, corners, iscrowd=_is_group(row))
     return builder
 
 
@@ -165,8 +202,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     names = read_classes(args.descriptions)
     classes = choose_classes(list(names.values()), args.classes)
-    paths = find_images(existing_dir(args.images, 'images'))
-    finish(convert(args.boxes, names, paths, classes), args.out)
+    folder = existing_dir(args.images, 'images')
+    finish(convert(args.boxes, names, folder, classes), args.out)
 
 
 if __name__ == '__main__':

@@ -1,17 +1,18 @@
 """Check a COCO json and its images before training or testing on them.
 
-Errors (exit code 1): missing or unreadable images, sizes which differ from
-the files, boxes which are empty or outside the image, unknown category or
-image ids, duplicate ids, and objects of an in-distribution (ID) class in a
-set meant as out-of-distribution. Warnings (exit code 0): see ``WARNINGS``.
+Errors (exit code 1) are what `mmood.ops.coco_problems` finds, records that
+are refused and boxes that a training leaves out, then missing or unreadable
+images, sizes which differ from the files, and objects of an in-distribution
+(ID) class in a set meant as out-of-distribution. Warnings (exit code 0): see
+``WARNINGS``.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
-import math
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from coco_json import (
@@ -19,114 +20,72 @@ from coco_json import (
     canonical,
     existing_dir,
     id_classes,
-    image_size,
-    load_coco,
+    load_json,
     print_report,
     summary,
     write_json,
 )
-from PIL import Image
 from tqdm import tqdm
 
+from mmood.ops import coco_problems, image_size
+from mmood.ops.coco import NAMED, REFUSED
+from mmood.ops.coco_records import FIELDS, record_problems
+from mmood.ops.images import UPRIGHT, open_image, orientation
+
 ERRORS = {
+    **REFUSED,
+    **NAMED,
     'missing_images': 'missing images',
     'unreadable_images': 'unreadable images',
     'size_mismatch': 'image sizes which differ from the json',
-    'bad_boxes': 'boxes empty or outside the image',
-    'unknown_ids': 'annotations with an unknown image or category',
-    'duplicate_ids': 'duplicate ids',
     'id_objects': 'objects of ID classes in an OOD set',
 }
 WARNINGS = {
     'empty_classes': 'classes without annotation',
     'empty_images': 'images without annotation',
     'rotated_images': 'images with an EXIF rotation, which some readers apply',
+    'repeated_boxes': 'boxes that an image has twice for one class',
+    'incomplete': 'annotations whose area, iscrowd or id is filled in here; '
+    "mmdet's own CocoDataset leaves out those of area 0",
     'id_zero': 'annotation id 0, which pycocotools takes for "no match"',
 }
 SHOWN = 5
-EXIF_ORIENTATION = 0x0112
 
 
-def box_problem(
-    box: object, width: float, height: float, tolerance: float
-) -> str | None:
-    """What is wrong with ``[x, y, w, h]`` in a width x height image.
-
-    ``tolerance``: pixels by which a box may stick out (COCO's own do, after
-    rounding).
-    """
-    try:
-        x, y, w, h = (float(value) for value in box)
-    except (TypeError, ValueError):
-        return 'is not four numbers'
-    if not all(map(math.isfinite, (x, y, w, h))):
-        return 'is not finite'
-    if w <= 0 or h <= 0:
-        return 'has no area'
-    outside = max(-x, -y, x + w - width, y + h - height)
-    if outside > tolerance:
-        return f'sticks out of the {width}x{height} image by {outside:g} px'
-    return None
-
-
-def duplicates(values: Iterable) -> list:
-    counts = collections.Counter(values)
-    return [value for value, count in counts.items() if count > 1]
-
-
-def check_ids(coco: dict) -> dict[str, list[str]]:
-    """Duplicate ids, and annotations which refer to nothing."""
-    found: dict[str, list[str]] = {'duplicate_ids': [], 'unknown_ids': []}
-    known = {}
-    for key in ('images', 'annotations', 'categories'):
-        ids = [record['id'] for record in coco[key]]
-        known[key] = set(ids)
-        found['duplicate_ids'] += [f'{key}: {i}' for i in duplicates(ids)]
-    for annotation in coco['annotations']:
-        for key, field in (
-            ('images', 'image_id'),
-            ('categories', 'category_id'),
-        ):
-            if annotation[field] not in known[key]:
-                text = f'annotation {annotation["id"]}: {field}'
-                found['unknown_ids'].append(f'{text} {annotation[field]}')
-    return found
-
-
-def check_boxes(coco: dict, tolerance: float) -> list[str]:
-    """Boxes which are empty or outside their image."""
-    images = {image['id']: image for image in coco['images']}
-    found = []
-    for annotation in tqdm(coco['annotations'], desc='boxes', disable=None):
-        image = images.get(annotation['image_id'])
-        if image is None:
-            continue
-        box, size = annotation['bbox'], (image['width'], image['height'])
-        problem = box_problem(box, *size, tolerance)
-        if problem:
-            found.append(
-                f'annotation {annotation["id"]} of {image["file_name"]}: '
-                f'{box} {problem}'
-            )
-    return found
+def sound_records(content: object) -> dict:
+    """The lists of a COCO json without what is no record of theirs."""
+    lists = {key: [] for key in FIELDS}
+    for key in lists if isinstance(content, dict) else ():
+        fields = {k: v for k, v in FIELDS[key].items()}
+        if key == 'annotations':
+            del fields['id']  # which may be missing
+        records = content.get(key)
+        for record in records if isinstance(records, list) else ():
+            if next(record_problems('', record, fields), None) is None:
+                lists[key].append(record)
+    return lists
 
 
 def check_image(image: dict, root: Path, read: bool) -> tuple[str, str] | None:
     """The first problem of an image file: (kind, text), or None."""
     path, name = root / image['file_name'], image['file_name']
-    if not path.is_file():
+    if not os.path.isfile(path):
         return 'missing_images', name
     try:
-        width, height = image_size(path)
-        with Image.open(path) as file:
-            turned = file.getexif().get(EXIF_ORIENTATION, 1) != 1
+        size = image_size(path)
+        with open_image(path) as file:
+            turned = orientation(file) != UPRIGHT
             if read:
                 file.load()
-    except (OSError, SyntaxError, ValueError):
-        return 'unreadable_images', name
-    if (width, height) != (image['width'], image['height']):
-        text = f'{image["width"]}x{image["height"]} in the json'
-        return 'size_mismatch', f'{name}: {width}x{height}, {text}'
+    except OSError as error:
+        return 'unreadable_images', f'{name}: {error}'
+    stated = (image['width'], image['height'])
+    if size != stated:
+        text = f'{stated[0]}x{stated[1]} in the json'
+        text += ', not turned as its EXIF says' * (
+            turned and size == stated[::-1]
+        )
+        return 'size_mismatch', f'{name}: {size[0]}x{size[1]}, {text}'
     return ('rotated_images', name) if turned else None
 
 
@@ -140,6 +99,25 @@ def check_images(
         if problem:
             found[problem[0]].append(problem[1])
     return found
+
+
+def check_annotations(annotations: Sequence[dict]) -> dict[str, list[str]]:
+    """Boxes that are there twice, and annotations that lack something."""
+    counts = collections.Counter(
+        (a['image_id'], a['category_id'], tuple(a['bbox']))
+        for a in annotations
+    )
+    repeated = [
+        f'image {image}, category {category}: {list(box)}, {count} times'
+        for (image, category, box), count in counts.items()
+        if count > 1
+    ]
+    lacking = [
+        f'annotation {a.get("id")} of image {a["image_id"]}'
+        for a in annotations
+        if not a.get('area') or None in (a.get('id'), a.get('iscrowd'))
+    ]
+    return {'repeated_boxes': repeated, 'incomplete': lacking}
 
 
 def check_ood(coco: dict, id_names: Sequence[str]) -> list[str]:
@@ -174,13 +152,13 @@ def check_empty(coco: dict) -> dict[str, list[str]]:
         'id_zero': [
             f'image {annotation["image_id"]}'
             for annotation in coco['annotations']
-            if annotation['id'] == 0
+            if annotation.get('id') == 0
         ],
     }
 
 
 def verify(
-    coco: dict,
+    content: object,
     image_root: Path | None = None,
     id_names: Sequence[str] = (),
     *,
@@ -189,14 +167,16 @@ def verify(
 ) -> dict:
     """All checks: ``{'errors', 'warnings', 'counts'}``, lists by kind.
 
-    Without ``image_root`` the image files are not looked at.
+    Records that are none are named once and looked at no further. Without
+    ``image_root`` the image files are not looked at.
     """
-    found: dict[str, list[str]] = {
-        **check_ids(coco),
-        **check_empty(coco),
-        'bad_boxes': check_boxes(coco, tolerance),
-        'id_objects': check_ood(coco, id_names),
-    }
+    found: dict[str, list[str]] = collections.defaultdict(list)
+    for problem in coco_problems(content, tolerance):
+        found[problem.kind].append(problem.text)
+    coco = sound_records(content)
+    found.update(check_empty(coco))
+    found.update(check_annotations(coco['annotations']))
+    found['id_objects'] = check_ood(coco, id_names)
     if image_root is not None:
         found.update(check_images(coco, image_root, read))
     return {
@@ -250,9 +230,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     root, names = args.image_root, id_classes(args)
     if root is not None:
         root = existing_dir(root, '--image-root')
-    coco = load_coco(args.ann_file, 'ann_file')
+    content = load_json(args.ann_file, 'ann_file')
     result = verify(
-        coco, root, names, read=args.read, tolerance=args.tolerance
+        content, root, names, read=args.read, tolerance=args.tolerance
     )
     print_report(result['counts'], str(args.ann_file))
     if root is None:

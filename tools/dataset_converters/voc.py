@@ -1,29 +1,34 @@
-"""PASCAL VOC devkit -> one COCO json.
+"""VOC's xml -> COCO json: PASCAL VOC's devkit, or a folder of own xml.
 
-Input: ``<devkit>/VOC<year>/{Annotations/*.xml,ImageSets/Main/<set>.txt}``.
-Class names and their order are those of the VOS benchmark (Du et al., "VOS:
-Learning What You Don't Know by Virtual Outlier Synthesis", ICLR 2022), which
-writes VOC's names the way COCO does. The XML parser of Python's standard
-library is not hardened: convert files you trust.
+``--split 2007:trainval`` reads ``VOC<year>/{Annotations/*.xml,
+ImageSets/Main/<set>.txt}`` of a devkit. Class names and their order are then
+those of the VOS benchmark (Du et al., "VOS: Learning What You Don't Know by
+Virtual Outlier Synthesis", ICLR 2022), which writes VOC's names the way COCO
+does. Without ``--split`` all xml below the folder are read and class names
+stay as they are written.
 """
 
 from __future__ import annotations
 
 import argparse
-import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+import collections
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from coco_json import (
     CocoBuilder,
     canonical,
     existing_dir,
-    existing_file,
     fail,
     finish,
-    read_text,
+    print_report,
+    summary,
+    write_json,
 )
+from coco_split import deal, parse_shares, part_path
 from tqdm import tqdm
+from voc_files import Item, devkit_items, folder_items
+from voc_xml import picture_size
 
 CLASSES = (
     'person',
@@ -47,91 +52,75 @@ CLASSES = (
     'couch',
     'tv',
 )
+Name = Callable[[str], str]
 
 
-def _find(node: ET.Element, tag: str, path: Path) -> ET.Element:
-    child = node.find(tag)
-    if child is None:
-        fail(f'{path}: <{node.tag}> has no <{tag}>: not a VOC annotation')
-    return child
+def choose_classes(
+    items: Sequence[Item], wanted: Sequence[str] | None, is_devkit: bool
+) -> tuple[list[str], Name]:
+    """Class names in order, and what gives the class of a written name."""
+    if wanted is None and is_devkit:
+        return list(CLASSES), canonical
+    if wanted is None:
+        names = {o['name'] for i in items for o in i.annotation.objects}
+        warn_of_spellings(names)
+        return sorted(names), str
+    twice = [n for n, k in collections.Counter(wanted).items() if k > 1]
+    if twice:
+        fail(f'--classes has {twice[0]!r} twice; name each class once')
+    return list(wanted), str
 
 
-def _number(node: ET.Element, tag: str, path: Path) -> float:
-    text = _find(node, tag, path).text
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        fail(f'{path}: <{tag}> is {text!r} where a number is expected')
+def warn_of_spellings(names: set[str]) -> None:
+    """Print a warning of names that may be meant as one class."""
+    alike = collections.defaultdict(list)
+    for name in sorted(names):
+        alike[canonical(name)].append(name)
+    for group in alike.values():
+        if len(group) > 1:
+            print(
+                f'WARNING: {", ".join(map(repr, group))} are taken as '
+                'different classes; spell them alike if they are one'
+            )
 
 
-def _flag(node: ET.Element, tag: str) -> int:
-    return int((node.findtext(tag) or '0').strip() == '1')
-
-
-def parse_object(node: ET.Element, path: Path) -> dict:
-    """One ``<object>``: name, corners and flags.
-
-    VOC counts pixels from 1 and includes both corners, so pixel ``xmin`` to
-    pixel ``xmax`` covers [xmin - 1, xmax] in COCO's coordinates.
-    """
-    raw_name = (_find(node, 'name', path).text or '').strip()
-    name = canonical(raw_name)
-    if name not in CLASSES:
+def check_names(items: Sequence[Item], classes: set, name: Name) -> None:
+    """End the tool if there are objects of other classes."""
+    others: collections.Counter[str] = collections.Counter()
+    example = {}
+    for annotation, _, _ in items:
+        for obj in annotation.objects:
+            if name(obj['name']) not in classes:
+                others[obj['name']] += 1
+                example.setdefault(obj['name'], annotation.path)
+    if others:
+        found = ', '.join(f'{n!r}: {k}' for n, k in others.most_common())
+        path = example[others.most_common(1)[0][0]]
         fail(
-            f'{path}: unknown class {raw_name!r}; known: {", ".join(CLASSES)}'
+            f'{sum(others.values())} objects are of unknown classes ({found}; '
+            f'such as in {path}). Known: {", ".join(sorted(classes))}. Name '
+            'all with --classes, or leave others out with --others skip'
         )
-    box = _find(node, 'bndbox', path)
-    x1, y1 = (_number(box, tag, path) - 1 for tag in ('xmin', 'ymin'))
-    x2, y2 = (_number(box, tag, path) for tag in ('xmax', 'ymax'))
-    return {
-        'name': name,
-        'corners': (x1, y1, x2, y2),
-        'difficult': _flag(node, 'difficult'),
-        'truncated': _flag(node, 'truncated'),
-    }
 
 
-def parse_annotation(path: Path) -> tuple[int, int, list[dict]]:
-    """A VOC xml -> width, height, objects (see ``parse_object``)."""
-    existing_file(path, 'devkit')
-    try:
-        root = ET.parse(path).getroot()
-    except ET.ParseError as error:
-        fail(f'{path} is not valid XML ({error})')
-    size = _find(root, 'size', path)
-    width, height = (_number(size, tag, path) for tag in ('width', 'height'))
-    objects = [parse_object(node, path) for node in root.findall('object')]
-    return int(width), int(height), objects
-
-
-def parse_split(text: str) -> tuple[str, str]:
-    """``'2007:trainval'`` -> ``('2007', 'trainval')``."""
-    year, colon, name = text.partition(':')
-    if not (year and colon and name):
-        fail(f'--split {text!r} should be YEAR:SET, for example 2007:trainval')
-    return year, name
-
-
-def read_image_ids(devkit: Path, year: str, name: str) -> list[str]:
-    """Image ids of ``ImageSets/Main/<name>.txt``, in its order."""
-    path = devkit / f'VOC{year}' / 'ImageSets' / 'Main' / f'{name}.txt'
-    lines = read_text(path, f'--split {year}:{name}').splitlines()
-    return [line.split()[0] for line in lines if line.strip()]
-
-
-def add_annotation(
-    builder: CocoBuilder, file_name: str, xml: Path, difficult: str
+def add_objects(
+    builder: CocoBuilder,
+    image: dict,
+    objects: Sequence[dict],
+    name: Name,
+    difficult: str,
 ) -> None:
-    """Add one image and its boxes; see ``--difficult`` for the last one."""
-    width, height, objects = parse_annotation(xml)
-    image = builder.add_image(file_name, width, height)
+    """Add an image's boxes; see ``--difficult`` and ``--others``."""
     for obj in objects:
+        if name(obj['name']) not in builder.category_ids:
+            builder.notes[f'boxes skipped: other class {obj["name"]!r}'] += 1
+            continue
         builder.notes['difficult boxes'] += obj['difficult']
         if obj['difficult'] and difficult == 'drop':
             continue
         builder.add_box(
             image,
-            obj['name'],
+            name(obj['name']),
             obj['corners'],
             iscrowd=int(obj['difficult'] and difficult == 'ignore'),
             difficult=obj['difficult'],
@@ -139,43 +128,75 @@ def add_annotation(
         )
 
 
-def convert(
-    devkit: Path, splits: Sequence[str], difficult: str = 'keep'
-) -> CocoBuilder:
-    """Convert ``splits`` (``'YEAR:SET'``); an image listed twice is one."""
-    builder = CocoBuilder(CLASSES, f'PASCAL VOC {" ".join(splits)}')
-    seen = set()
-    for year, name in map(parse_split, splits):
-        folder = devkit / f'VOC{year}'
-        ids = read_image_ids(devkit, year, name)
-        for image_id in tqdm(ids, desc=f'VOC{year} {name}', disable=None):
-            file_name = f'VOC{year}/JPEGImages/{image_id}.jpg'
-            if file_name in seen:
-                builder.notes['images listed twice'] += 1
-                continue
-            seen.add(file_name)
-            xml = folder / 'Annotations' / f'{image_id}.xml'
-            add_annotation(builder, file_name, xml, difficult)
+def convert(args: argparse.Namespace) -> CocoBuilder:
+    """All images and boxes that the arguments name, in one json."""
+    notes: collections.Counter[str] = collections.Counter()
+    source = existing_dir(args.source, 'source')
+    if args.split:
+        items = devkit_items(source, args.split, notes)
+    else:
+        images = args.images and Path(args.images)
+        items = folder_items(source, images, args.list, notes)
+    classes, name = choose_classes(items, args.classes, bool(args.split))
+    if args.others == 'refuse':
+        check_names(items, set(classes), name)
+    builder = CocoBuilder(classes, ' '.join(['VOC xml', *(args.split or ())]))
+    builder.notes = notes
+    for annotation, picture, file_name in tqdm(items, disable=None):
+        size = picture_size(annotation, picture, args.trust_pictures)
+        if picture and annotation.size not in (None, size):
+            notes['images whose xml has another size'] += 1
+        image = builder.add_image(file_name, *size)
+        add_objects(builder, image, annotation.objects, name, args.difficult)
     return builder
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Convert PASCAL VOC to one COCO json with the class order '
-        'of the VOS benchmark. File names are relative to the devkit.'
+        description="Convert VOC's xml to COCO: a devkit, with the class "
+        'order of the VOS benchmark, or a folder of own xml. File names are '
+        "relative to the devkit, or to the pictures' folder."
     )
-    parser.add_argument(
-        'devkit', help='folder which holds VOC2007 and/or VOC2012'
-    )
-    parser.add_argument('out', help='json to write')
-    parser.add_argument(
+    add = parser.add_argument
+    add('source', help='devkit (with --split) or folder of xml')
+    add('out', help='json to write')
+    add(
         '--split',
         action='append',
-        required=True,
         metavar='YEAR:SET',
-        help='image list to read, e.g. 2007:trainval; repeat it for several',
+        help="list of a devkit's images, e.g. 2007:trainval; repeat it for "
+        'several',
     )
-    parser.add_argument(
+    add('--images', metavar='DIR', help='pictures of own xml, if elsewhere')
+    add('--list', metavar='FILE', help='own xml to take, a name a line')
+    add(
+        '--classes',
+        nargs='+',
+        metavar='NAME',
+        help='class names as the xml write them, in this order (default: '
+        "VOC's for a devkit, all that occur for own xml)",
+    )
+    add(
+        '--others',
+        choices=('refuse', 'skip'),
+        default='refuse',
+        help='objects of other classes: an error (default), or left out and '
+        'counted',
+    )
+    add(
+        '--shares',
+        nargs='+',
+        metavar='PART=SHARE',
+        help='deal the images to parts at random, e.g. train=0.8 val=0.2, '
+        'which writes OUT_train.json and OUT_val.json',
+    )
+    add('--seed', type=int, default=0, help='of --shares')
+    add(
+        '--trust-pictures',
+        action='store_true',
+        help="take a picture's size where the xml says another",
+    )
+    add(
         '--difficult',
         choices=('keep', 'ignore', 'drop'),
         default='keep',
@@ -183,13 +204,25 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         'VOS benchmark does (default); ignore marks them iscrowd=1, so that '
         'they are neither positives nor false positives; drop leaves them out',
     )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.split and (args.images or args.list):
+        parser.error('--images and --list are for own xml, without --split')
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    devkit = existing_dir(args.devkit, 'devkit')
-    finish(convert(devkit, args.split, args.difficult), args.out)
+    shares = parse_shares(args.shares) if args.shares else None
+    builder = convert(args)
+    if not shares:
+        finish(builder, args.out)
+        return
+    parts = deal(builder.coco, shares, args.seed)
+    for part, coco in parts.items():
+        path = part_path(args.out, part)
+        write_json(coco, path)
+        print_report(summary(coco), f'wrote {path}')
+    print_report({'notes': dict(builder.notes)}, 'in all')
 
 
 if __name__ == '__main__':

@@ -32,7 +32,7 @@ from coco_json import (
     write_json,
 )
 from coco_ood import (
-    image_keys,
+    find_images,
     match_categories,
     read_exclude,
     take_images,
@@ -70,6 +70,8 @@ def merge(cocos: Sequence[dict], folders: Sequence[str]) -> dict:
     for key, records in (('images', images), ('annotations', annotations)):
         if len({record['id'] for record in records}) < len(records):
             fail(f'ids of {key} occur twice in the json(s); verify.py on each')
+    if len({image['file_name'] for image in images}) < len(images):
+        fail('the jsons have images of one file name; tell with --folders')
     return {**first, 'images': images, 'annotations': annotations}
 
 
@@ -81,14 +83,9 @@ def listed_images(
     The published lists begin with the images of VOC 2007, six digits each.
     """
     wanted = {e for e in entries if not re.fullmatch(r'0\d{5}', e)}
-    ids, found = set(), set()
-    for image in coco['images']:
-        keys = image_keys(image) & wanted
-        if keys:
-            ids.add(image['id'])
-            found |= keys
+    found = find_images(coco, wanted)
     voc = sum(entry not in wanted for entry in entries)
-    return ids, sorted(wanted - found), voc
+    return set(found.values()), sorted(wanted - set(found)), voc
 
 
 def as_boxes(coco: dict, known: Sequence[str], crowd: str) -> dict:
@@ -99,7 +96,6 @@ def as_boxes(coco: dict, known: Sequence[str], crowd: str) -> dict:
         if flag and crowd == 'drop':
             continue
         box = {k: v for k, v in annotation.items() if k != 'segmentation'}
-        box.setdefault('area', box['bbox'][2] * box['bbox'][3])
         box.update(crowd=flag, iscrowd=flag if crowd == 'ignore' else 0)
         annotations.append(box)
     matched = match_categories(coco['categories'], known)
