@@ -8,6 +8,7 @@ from .blur import (
     gaussian_kernel1d,
 )
 from .class_queues import ClassQueues, by_class
+from .exact_state import copy_exact, exact_parts, exact_state, forget_fits
 from .feature_range import FeatureRange
 from .files import atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
@@ -22,7 +23,11 @@ __all__ = [
     'apply_separable',
     'atomic_write',
     'by_class',
+    'copy_exact',
+    'exact_parts',
+    'exact_state',
     'filter_matrix',
+    'forget_fits',
     'gather_labelled',
     'gather_parts',
     'gather_rows',
