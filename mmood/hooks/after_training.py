@@ -59,9 +59,9 @@ class AfterTraining(Hook):
         self._is_done = self._may_hold = True
 
     def after_val(self, runner: Runner) -> None:
-        if self._in_training and self._is_last(runner):
-            if self._saved == runner.iter:
-                update_checkpoint(runner)
+        is_saved = self._in_training and self._saved == runner.iter
+        if is_saved and self._is_last(runner):
+            update_checkpoint(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         self._saved = checkpoint.get('meta', {}).get('iter', -1)
