@@ -9,6 +9,7 @@ from .blur import (
 )
 from .class_queues import ClassQueues, by_class
 from .coco import coco_problems, read_coco, read_json
+from .exact_state import copy_exact, exact_parts, exact_state, forget_fits
 from .feature_range import FeatureRange
 from .files import NotWrittenError, atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
@@ -31,7 +32,11 @@ __all__ = [
     'check_populations',
     'check_set_name',
     'coco_problems',
+    'copy_exact',
+    'exact_parts',
+    'exact_state',
     'filter_matrix',
+    'forget_fits',
     'gather_labelled',
     'gather_parts',
     'gather_rows',
