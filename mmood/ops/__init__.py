@@ -13,15 +13,18 @@ from .feature_range import FeatureRange
 from .files import atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
 from .images import image_size, list_files, list_images
+from .pictures import OutputNames, as_bgr, list_pictures
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
 __all__ = [
     'ClassQueues',
     'FeatureRange',
+    'OutputNames',
     'Reservoir',
     'ShuffleBuffer',
     'apply_separable',
+    'as_bgr',
     'atomic_write',
     'by_class',
     'coco_problems',
@@ -34,6 +37,7 @@ __all__ = [
     'image_size',
     'list_files',
     'list_images',
+    'list_pictures',
     'log_bessel_i',
     'log_scaled_bessel_i',
     'read_coco',
