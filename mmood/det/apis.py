@@ -141,9 +141,7 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
         return dict(
             img_path=data_sample.get('img_path'),
             **super().pred2dict(data_sample),
-            class_names=[
-                names.get(i, 'unknown') for i in boxes.labels.tolist()
-            ],
+            class_names=[names.get(label, 'unknown') for label in labels],
             counts=counts.tolist(),
             ood_scores=boxes.ood_scores.tolist(),
             is_ood=boxes.is_ood.tolist(),

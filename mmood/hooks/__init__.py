@@ -1,10 +1,12 @@
 """Hooks for training."""
 
+from .after_training import AfterTraining
 from .calibrate import CalibrateOODHook
 from .finite_loss import FiniteLossHook
 from .fit_scores import FitScoresHook, fit_scores
 
 __all__ = [
+    'AfterTraining',
     'CalibrateOODHook',
     'FiniteLossHook',
     'FitScoresHook',

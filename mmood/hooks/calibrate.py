@@ -4,80 +4,79 @@ from __future__ import annotations
 
 import math
 
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmood.registry import HOOKS
+from mmood.scores import Thresholds
 
-_BUFFERS = ('ood_threshold', 'score_threshold')
+from .after_training import AfterTraining, share, unwrapped
 
 
 @HOOKS.register_module()
-class CalibrateOODHook(Hook):
-    """Validate after the last iteration and store the thresholds found.
+class CalibrateOODHook(AfterTraining):
+    """Store the thresholds that a validation finds, by the scores' names.
 
     The validation metric (`OODDetMetric`, `OpenSetDetMetric`,
-    `OODSegMetric`) returns ``ood/ood_threshold`` and, for boxes,
-    ``ood/score_threshold``, from ID images alone; the model's buffers of
-    these names take them, before the last checkpoint is written. A
-    validation that the loop runs earlier sets them too, so that any later
-    checkpoint has some. Raises ValueError if the metric returns no threshold
-    or the model has no such buffer.
+    `OODSegMetric`) returns ``ood/ood_threshold/<score>`` and, for boxes,
+    ``ood/score_threshold``, from ID images alone. See `AfterTraining` for
+    when that is. Raises ValueError without a validation set, if the metric
+    returns no threshold or if the model has no place for one.
     """
 
-    priority = 'NORMAL'  # before CheckpointHook
-
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, *args, **kwargs
-    ) -> None:
-        if runner.iter + 1 == runner.max_iters:
-            if runner.val_loop is None:
-                raise ValueError(
-                    'CalibrateOODHook needs ID images: set val_dataloader, '
-                    'val_cfg and val_evaluator'
-                )
-            runner.val_loop.run()
-            runner.model.train()
+    def before_train(self, runner: Runner) -> None:
+        super().before_train(runner)
+        if runner.val_loop is None:
+            raise ValueError(
+                'CalibrateOODHook needs ID images: set val_dataloader, '
+                'val_cfg and val_evaluator'
+            )
 
     def before_val_epoch(self, runner: Runner) -> None:
         # What an earlier calibration says must not change this one, as
         # where boxes above the threshold lose their class.
-        for _, buffer in thresholds(runner.model):
+        for _, buffer in thresholds(unwrapped(runner)):
             buffer.fill_(float('nan'))
+        share(runner)
+        if self._in_training:
+            number = len(runner.val_loop.dataloader.dataset)
+            last = runner.message_hub.get_info('last_ckpt')
+            saved = f'; the training so far is in {last}' if last else ''
+            runner.logger.info(f'validating on {number} images{saved}')
 
     def after_val_epoch(
         self, runner: Runner, metrics: dict[str, float] | None = None
     ) -> None:
-        buffers = thresholds(runner.model)
-        metrics = metrics or {}
-        missing = [n for n, _ in buffers if f'ood/{n}' not in metrics]
-        if missing or not buffers:
+        buffers = thresholds(unwrapped(runner))
+        found = {key: (metrics or {}).get(key) for key, _ in buffers}
+        if not found or all(value is None for value in found.values()):
             raise ValueError(
-                f'cannot calibrate {missing or _BUFFERS[0]}: the validation '
-                'metric must be an mmood.OODDetMetric, mmood.OpenSetDetMetric '
-                'or mmood.OODSegMetric, the model have an mmood.OODRoIHead or '
-                'be an mmood.OODEncoderDecoder; metrics are '
-                f'{sorted(metrics)}'
+                f'cannot calibrate {[*found] or "ood_threshold"}: the '
+                'validation metric must be an mmood.OODDetMetric, '
+                'mmood.OpenSetDetMetric or mmood.OODSegMetric, the model '
+                'have an mmood.OODRoIHead or be an mmood.OODEncoderDecoder; '
+                f'metrics are {sorted(metrics or {})}'
             )
-        for name, buffer in buffers:
-            value = metrics[f'ood/{name}']
-            if math.isnan(value):
+        for key, buffer in buffers:
+            value = found[key]
+            if value is None or math.isnan(value):
                 runner.logger.warning(
-                    f'{name} stays uncalibrated: nothing to fit it on in '
-                    'the ID validation images'
+                    f'{key.removeprefix("ood/")} stays uncalibrated: nothing '
+                    'to fit it on in the ID validation images'
                 )
             else:
                 buffer.fill_(value)
+        share(runner)
+        super().after_val_epoch(runner, metrics)
 
 
 def thresholds(model: nn.Module) -> list[tuple[str, Tensor]]:
-    """The buffers of a model that are calibrated, by name."""
-    model = model.module if is_model_wrapper(model) else model
-    return [
-        (name, buffer)
-        for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-        if name in _BUFFERS
-    ]
+    """What is calibrated in a model: metrics' names and buffers."""
+    found = []
+    for module in model.modules():
+        buffers = dict(module.named_buffers(recurse=False))
+        if isinstance(module, Thresholds):
+            found += [(f'ood/ood_threshold/{k}', v) for k, v in buffers.items()]
+        elif 'score_threshold' in buffers:
+            found.append(('ood/score_threshold', buffers['score_threshold']))
+    return found

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
-from mmengine.dist import get_rank, get_world_size, is_main_process
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.dist import (
+    all_reduce,
+    get_rank,
+    get_world_size,
+    is_main_process,
+)
 from mmengine.runner import Runner
 from torch import nn
 from tqdm import tqdm
 
 from mmood.registry import HOOKS
 
+from .after_training import AfterTraining, share, unwrapped
+
 
 @HOOKS.register_module()
-class FitScoresHook(Hook):
-    """Fit the model's scores before each validation of a training.
+class FitScoresHook(AfterTraining):
+    """Fit the model's scores at the start of a training's validations.
 
-    So every checkpoint after a validation has them; with `CalibrateOODHook`
-    that is the last one at least. A test takes what its checkpoint has, and
-    refuses scores that were fitted for other classes. Without a score that
-    wants a fit nothing is done.
+    See `AfterTraining` for when these are. A test takes what its checkpoint
+    has, and refuses scores that were fitted for other classes. Without a
+    score that wants a fit nothing is done. Where a fit fails, the validation
+    goes on without the scores that it leaves unfitted.
 
     Args:
         dataloader: config of a loader of ID training images with labels, in
@@ -35,42 +40,57 @@ class FitScoresHook(Hook):
         self, dataloader: dict | None = None, max_images: int | None = None
     ) -> None:
         self.dataloader, self.max_images = dataloader, max_images
-        self._in_training = False
 
     def before_train(self, runner: Runner) -> None:
-        self._in_training = True
-        if fittable(_unwrapped(runner)) is not None:
+        super().before_train(runner)
+        if fittable(unwrapped(runner)) is not None:
             self._loader(runner)  # what is missing shows now
 
-    def before_val_epoch(self, runner: Runner) -> None:
-        if not self._in_training:
+    def before_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: object = None
+    ) -> None:
+        """Fit before the first batch.
+
+        Only now have all hooks done what they do before a validation: an
+        `EMAHook` has put the average in the weights' place.
+        """
+        if batch_idx or not self._in_training:
             return
-        part = fittable(_unwrapped(runner))
         try:
             self.fit(runner)
-        except ValueError as error:
-            if not hasattr(part, 'skip_unfitted'):
-                raise
-            # What was trained is worth more than a score.
+        except Exception as error:  # a training is worth more than a score
             runner.logger.warning(
-                f'{error}. The validation goes on without this score; fit it '
-                'with tools/fit_scores.py before the test'
+                f'{type(error).__name__}: {error}. The validation goes on '
+                'without this score; fit it with tools/fit_scores.py before '
+                'the test'
             )
-            part.skip_unfitted()
+            fittable(unwrapped(runner)).skip_unfitted(True)
+        share(runner)
+
+    def after_val_epoch(
+        self, runner: Runner, metrics: dict[str, float] | None = None
+    ) -> None:
+        super().after_val_epoch(runner, metrics)
+        part = fittable(unwrapped(runner))
+        if part is not None:
+            part.skip_unfitted(False)
 
     def before_test_epoch(self, runner: Runner) -> None:
-        part = fittable(_unwrapped(runner))
+        part = fittable(unwrapped(runner))
         metainfo = getattr(runner.test_dataloader.dataset, 'metainfo', {})
         if hasattr(part, 'check_classes') and 'classes' in metainfo:
             part.check_classes(metainfo['classes'])
 
     def fit(self, runner: Runner) -> None:
         """Fit the runner's model; a collective call."""
-        model = _unwrapped(runner)
+        model = unwrapped(runner)
         if fittable(model) is None:
             return
-        report = fit_scores(model, self._loader(runner), self.max_images)
-        runner.logger.info(report)
+        loader = self._loader(runner)
+        number = image_count(loader, self.max_images)
+        if number < sys.maxsize:
+            runner.logger.info(f'fitting scores on {number} images')
+        runner.logger.info(fit_scores(model, loader, self.max_images))
 
     def _loader(self, runner: Runner) -> Iterable:
         """Where the images come from; ValueError if nothing says it."""
@@ -86,9 +106,12 @@ class FitScoresHook(Hook):
         return loader
 
 
-def _unwrapped(runner: Runner) -> nn.Module:
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model
+def image_count(dataloader: Iterable, max_images: int | None) -> int:
+    """How many images a fit sees; `sys.maxsize` if nothing says it."""
+    total = sys.maxsize if max_images is None else max_images
+    if hasattr(dataloader, 'dataset'):
+        total = min(total, len(dataloader.dataset))
+    return total
 
 
 def fittable(model: nn.Module) -> nn.Module | None:
@@ -96,8 +119,9 @@ def fittable(model: nn.Module) -> nn.Module | None:
 
     It has ``start_fit()``, after which predictions carry what is fitted on;
     ``update_fit(sample)`` for one of them; ``finish_fit(classes)``, which
-    merges the ranks' parts, stores them and returns what was done; and
-    ``end_fit()``.
+    merges the ranks' parts, stores them and returns what was done;
+    ``end_fit()``; and ``skip_unfitted(skip)``, for whether predictions do
+    without what a failed fit has left out or are refused.
     """
     for module in model.modules():
         if getattr(module, 'needs_fit', False):
@@ -125,14 +149,41 @@ def fit_scores(
     model.eval()
     part.start_fit()
     try:
-        for sample in _predictions(model, dataloader, max_images):
-            part.update_fit(sample)
+        _together(_update, model, part, dataloader, max_images)
         dataset = getattr(dataloader, 'dataset', None)
         metainfo = getattr(dataset, 'metainfo', {})
         return part.finish_fit(metainfo.get('classes'))
     finally:
         part.end_fit()
         model.train(was_training)
+
+
+def _update(
+    model: nn.Module,
+    part: nn.Module,
+    dataloader: Iterable,
+    max_images: int | None,
+) -> None:
+    for sample in _predictions(model, dataloader, max_images):
+        part.update_fit(sample)
+
+
+def _together(work: Callable, *arguments: object) -> None:
+    """Work on each rank; if it fails on one, it fails on all.
+
+    So that none waits for ever, in a collective call, for one that failed.
+    """
+    error = None
+    try:
+        work(*arguments)
+    except Exception as caught:
+        error = caught
+    failed = torch.tensor(int(error is not None))
+    all_reduce(failed)
+    if error is not None:
+        raise error
+    if failed:
+        raise RuntimeError(f'the fit failed on {int(failed)} other ranks')
 
 
 def _predictions(
@@ -142,9 +193,7 @@ def _predictions(
 
     A sampler that gives all ranks the same number repeats some at the end.
     """
-    total = sys.maxsize if max_images is None else max_images
-    if hasattr(dataloader, 'dataset'):
-        total = min(total, len(dataloader.dataset))
+    total = image_count(dataloader, max_images)
     left = len(range(get_rank(), total, get_world_size()))
     for batch in tqdm(
         dataloader, 'fitting ID scores', disable=not is_main_process()

@@ -46,6 +46,8 @@ class SIRENLoss(nn.Module):
     adding 1e-6 to the probability.
     """
 
+    exact_buffers = ('prototypes',)
+
     def __init__(
         self,
         in_channels: int,

@@ -9,6 +9,7 @@ from .blur import (
 )
 from .class_queues import ClassQueues, by_class
 from .coco import coco_problems, read_coco, read_json
+from .exact_state import copy_exact, exact_parts, exact_state, forget_fits
 from .feature_range import FeatureRange
 from .files import atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
@@ -28,7 +29,11 @@ __all__ = [
     'atomic_write',
     'by_class',
     'coco_problems',
+    'copy_exact',
+    'exact_parts',
+    'exact_state',
     'filter_matrix',
+    'forget_fits',
     'gather_labelled',
     'gather_parts',
     'gather_rows',

@@ -36,6 +36,8 @@ class VirtualOutlierSynthesis(nn.Module):
     common to all ranks, and no rare class can stop the method.
     """
 
+    exact_buffers = ('waited',)
+
     def __init__(
         self,
         num_classes: int,

@@ -13,6 +13,7 @@ from .knn import KNN, knn_distance
 from .logits import energy, entropy, get_score, max_logit, msp, score_names
 from .mahalanobis import Mahalanobis, mahalanobis
 from .odin import ODIN, odin, perturb
+from .thresholds import Thresholded, Thresholds, check_score_name
 from .vmf import log_vmf_density, log_vmf_normalizer, vmf_score
 
 __all__ = [
@@ -25,7 +26,10 @@ __all__ = [
     'Mahalanobis',
     'ODIN',
     'Samples',
+    'Thresholded',
+    'Thresholds',
     'View',
+    'check_score_name',
     'diffusion_score',
     'directional_error',
     'energy',

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +54,7 @@ class CSIScore(FittedScore):
     Buffers: ``bank`` (S, n, D) of unit vectors, ``weights`` (2, S): a, b.
     """
 
-    resizable = ('bank',)
+    resizable = MappingProxyType({'bank': 1})
 
     def __init__(
         self,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from mmengine.dist import all_reduce, get_world_size, is_main_process
@@ -41,13 +42,14 @@ class FittedScore(nn.Module):
     ``source`` names what the score eats: ``'features'``, ``'embedding'``,
     ``'logits'``, ``'samples'`` (a `Samples`) or ``'inputs'`` (then with a
     `View` behind them). Buffers whose size follows the data are named in
-    ``resizable``; loading a checkpoint resizes them.
+    ``resizable``, with the dimension that is 0 until the fit; loading a
+    checkpoint resizes them.
 
     Buffers: ``is_fitted``, and ``class_code`` of the class names it was
     fitted with, in their order.
     """
 
-    resizable: tuple[str, ...] = ()
+    resizable: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, source: str = 'features') -> None:
         super().__init__()
@@ -56,10 +58,21 @@ class FittedScore(nn.Module):
         self.register_buffer('is_fitted', torch.tensor(False))
         self.register_buffer('class_code', torch.tensor(0))
 
+    @property
+    def exact_buffers(self) -> tuple[str, ...]:
+        return tuple(self._buffers)
+
     # ------------------------------------------------------------ fitting
+    def forget(self) -> None:
+        """Be unfitted, with buffers of the size that a new score has."""
+        self.is_fitted.fill_(False)
+        for name, dim in self.resizable.items():
+            empty = getattr(self, name).narrow(dim, 0, 0).clone()
+            setattr(self, name, empty)
+
     def reset(self) -> None:
         """Forget all samples; the score is unfitted until `finish`."""
-        self.is_fitted.fill_(False)
+        self.forget()
         self._start()
         self._is_open, self._bad = True, 0
 
@@ -138,16 +151,20 @@ class FittedScore(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args, **kwargs
     ) -> None:
-        """Buffers of other arguments do not fit: then it stays unfitted."""
-        for name in self.resizable:
-            value = state_dict.get(prefix + name)
-            if value is not None:
-                own = getattr(self, name)
-                setattr(self, name, own.new_empty(value.shape))
+        """Without a fit in it, or one of other arguments: unfitted."""
+        for name, dim in self.resizable.items():
+            value, own = state_dict.get(prefix + name), getattr(self, name)
+            if value is None or value.dim() != own.dim():
+                continue
+            shape = [*own.shape[:dim], value.shape[dim], *own.shape[dim + 1 :]]
+            setattr(self, name, own.new_empty(shape))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        for name, own in self.named_buffers():
-            if state_dict.get(prefix + name, own).shape != own.shape:
-                self.is_fitted.fill_(False)
+        given = {name: state_dict.get(prefix + name) for name in self._buffers}
+        if any(
+            value is None or value.shape != self._buffers[name].shape
+            for name, value in given.items()
+        ):
+            self.forget()
 
     def _start(self) -> None:
         raise NotImplementedError

@@ -8,6 +8,8 @@ Neighbors", ICML 2022.
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -86,7 +88,7 @@ class KNN(FittedScore):
     `finish` if there are fewer than k samples.
     """
 
-    resizable = ('bank',)
+    resizable = MappingProxyType({'bank': 0})
 
     def __init__(
         self,

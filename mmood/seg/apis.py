@@ -84,9 +84,7 @@ class OODSegInferencer(PictureInferencer, MMSegInferencer):
                 super(OODSegInferencer, self).__call__(
                     batch, return_datasamples, len(batch), **kwargs
                 )
-                for batch in (
-                    track(batches, 'Inference') if shows else batches
-                )
+                for batch in watched
             ]
         finally:
             self.show_progress = shows

@@ -205,7 +205,7 @@ def test_a_score_without_a_name_takes_that_of_its_type():
 
 def test_with_nothing_fitted_the_energy_stands_in():
     model = Detector(scores=['mahalanobis']).eval()
-    model.roi_head.skip_unfitted()
+    model.roi_head.skip_unfitted(True)
     kept = model.test_step(batches(1)[0])[0].pred_instances
     assert names_of(kept) == {'energy'}
 

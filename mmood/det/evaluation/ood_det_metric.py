@@ -48,8 +48,8 @@ class OODDetMetric(CocoMetric):
     boxes.
 
     Returns ``bbox_mAP`` ... of `CocoMetric`, ``score_threshold``,
-    ``ood_threshold`` and ``<set>/<score>/{FPR95,AUROC,AUPR,recall,flagged}``
-    under the prefix ``ood``; shares in [0, 1], nan with a warning where a
+    ``ood_threshold`` (the first score's), ``ood_threshold/<score>`` and
+    ``<set>/<score>/{FPR95,AUROC,AUPR,recall,flagged}`` under the prefix ``ood``; shares in [0, 1], nan with a warning where a
     side is empty.
 
     Args:
@@ -116,6 +116,7 @@ class OODDetMetric(CocoMetric):
         for name in names:
             id_scores = sets['id']['scores'][name]
             gamma = id_quantile_threshold(id_scores, self.tpr)
+            metrics[f'ood_threshold/{name}'] = gamma
             for origin, kept in sets.items():
                 if origin != 'id':
                     row = self._measure(id_scores, kept, name, gamma)

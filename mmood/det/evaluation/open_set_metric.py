@@ -35,7 +35,8 @@ class OpenSetDetMetric(BaseMetric):
     Returns ``<set>/open_set/<measure>`` of `open_set_metrics` for ``id`` and
     each set, in %, AOSE a count; ``closed_mAP_K``, the one on the ID images;
     ``ood_threshold``, the OOD score that keeps 95 % of the true positives on
-    the ID images (nan if boxes have no OOD score), and ``score_threshold``
+    the ID images (nan if boxes have no OOD score),
+    ``ood_threshold/<score>``, that of each score, and ``score_threshold``
     (`best_f1_score` on the ID images), all under the prefix ``ood``.
 
     Args:
@@ -77,14 +78,19 @@ class OpenSetDetMetric(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
             pred = sample['pred_instances']
-            scores = pred.get('ood_scores')
+            scores = {
+                key[len('ood_scores_') :]: pred[key]
+                for key in pred
+                if key.startswith('ood_scores')
+            }
             self.results.append(
                 dict(
                     origin=sample.get('origin', 'id'),
                     image=image_detections(sample, self.rounds),
-                    ood_scores=None
-                    if scores is None
-                    else scores.double().cpu().numpy(),
+                    ood_scores={
+                        name: values.double().cpu().numpy()
+                        for name, values in scores.items()
+                    },
                 )
             )
 
@@ -144,12 +150,12 @@ def _thresholds(results: list[dict], num_known: int) -> dict[str, float]:
     """The scores from which on a box counts, and is out-of-distribution."""
     images = [r['image'] for r in results]
     matches = [m for (m,) in match_classes(images, range(num_known))]
-    correct: list | np.ndarray = []
-    if all(r['ood_scores'] is not None for r in results):
-        scores = np.concatenate([r['ood_scores'] for r in results])
-        right = [m.indices[m.is_tp] for m in matches]
-        correct = scores[np.concatenate(right)]
-    return dict(
-        ood_threshold=id_quantile_threshold(correct),
-        score_threshold=best_f1_score(matches),
-    )
+    right = np.concatenate([m.indices[m.is_tp] for m in matches])
+    found = dict(ood_threshold=float('nan'))
+    for name in results[0]['ood_scores']:
+        if not all(name in r['ood_scores'] for r in results):
+            continue
+        scores = np.concatenate([r['ood_scores'][name] for r in results])
+        key = f'ood_threshold/{name}' if name else 'ood_threshold'
+        found[key] = id_quantile_threshold(scores[right])
+    return dict(found, score_threshold=best_f1_score(matches))

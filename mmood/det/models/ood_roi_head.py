@@ -18,7 +18,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmood.registry import MODELS
-from mmood.scores import Samples
+from mmood.scores import Samples, Thresholded, Thresholds
 
 from .roi_losses import OODLosses
 from .roi_tools import (
@@ -31,7 +31,7 @@ from .score_list import ScoreList
 
 
 @MODELS.register_module()
-class OODRoIHead(OODLosses, StandardRoIHead):
+class OODRoIHead(OODLosses, Thresholded, StandardRoIHead):
     """Stock RoI head + OOD scores at test + OOD losses in training.
 
     Boxes, class scores and labels are the parent's, to the bit. Each kept
@@ -58,13 +58,16 @@ class OODRoIHead(OODLosses, StandardRoIHead):
     ``loss_uncertainty``.
 
     Buffers, nan until `mmood.hooks.CalibrateOODHook` fits them on ID data:
-    ``ood_threshold`` keeps 95 % of the ID boxes, ``score_threshold`` is the
-    class confidence from which a box counts. Fitted scores have their own.
+    ``ood_thresholds``, of each score by its name, keep 95 % of the ID boxes
+    (``ood_threshold`` is that of the first score), ``score_threshold`` is
+    the class confidence from which a box counts. Fitted scores have theirs.
 
     With ``keeps_features`` set, as while scores are fitted, boxes carry what
     the scores are made of, ``features`` (n, C), ``logits`` (n, K + 1) and
     ``inputs`` (n, c, h, w), instead of scores.
     """
+
+    exact_buffers = ('ood_threshold', 'score_threshold')
 
     def __init__(
         self,
@@ -110,9 +113,13 @@ class OODRoIHead(OODLosses, StandardRoIHead):
             trained=getattr(self.loss_uncertainty, 'scores', dict)(),
         )
         self.keeps_features = False
-        self.register_buffer('ood_threshold', torch.tensor(float('nan')))
+        self.ood_thresholds = Thresholds(self.scores.names)
         self.register_buffer('score_threshold', torch.tensor(float('nan')))
-        self._class_mismatch: str | None = None
+        self._class_mismatch: str | bool | None = None
+
+    def forget(self) -> None:
+        """Count boxes of any confidence, as before the calibration."""
+        self.score_threshold.fill_(float('nan'))
 
     # ----------------------------------------------------------- training
     def bbox_loss(self, x: tuple, sampling_results: list) -> dict:
@@ -208,8 +215,8 @@ class OODRoIHead(OODLosses, StandardRoIHead):
             inputs[rois],
             self.view,
         )
-        result.ood_scores = next(iter(scores.values()))
-        result.is_ood = result.ood_scores > self.ood_threshold
+        first, result.ood_scores = next(iter(scores.items()))
+        result.is_ood = result.ood_scores > self.ood_thresholds[first]
         for name, values in scores.items():
             result.set_field(values, f'ood_scores_{name}')
         return result
@@ -222,7 +229,8 @@ class OODRoIHead(OODLosses, StandardRoIHead):
 
     def start_fit(self) -> None:
         """Have the next predictions carry what the scores are fitted on."""
-        self.keeps_features, self.scores.skips_unfitted = True, False
+        self.keeps_features = True
+        self.skip_unfitted(False)
         self.scores.reset()
 
     def update_fit(self, sample: DetDataSample) -> None:
@@ -253,9 +261,9 @@ class OODRoIHead(OODLosses, StandardRoIHead):
         """Predict as usual again."""
         self.keeps_features = False
 
-    def skip_unfitted(self) -> None:
-        """Predict without the scores whose fit has failed."""
-        self.scores.skips_unfitted = True
+    def skip_unfitted(self, skip: bool) -> None:
+        """Whether to predict without the scores whose fit has failed."""
+        self.scores.skips_unfitted = skip
 
     def check_classes(self, classes: Sequence[str]) -> None:
         """Raises ValueError if a score was fitted for others than these."""
@@ -273,8 +281,8 @@ class OODRoIHead(OODLosses, StandardRoIHead):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         weight = state_dict.get(f'{prefix}bbox_head.fc_cls.weight')
         own = self.bbox_head.fc_cls.weight
-        if weight is not None and weight.shape != own.shape:
-            self._class_mismatch = (
+        if weight is not None:
+            self._class_mismatch = weight.shape != own.shape and (
                 f'the checkpoint has a classifier of shape '
                 f'{tuple(weight.shape)}, the model one of {tuple(own.shape)} '
                 '(classes + background): set num_classes to that of the '

@@ -10,7 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor, nn
 
 from mmood.registry import MODELS
-from mmood.scores import FittedScore, Samples, View, get_score, score_names
+from mmood.scores import (
+    FittedScore,
+    Samples,
+    View,
+    check_score_name,
+    get_score,
+    score_names,
+)
 
 from .roi_tools import with_sizes
 
@@ -34,7 +41,8 @@ class ScoreList(nn.Module):
             name, and ``embed``, features (n, C) -> (n, ``channels``).
         trained: scores by name of other trained parts of the head.
 
-    Raises ValueError for an unknown name or one that comes twice.
+    Raises ValueError for a name that is unknown, comes twice or cannot be
+    one (`check_score_name`).
     """
 
     def __init__(
@@ -65,9 +73,15 @@ class ScoreList(nn.Module):
             name, score = self._build(config, trained)
             if name in self._scores:
                 raise ValueError(f'the score {name!r} is listed twice')
+            check_score_name(name, self)
             self._scores[name] = score
             if isinstance(score, nn.Module) and name not in trained:
                 self.add_module(name, score)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all scores, in the list's order."""
+        return tuple(self._scores)
 
     @property
     def auxiliary(self) -> nn.Module | None:

@@ -45,7 +45,8 @@ class OODSegMetric(BaseMetric):
     ``ood``, nan with a warning where a set has no OOD or no ID pixel; with
     ``resample`` also ``..._mean`` and ``..._std``, with ``components``
     ``{sIoU,PPV,F1*}``; and ``ood_threshold``, the score of ``pred_ood.data``
-    that ``tpr`` of the pixels of the set named ``id`` do not exceed.
+    that ``tpr`` of the pixels of the set named ``id`` do not exceed, and
+    that of each score as ``ood_threshold/<score>``.
 
     Args:
         scores: logit scores by name; those of ``pred_ood`` are added.
@@ -180,6 +181,10 @@ class OODSegMetric(BaseMetric):
         if ('id', '') in sets:
             histogram = sets.pop(('id', ''))
             metrics['ood_threshold'] = histogram.quantile(self.tpr)
+            for (origin, score), histogram in sets.items():
+                if origin == 'id':
+                    key = f'ood_threshold/{score}'
+                    metrics[key] = histogram.quantile(self.tpr)
         rows = []
         for (origin, score), histogram in sets.items():
             if origin == 'id':

@@ -45,6 +45,8 @@ class DOoDHead(BaseModule):
     ``tools/fit_scores.py`` fits them.
     """
 
+    exact_buffers = ('score_mean', 'score_std', 'fitted_for')
+
     def __init__(
         self,
         channels: int,
@@ -76,6 +78,12 @@ class DOoDHead(BaseModule):
         for name in ('score_mean', 'score_std'):
             self.register_buffer(name, torch.full((2,), float('nan')))
         self.register_buffer('fitted_for', torch.tensor(0))
+
+    def forget(self) -> None:
+        """Forget the statistics of the ID scores."""
+        self.score_mean.fill_(float('nan'))
+        self.score_std.fill_(float('nan'))
+        self.fitted_for.zero_()
 
     # ----------------------------------------------------------- training
     def loss(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmood.registry import MODELS
-from mmood.scores import energy
+from mmood.scores import Thresholded, Thresholds, energy
 
 from .feature_probe import FeatureProbe
 
@@ -27,7 +27,7 @@ _PARTS = ('backbone.', 'neck.', 'decode_head.')
 
 
 @MODELS.register_module()
-class OODEncoderDecoder(EncoderDecoder):
+class OODEncoderDecoder(Thresholded, EncoderDecoder):
     """Stock segmentor, frozen, with an OOD head on one of its features.
 
     Training trains the OOD head alone: the segmentor comes from
@@ -35,9 +35,10 @@ class OODEncoderDecoder(EncoderDecoder):
     logits at test are the parent's. Each sample also has ``pred_ood``, a
     PixelData of score maps (1, H, W) in the image's original size, higher is
     more OOD: ``diffusion``, ``compound`` where it is asked for, ``data``,
-    the last of them, and ``is_ood`` where ``data`` exceeds the buffer
-    ``ood_threshold`` (nan until `mmood.CalibrateOODHook` fits it on ID
-    images: 95 % of their pixels lie below).
+    the last of them, and ``is_ood`` where ``data`` exceeds its threshold.
+    ``ood_thresholds`` has one of each score by name, nan until
+    `mmood.CalibrateOODHook` fits it on ID images (95 % of their pixels lie
+    below); ``ood_threshold`` is that of ``data``.
 
     Args:
         ood_head: config of the head, e.g. ``mmood.DOoDHead``.
@@ -65,7 +66,9 @@ class OODEncoderDecoder(EncoderDecoder):
         self.ood_head = MODELS.build(ood_head)
         self.probe = FeatureProbe(**(probe or dict(keys=-1)))
         self.compound, self.upsample = compound, upsample
-        self.register_buffer('ood_threshold', torch.tensor(float('nan')))
+        self._skips_unfitted = False
+        names = ('compound', 'diffusion') if compound else ('diffusion',)
+        self.ood_thresholds = Thresholds(names)
         # The score map travels behind the logits, through sliding windows.
         self.out_channels += 1
         self._unfit: str | None = (
@@ -138,11 +141,12 @@ class OODEncoderDecoder(EncoderDecoder):
 
     def _all_scores(self, diffusion: Tensor, logits: Tensor) -> PixelData:
         maps = dict(diffusion=diffusion)
-        if self.compound:
+        if self.compound and (self.is_fitted or not self._skips_unfitted):
             uncertainty = energy(logits, dim=0)[None]
             maps['compound'] = self.ood_head.compound(uncertainty, diffusion)
-        last = next(reversed(maps.values()))
-        return PixelData(**maps, data=last, is_ood=last > self.ood_threshold)
+        name, last = next(reversed(maps.items()))
+        is_ood = last > self.ood_thresholds[name]
+        return PixelData(**maps, data=last, is_ood=is_ood)
 
     def _to_original(self, score: Tensor, meta: dict) -> Tensor:
         """Undo padding, flip and resizing of a map (1, H, W)."""
@@ -169,6 +173,15 @@ class OODEncoderDecoder(EncoderDecoder):
 
     # ------------------------------------------------------------ fitting
     needs_fit = True
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the compound score has its statistics."""
+        return bool(torch.isfinite(self.ood_head.score_std).all())
+
+    def skip_unfitted(self, skip: bool) -> None:
+        """Whether to predict without a compound score that has no fit."""
+        self._skips_unfitted = skip
 
     def start_fit(self) -> None:
         """Predict without the compound score, which waits for the fit."""

@@ -1,0 +1,116 @@
+"""Thresholds that belong to the scores they were calibrated for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+NAN = float('nan')
+
+
+def check_score_name(name: object, owner: nn.Module) -> None:
+    """Raises ValueError for a name that ``owner`` cannot store state under.
+
+    It becomes a part of metric names (``/``), of the checkpoint's keys
+    (``.``) and of file names.
+    """
+    if not isinstance(name, str) or not name or set(name) & set('./\\\0'):
+        raise ValueError(
+            f"a score's name must be text without '.', '/' and '\\', got "
+            f'{name!r}: set name'
+        )
+    if name in dir(owner) and name not in owner._modules:
+        raise ValueError(
+            f'a score cannot be called {name!r}, which '
+            f'{type(owner).__name__} uses itself: set another name'
+        )
+
+
+class Thresholds(nn.Module):
+    """The value of each score above which a sample is OOD, by name.
+
+    One buffer a score, of its name, nan as long as it is not calibrated:
+    nothing exceeds nan. So another order of the scores, one more or one less
+    in the list cannot give a score the threshold of another. Loading takes
+    what there is of these names and leaves the rest nan.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self._names = tuple(names)
+        for name in self._names:
+            check_score_name(name, self)
+            self.register_buffer(name, torch.tensor(NAN))
+
+    @property
+    def exact_buffers(self) -> tuple[str, ...]:
+        return self._names
+
+    def __getitem__(self, name: str) -> Tensor:
+        """That of a score, nan for one that is not in the list."""
+        known = self._buffers[self._names[0]]
+        return self._buffers.get(name, torch.full_like(known, NAN))
+
+    def forget(self) -> None:
+        """Make all of them nan."""
+        for name in self._names:
+            self._buffers[name].fill_(NAN)
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args, **kwargs
+    ) -> None:
+        for name in self._names:
+            value = state_dict.get(prefix + name)
+            number = NAN if value is None else float(value)
+            self._buffers[name].fill_(number)
+
+
+class Thresholded:
+    """Part of a module with `Thresholds`, before its parent class.
+
+    ``ood_threshold`` is that of the first score. In state dicts it stands
+    beside those by name, for whoever wants to read it; loading goes by name.
+    """
+
+    ood_thresholds: Thresholds
+    exact_buffers: tuple[str, ...] = ('ood_threshold',)
+
+    @property
+    def ood_threshold(self) -> Tensor:
+        return self.ood_thresholds[self.ood_thresholds.exact_buffers[0]]
+
+    def _save_to_state_dict(
+        self, destination: dict, prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        value = self.ood_threshold
+        value = value if keep_vars else value.detach()
+        destination[f'{prefix}ood_threshold'] = value
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args, **kwargs
+    ) -> None:
+        """Says so if the checkpoint has thresholds for other scores alone."""
+        unnamed = state_dict.pop(f'{prefix}ood_threshold', NAN)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        start, first = (
+            f'{prefix}ood_thresholds.',
+            self.ood_thresholds.exact_buffers[0],
+        )
+        found = {
+            key.removeprefix(start): float(value)
+            for key, value in state_dict.items()
+            if key.startswith(start)
+        }
+        found = found or {'a score without a name': float(unnamed)}
+        others = [name for name, value in found.items() if value == value]
+        if others and first not in others:
+            warnings.warn(
+                f'the checkpoint has thresholds for {", ".join(others)}, not '
+                f'for {first}, the first score: nothing will be called OOD. '
+                'Run tools/fit_scores.py with this config',
+                stacklevel=2,
+            )
