@@ -9,7 +9,7 @@ import sys
 
 import torch
 import torch.distributed as dist
-from mmengine.config import Config, DictAction
+from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.runner import Runner
 
 import mmood.registry  # noqa: F401  (safe checkpoints, `mmood::` configs)
@@ -55,6 +55,50 @@ def load_config(args: argparse.Namespace) -> Config:
         name = osp.splitext(osp.basename(args.config))[0]
         cfg.work_dir = osp.join('work_dirs', name)
     return cfg
+
+
+def use_checkpoint(cfg: Config, path: str | None) -> None:
+    """Have a test load these weights and nothing else.
+
+    A config that a training left may say ``resume``, which would go on with
+    that training and build its set; what its ``load_from`` names was the
+    beginning.
+    """
+    cfg.load_from, cfg.resume = path, False
+
+
+def is_segmentor(cfg: Config) -> bool:
+    """Whether the config is MMSegmentation's rather than MMDetection's.
+
+    Says its ``default_scope`` or, where it has none, the model's type.
+    Raises ValueError if neither does.
+    """
+    kind = cfg.get('model', {}).get('type', '')
+    path = kind if isinstance(kind, str) else f'{kind.__module__}.'
+    for name in (cfg.get('default_scope') or '', path):
+        if name.startswith(('mmseg', 'mmood.seg')):
+            return True
+        if name.startswith(('mmdet', 'mmood.det')):
+            return False
+    raise ValueError(
+        f'the config has default_scope={cfg.get("default_scope")!r} and a '
+        f"model of type {kind!r}: set default_scope to 'mmdet' or 'mmseg'"
+    )
+
+
+def first_set(dataset: ConfigDict) -> ConfigDict:
+    """Of the config of a set, or of sets in wrappers, that of the first."""
+    while 'datasets' in dataset or 'dataset' in dataset:
+        dataset = (dataset.get('datasets') or [dataset.get('dataset')])[0]
+    return dataset
+
+
+def metric_configs(evaluator: dict | list | None) -> list[dict]:
+    """The configs of metrics in any form that MMEngine takes."""
+    if isinstance(evaluator, dict):
+        evaluator = evaluator.get('metrics', evaluator)
+    parts = [evaluator] if isinstance(evaluator, dict) else evaluator
+    return [part for part in parts or () if isinstance(part, dict)]
 
 
 def build_runner(cfg: Config) -> Runner:

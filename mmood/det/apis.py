@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import os.path as osp
-import warnings
 
-import mmengine
+import numpy as np
 from mmdet.apis import DetInferencer
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
-from mmengine.dataset import Compose
 from mmengine.visualization import Visualizer
 from torch import nn
 
-from mmood.det.visualizer import OODDetLocalVisualizer
+from mmood.launch import metric_configs
+from mmood.ops.pictures import write_json
 from mmood.registry import MODELS  # noqa: F401  (safe checkpoints)
+from mmood.visualization.inferencer import (
+    PictureInferencer,
+    class_names,
+    for_first_set,
+)
+
+from .counting import counting_boxes
+from .visualizer import OODDetLocalVisualizer
 
 
-class OODDetInferencer(DetInferencer):
+class OODDetInferencer(PictureInferencer, DetInferencer):
     """Images or a folder -> boxes that also say how unknown they are.
 
-    As ``mmdet.apis.DetInferencer``; each prediction also has
-    ``ood_scores`` (higher is more OOD) and ``is_ood``. ::
+    As ``mmdet.apis.DetInferencer``; each prediction also has ``img_path``
+    and, box by box, ``class_names``, ``counts`` (whether an evaluation at
+    ``score_threshold`` counts it), ``ood_scores`` (higher is more OOD) and
+    ``is_ood``; ``score`` names the score that is meant and ``ood_threshold``
+    its limit. ::
 
         inferencer = OODDetInferencer('config.py', 'checkpoint.pth')
         result = inferencer('images/', out_dir='outputs')
@@ -34,30 +43,11 @@ class OODDetInferencer(DetInferencer):
             that training stored in the checkpoint (95 % of ID boxes below).
     """
 
-    def __init__(
-        self,
-        model: str | None = None,
-        weights: str | None = None,
-        *args,
-        ood_threshold: float | None = None,
-        **kwargs,
-    ) -> None:
-        super().__init__(model, weights, *args, **kwargs)
-        head = getattr(self.model, 'roi_head', None)
-        if not hasattr(head, 'ood_threshold'):
-            raise ValueError(
-                'model.roi_head must be an mmood.OODRoIHead, got '
-                f'{type(head).__name__}'
-            )
-        if ood_threshold is not None:
-            head.ood_threshold.fill_(ood_threshold)
-        if head.ood_threshold.isnan():
-            warnings.warn(
-                'the checkpoint has no ood_threshold, no box will be called '
-                'OOD: pass ood_threshold, or train with '
-                'mmood.CalibrateOODHook in custom_hooks',
-                stacklevel=2,
-            )
+    wanted, judged = 'mmood.OODRoIHead as its roi_head', 'box'
+
+    @property
+    def part(self) -> nn.Module | None:
+        return getattr(self.model, 'roi_head', None)
 
     def __call__(
         self,
@@ -66,62 +56,96 @@ class OODDetInferencer(DetInferencer):
         pred_score_thr: float | None = None,
         **kwargs,
     ) -> dict:
-        """As the parent; boxes are drawn from ``pred_score_thr``.
+        """As the parents; boxes count and are drawn from ``pred_score_thr``.
 
         None takes the confidence that training stored in the checkpoint, or
         0.3 where it has none.
         """
         if pred_score_thr is None:
-            stored = float(self.model.roi_head.score_threshold)
+            stored = float(self.part.score_threshold)
             pred_score_thr = 0.3 if math.isnan(stored) else stored
+        self._confidence = pred_score_thr
         return super().__call__(
             inputs, *args, pred_score_thr=pred_score_thr, **kwargs
         )
 
-    def _init_pipeline(self, cfg: ConfigDict) -> Compose:
-        """The parent's, of the first (ID) set of a ConcatDataset."""
-        return super()._init_pipeline(_with_first_test_set(cfg))
-
+    # ------------------------------------------------------------- building
     def _load_weights_to_model(
         self, model: nn.Module, checkpoint: dict | None, cfg: ConfigDict
     ) -> None:
-        """The parent's, which needs no annotation file of a single set."""
-        cfg = _with_first_test_set(cfg)
-        super()._load_weights_to_model(model, checkpoint, cfg)
+        """The parent's, which needs no annotation file of a single set.
 
-    def _init_visualizer(self, cfg: ConfigDict) -> Visualizer | None:
-        cfg = copy.deepcopy(cfg)
-        cfg.visualizer = dict(
-            cfg.get('visualizer', {}),
-            type=f'mmood.{OODDetLocalVisualizer.__name__}',
+        Where a checkpoint has no class names it takes COCO's, whatever the
+        number of classes; here they have to fit.
+        """
+        cfg = for_first_set(cfg)
+        super()._load_weights_to_model(model, checkpoint, cfg)
+        head = getattr(model, 'roi_head', None)
+        count = getattr(head, 'num_known', getattr(head, 'num_classes', None))
+        if count is not None:
+            info = cfg.test_dataloader.dataset.get('metainfo') or {}
+            options = (model.dataset_meta['classes'], info.get('classes'))
+            model.dataset_meta['classes'] = class_names(options, count)
+
+    def _init_visualizer(self, cfg: ConfigDict) -> Visualizer:
+        metrics = metric_configs(cfg.get('test_evaluator'))
+        self._protocol = next(
+            (m['protocol'] for m in metrics if 'protocol' in m), 'vos'
         )
-        cfg.visualizer.setdefault('name', 'visualizer')
-        return super()._init_visualizer(cfg)
+        return self._build_visualizer(
+            cfg, OODDetLocalVisualizer, protocol=self._protocol
+        )
+
+    # -------------------------------------------------------------- results
+    def _scored(self, sample: DetDataSample) -> tuple:
+        return sample.pred_instances, 'ood_scores_', 'ood_scores'
+
+    def visualize(
+        self,
+        inputs: list,
+        preds: list[DetDataSample],
+        img_out_dir: str = '',
+        no_save_vis: bool = False,
+        show: bool = False,
+        return_vis: bool = False,
+        **kwargs,
+    ) -> list[np.ndarray] | None:
+        writes = img_out_dir and not no_save_vis
+        folder = osp.join(img_out_dir, 'vis') if writes else ''
+        draw = super().visualize
+        return self._draw(
+            draw, inputs, preds, folder, show, return_vis, **kwargs
+        )
+
+    def postprocess(
+        self,
+        preds: list[DetDataSample],
+        *args,
+        no_save_pred: bool = False,
+        pred_out_dir: str = '',
+        **kwargs,
+    ) -> dict:
+        for sample in () if no_save_pred or not pred_out_dir else preds:
+            name = f'{sample.output_name}.json'
+            path = osp.join(pred_out_dir, 'preds', name)
+            write_json(path, self.pred2dict(sample))
+        return super().postprocess(preds, *args, no_save_pred=True, **kwargs)
 
     def pred2dict(
         self, data_sample: DetDataSample, pred_out_dir: str = ''
     ) -> dict:
-        path = data_sample.get('img_path')
-        number = self.num_predicted_imgs
-        result = super().pred2dict(data_sample, pred_out_dir)
-        instances = data_sample.pred_instances
-        result['ood_scores'] = instances.ood_scores.tolist()
-        result['is_ood'] = instances.is_ood.tolist()
-        if pred_out_dir:
-            stem = (
-                str(number)
-                if path is None
-                else osp.splitext(osp.basename(path))[0]
-            )
-            out_file = osp.join(pred_out_dir, 'preds', f'{stem}.json')
-            mmengine.dump(result, out_file)
-        return result
-
-
-def _with_first_test_set(cfg: ConfigDict) -> ConfigDict:
-    """The config as if the first (ID) set were all there is to test on."""
-    cfg = copy.deepcopy(cfg)
-    dataset = cfg.test_dataloader.dataset
-    if 'datasets' in dataset:
-        cfg.test_dataloader.dataset = dataset.datasets[0]
-    return cfg
+        boxes = data_sample.pred_instances
+        names = dict(enumerate(self.model.dataset_meta['classes']))
+        labels = boxes.labels.tolist()
+        counts = counting_boxes(boxes, self._confidence, self._protocol)
+        return dict(
+            img_path=data_sample.get('img_path'),
+            **super().pred2dict(data_sample),
+            class_names=[names.get(label, 'unknown') for label in labels],
+            counts=counts.tolist(),
+            ood_scores=boxes.ood_scores.tolist(),
+            is_ood=boxes.is_ood.tolist(),
+            score=self._score,
+            ood_threshold=self._threshold,
+            score_threshold=self._confidence,
+        )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData
 
 from mmood.registry import VISUALIZERS
+from mmood.visualization.inferencer import to_float32
+
+from .counting import counting_boxes
 
 KNOWN_COLOR = (31, 119, 255)
 UNKNOWN_COLOR = (0, 190, 60)
@@ -19,10 +23,58 @@ class OODDetLocalVisualizer(DetLocalVisualizer):
     yellow.
 
     What is unknown stands in ``pred_instances.is_ood``; the number behind
-    "unknown" is the OOD score. Annotations of OOD sets, whose categories the
-    detector does not know, are called "object", training objects that are
+    "unknown" is the OOD score. Boxes that do not count are left out.
+    Annotations of OOD sets, whose categories the detector does not know, are
+    called "object", whatever their numbers; training objects that are
     flagged OOD "outlier".
+
+    Args:
+        protocol: that of the evaluation, see `counting_boxes`.
     """
+
+    def __init__(
+        self,
+        name: str = 'visualizer',
+        *args,
+        protocol: str = 'vos',
+        **kwargs,
+    ) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.protocol = protocol
+
+    def add_datasample(
+        self,
+        name: str,
+        image: np.ndarray,
+        data_sample: DetDataSample | None = None,
+        *args,
+        pred_score_thr: float = 0.3,
+        **kwargs,
+    ) -> None:
+        """As the parent; boxes count from ``pred_score_thr``."""
+        if data_sample is not None:
+            data_sample = data_sample.cpu()
+            to_float32(data_sample)
+            self._name_objects(data_sample)
+            if 'pred_instances' in data_sample:
+                boxes = data_sample.pred_instances
+                counts = counting_boxes(boxes, pred_score_thr, self.protocol)
+                is_box = boxes.bboxes.isfinite().all(1)
+                data_sample.pred_instances = boxes[counts & is_box]
+        super().add_datasample(
+            name, image, data_sample, *args, pred_score_thr=-1, **kwargs
+        )
+
+    def _name_objects(self, sample: DetDataSample) -> None:
+        """Give annotations the names to be drawn; the set decides."""
+        if 'gt_instances' not in sample:
+            return
+        objects = sample.gt_instances
+        classes = self.dataset_meta.get('classes')
+        is_unknown = sample.get('origin', 'id') != 'id'
+        objects.label_names = class_names(
+            objects.labels, None if is_unknown else classes
+        )
 
     def _draw_instances(
         self,
@@ -31,17 +83,18 @@ class OODDetLocalVisualizer(DetLocalVisualizer):
         classes: list[str] | None,
         palette: list[tuple] | None,
     ) -> np.ndarray:
-        if 'is_ood' not in instances:
-            names = _class_names(instances.labels, classes)
+        if 'scores' not in instances:
+            names = instances.label_names
             return self._draw(image, instances, names, OBJECT_COLOR)
-        is_ood = instances.is_ood.bool()
+        is_ood = instances.get('is_ood', instances.scores > np.inf).bool()
         known, unknown = instances[~is_ood], instances[is_ood]
-        names = _class_names(known.labels, classes)
+        names = class_names(known.labels, classes)
         texts = [
             f'{name} {score:.2f}' for name, score in zip(names, known.scores)
         ]
         image = self._draw(image, known, texts, KNOWN_COLOR)
-        texts = [f'unknown {score:.1f}' for score in unknown.ood_scores]
+        scores = unknown.ood_scores if len(unknown) else ()
+        texts = [f'unknown {score:.1f}' for score in scores]
         return self._draw(image, unknown, texts, UNKNOWN_COLOR)
 
     def _draw(
@@ -58,8 +111,12 @@ class OODDetLocalVisualizer(DetLocalVisualizer):
         return super()._draw_instances(image, drawn, None, [color])
 
 
-def _class_names(labels: np.ndarray, classes: list[str] | None) -> list[str]:
+def class_names(labels: np.ndarray, classes: list[str] | None) -> list[str]:
+    """Names of annotated objects; 'object' without classes to count.
+
+    The label -1 is that of training objects that are flagged OOD.
+    """
     if classes is None or any(int(label) >= len(classes) for label in labels):
         return ['object'] * len(labels)
-    names = [*classes, 'outlier']  # the label of outliers is -1
+    names = [*classes, 'outlier']
     return [names[int(label)] for label in labels]

@@ -15,6 +15,7 @@ from .files import NotWrittenError, atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
 from .images import image_size, list_files, list_images
 from .locks import FolderInUseError, lock_folder
+from .pictures import OutputNames, as_bgr, list_pictures
 from .populations import check_populations, check_set_name
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
@@ -24,9 +25,11 @@ __all__ = [
     'FeatureRange',
     'FolderInUseError',
     'NotWrittenError',
+    'OutputNames',
     'Reservoir',
     'ShuffleBuffer',
     'apply_separable',
+    'as_bgr',
     'atomic_write',
     'by_class',
     'check_populations',
@@ -46,6 +49,7 @@ __all__ = [
     'list_files',
     'list_images',
     'lock_folder',
+    'list_pictures',
     'log_bessel_i',
     'log_scaled_bessel_i',
     'read_coco',

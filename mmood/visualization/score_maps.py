@@ -25,6 +25,18 @@ def color_map(
     return np.round(255 * picture).astype(np.uint8)
 
 
+def finite_range(score: np.ndarray) -> tuple[float, float]:
+    """Ends of a colormap: the least and the largest number, never equal.
+
+    (0, 1) where all are infinite or nan.
+    """
+    finite = score[np.isfinite(score)].astype(np.float64)
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = finite.min(), finite.max()
+    return float(low), float(max(high, np.nextafter(low, np.inf)))
+
+
 def overlay(
     image: np.ndarray, picture: np.ndarray, opacity: float = 0.6
 ) -> np.ndarray:

@@ -1,0 +1,299 @@
+"""What the inferencers of detection and of segmentation share.
+
+Shapes: H x W pixels.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os.path as osp
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from mmengine.config import Config, ConfigDict
+from mmengine.dataset import Compose
+from mmengine.structures import BaseDataElement
+from mmengine.visualization import Visualizer
+from torch import Tensor, nn
+
+from mmood.launch import first_set
+from mmood.ops.pictures import (
+    OutputNames,
+    as_bgr,
+    drawing_name,
+    list_pictures,
+    write_picture,
+)
+
+_LOADER = 'LoadImageFromFile'
+
+
+class PictureInferencer:
+    """To stand before MMEngine's inferencer among the bases of a class.
+
+    Pictures are those of `list_pictures`. Predictions are in float32, judged
+    by the threshold of the call, and have the metainfo ``output_name``, the
+    stem of the files that are made of them.
+    """
+
+    wanted: str  # a type that has thresholds
+    judged: str  # what is called OOD
+
+    def __init__(
+        self, *args, ood_threshold: float | None = None, **kwargs
+    ) -> None:
+        self._all_names: dict[str, OutputNames] = defaultdict(OutputNames)
+        self._sources: set[str] = set()
+        super().__init__(*args, **kwargs)
+        if not hasattr(self.part, 'ood_threshold'):
+            raise ValueError(
+                f'the model must have an {self.wanted}, got '
+                f'{type(self.part).__name__}'
+            )
+        if ood_threshold is not None:
+            self.part.ood_threshold.fill_(_number(ood_threshold))
+        if self.part.ood_threshold.isnan():
+            warnings.warn(
+                f'the checkpoint has no ood_threshold, no {self.judged} will '
+                'be called OOD: pass ood_threshold, or run '
+                'tools/fit_scores.py',
+                stacklevel=3,
+            )
+
+    @property
+    def part(self) -> nn.Module:
+        """What has the scores' thresholds."""
+        raise NotImplementedError
+
+    def __call__(
+        self,
+        inputs: object,
+        *args,
+        out_dir: str = '',
+        ood_threshold: float | None = None,
+        score: str | None = None,
+        **kwargs,
+    ) -> object:
+        """As the parent; ``ood_threshold`` and ``score`` hold for this call.
+
+        Args:
+            out_dir: folder for what is drawn and said; '': none.
+            ood_threshold: what has a higher score is OOD; None: the
+                inferencer's or, of another score, the checkpoint's.
+            score: name of the score to judge by; None: the first one.
+        """
+        self._names = self._all_names[osp.abspath(out_dir)]
+        with self._judging(ood_threshold, score):
+            return super().__call__(inputs, *args, out_dir=out_dir, **kwargs)
+
+    @contextmanager
+    def _judging(
+        self, threshold: float | None, score: str | None
+    ) -> Iterator[None]:
+        """Judge so meanwhile; the model's own threshold comes back."""
+        thresholds = _by_score(self.part)
+        score = next(iter(thresholds)) if score is None else score
+        if score not in thresholds:
+            raise ValueError(
+                f'score must be one of {sorted(thresholds)}, got {score!r}'
+            )
+        buffer = thresholds[score]
+        stored = buffer.clone()
+        if threshold is not None:
+            buffer.fill_(_number(threshold))
+        self._score = score
+        self._threshold = None if buffer.isnan() else buffer.item()
+        try:
+            yield
+        finally:
+            buffer.copy_(stored)
+
+    def _judge(self, sample: BaseDataElement) -> None:
+        """Turn to the call's score, unless it is the one of the model."""
+        if self._score == next(iter(_by_score(self.part))):
+            return
+        element, prefix, values = self._scored(sample)
+        scores = element.get(prefix + self._score)
+        limit = math.nan if self._threshold is None else self._threshold
+        element.set_data({values: scores, 'is_ood': scores > limit})
+
+    def _scored(self, sample: BaseDataElement) -> tuple:
+        """What has the scores, their names' prefix, the judged one's name."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------- building
+    def _init_pipeline(self, cfg: Config | ConfigDict) -> Compose:
+        """The parent's, of the first set; samples carry their path."""
+        cfg = for_first_set(cfg)
+        for step in cfg.test_dataloader.dataset.pipeline:
+            if type_name(step) == _LOADER:
+                step['type'] = _LOADER  # as the parents look for it
+        pipeline = super()._init_pipeline(cfg)
+        for i, step in enumerate(pipeline.transforms):
+            if type(step).__name__ == 'InferencerLoader':
+                self._load = pipeline.transforms[i] = _Loader(step)
+            if 'img_path' not in getattr(step, 'meta_keys', ('img_path',)):
+                step.meta_keys = (*step.meta_keys, 'img_path')
+        return pipeline
+
+    def _build_visualizer(
+        self, cfg: Config | ConfigDict, kind: type, **options
+    ) -> Visualizer:
+        """Of a kind of ours, whatever the config says or leaves out."""
+        cfg = copy.deepcopy(cfg)
+        cfg.visualizer = dict(
+            cfg.get('visualizer') or {},
+            type=f'mmood.{kind.__name__}',
+            vis_backends=None,  # the files are written here
+            **options,
+        )
+        cfg.visualizer.setdefault('name', 'visualizer')
+        return super()._init_visualizer(cfg)
+
+    # -------------------------------------------------------------- running
+    def _inputs_to_list(self, inputs: object) -> list[str | np.ndarray]:
+        pictures = list_pictures(inputs)
+        paths = [one for one in pictures if isinstance(one, str)]
+        self._sources |= {osp.realpath(path) for path in paths}
+        return pictures
+
+    def forward(self, inputs: dict | tuple, **kwargs) -> list[BaseDataElement]:
+        samples = super().forward(inputs, **kwargs)
+        for sample in samples:
+            to_float32(sample)
+            self._judge(sample)
+            path = sample.get('img_path')
+            sample.set_metainfo(dict(output_name=self._names(path)))
+            self._report_nan(sample, path)
+        return samples
+
+    def _report_nan(self, sample: BaseDataElement, path: str | None) -> None:
+        element, prefix, _ = self._scored(sample)
+        count = int(element.get(prefix + self._score).isnan().sum())
+        if count:
+            warnings.warn(
+                f'{path or "an array"}: the score {self._score!r} of {count} '
+                f'{self.judged} is no number (nan), which is not called OOD',
+                stacklevel=2,
+            )
+
+    def _draw(
+        self,
+        draw: Callable,
+        inputs: list[str | np.ndarray],
+        preds: list[BaseDataElement],
+        folder: str,
+        show: bool,
+        return_vis: bool,
+        **kwargs,
+    ) -> list[np.ndarray] | None:
+        """What ``draw`` makes of the pictures as the model saw them, RGB.
+
+        Written to the folder unless it is ''; None if nobody wants any.
+        """
+        if not (folder or show or return_vis):
+            return None
+        pictures = [self._load.picture(one)[..., ::-1] for one in inputs]
+        drawn = draw(pictures, preds, show=show, return_vis=True, **kwargs)
+        for sample, picture in zip(preds, drawn if folder else ()):
+            path = sample.get('img_path')
+            name = drawing_name(sample.output_name, path)
+            self._write_picture(osp.join(folder, name), picture)
+        return drawn if return_vis else None
+
+    def _write_picture(self, path: str, picture: np.ndarray) -> None:
+        if osp.realpath(path) in self._sources:
+            raise ValueError(
+                f'{path} is one of the pictures to look at and would be '
+                'overwritten: choose another out_dir'
+            )
+        write_picture(path, picture)
+
+
+class _Loader:
+    """Loads pictures for a pipeline; an error says which one."""
+
+    def __init__(self, loader: Callable) -> None:
+        self.loader = loader
+
+    def __call__(self, picture: str | np.ndarray) -> dict:
+        try:
+            return self.loader(picture)
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # each decoder has its own
+            name = picture if isinstance(picture, str) else 'the array'
+            reason = f'{type(error).__name__}: {error}'.splitlines()[0]
+            raise ValueError(
+                f'{name} cannot be read as a picture ({reason}): restore it '
+                'or leave it out'
+            ) from error
+
+    def picture(self, picture: str | np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8, BGR."""
+        image = self(picture)['img'].clip(0, 255).astype(np.uint8)
+        return as_bgr(image)
+
+
+def _number(threshold: float) -> float:
+    if isinstance(threshold, str) or math.isnan(threshold):
+        raise ValueError(f'ood_threshold must be a number, got {threshold!r}')
+    return float(threshold)
+
+
+def _by_score(part: nn.Module) -> dict[str, Tensor]:
+    """The buffers with the thresholds; the first is that of ``is_ood``."""
+    names = part.ood_thresholds.exact_buffers
+    return {name: part.ood_thresholds[name] for name in names}
+
+
+def type_name(config: ConfigDict) -> str:
+    """Last part of the type that a config names, a word or a class."""
+    kind = config['type']
+    return str(getattr(kind, '__name__', kind)).rsplit('.', 1)[-1]
+
+
+def for_first_set(cfg: Config | ConfigDict) -> Config | ConfigDict:
+    """A copy of the config as if its first set were all to test on.
+
+    Raises ValueError if there is none.
+    """
+    cfg = copy.deepcopy(cfg)
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
+    if not loader:
+        raise ValueError(
+            'the config has no test_dataloader, whose pipeline says how '
+            'pictures are read: set it'
+        )
+    cfg.test_dataloader = dict(loader, dataset=first_set(loader.dataset))
+    return cfg
+
+
+def to_float32(element: BaseDataElement) -> None:
+    """Give all floating-point fields, at any depth, full precision."""
+    for name, value in element.items():
+        if isinstance(value, BaseDataElement):
+            to_float32(value)
+        elif isinstance(value, Tensor) and value.is_floating_point():
+            element.set_data({name: value.float()})
+
+
+def class_names(options: Iterable, count: int) -> list[str]:
+    """The first of the lists of names that fits ``count`` classes.
+
+    Numbers, with a warning, if none does.
+    """
+    for names in options:
+        if names is not None and len(names) == count:
+            return [str(name) for name in names]
+    warnings.warn(
+        f'neither checkpoint nor config names the {count} classes of the '
+        'model: they have numbers. Store dataset_meta=dict(classes=...) in '
+        "the checkpoint's 'meta', or set metainfo of the test's first set",
+        stacklevel=2,
+    )
+    return [f'class {number}' for number in range(count)]
