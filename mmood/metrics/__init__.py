@@ -14,22 +14,18 @@ from .detection import (
     optimal_f1_threshold,
 )
 from .histogram import ScoreHistogram
+from .image_detections import ImageDetections
 from .incremental import class_ap, forgetting, group_means
+from .inputs import NanScoreError
 from .open_set import (
     absolute_open_set_error,
     open_set_metrics,
     wilderness_impact,
 )
-from .ranking import (
-    PROTOCOLS,
-    auroc,
-    average_precision,
-    fpr_at_tpr,
-    protocol_rule,
-)
+from .protocols import PROTOCOLS, protocol_rule
+from .ranking import auroc, average_precision, fpr_at_tpr
 from .resampling import leave_group_out
 from .voc import (
-    ImageDetections,
     RankedMatches,
     best_f1_score,
     match_class,
@@ -42,6 +38,7 @@ __all__ = [
     'EmptySetWarning',
     'FrameComponents',
     'ImageDetections',
+    'NanScoreError',
     'RankedMatches',
     'ScoreHistogram',
     'absolute_open_set_error',
