@@ -2,6 +2,7 @@
 
 from .components import (
     FrameComponents,
+    check_component_protocol,
     component_metrics,
     frame_components,
     pool_components,
@@ -16,7 +17,7 @@ from .detection import (
 from .histogram import ScoreHistogram
 from .image_detections import ImageDetections
 from .incremental import class_ap, forgetting, group_means
-from .inputs import NanScoreError
+from .inputs import NanScoreError, check_share
 from .open_set import (
     absolute_open_set_error,
     open_set_metrics,
@@ -25,6 +26,7 @@ from .open_set import (
 from .protocols import PROTOCOLS, protocol_rule
 from .ranking import auroc, average_precision, fpr_at_tpr
 from .resampling import leave_group_out
+from .smiyc import BinnedFrame, best_f1_threshold, bin_frame
 from .voc import (
     RankedMatches,
     best_f1_score,
@@ -35,6 +37,7 @@ from .voc import (
 
 __all__ = [
     'PROTOCOLS',
+    'BinnedFrame',
     'EmptySetWarning',
     'FrameComponents',
     'ImageDetections',
@@ -45,6 +48,10 @@ __all__ = [
     'auroc',
     'average_precision',
     'best_f1_score',
+    'best_f1_threshold',
+    'bin_frame',
+    'check_component_protocol',
+    'check_share',
     'class_ap',
     'component_metrics',
     'forgetting',

@@ -90,8 +90,8 @@ def optimal_f1_threshold(precision: np.ndarray, scores: np.ndarray) -> float:
     Source: Du et al., VOS, ICLR 2022, public evaluation code. Raises
     ValueError for other shapes and for nan.
     """
-    precision = as_scores(precision, 'precision')
-    scores = as_scores(scores, 'scores')
+    precision = as_scores(precision, 'precision').astype(np.float64)
+    scores = as_scores(scores, 'scores').astype(np.float64)
     if precision.ndim != 3 or precision.shape != scores.shape:
         raise ValueError(
             f'precision is {precision.shape} and scores {scores.shape}; both '

@@ -17,7 +17,8 @@ from .inputs import as_array, as_boxes, as_scores, as_sides
 def _as_labels(values: ArrayLike, name: str) -> np.ndarray:
     """Whole numbers (n,), int64."""
     labels = as_array(values, name).ravel()
-    whole = labels.astype(np.int64)
+    with np.errstate(invalid='ignore'):
+        whole = labels.astype(np.int64)
     if (whole != labels).any():
         wrong = labels[whole != labels][0]
         raise ValueError(f'{name} must be whole numbers, got {wrong}')

@@ -19,7 +19,7 @@ class NanScoreError(ValueError):
 def as_array(values: ArrayLike, name: str) -> np.ndarray:
     """A list, array or tensor (of any device and precision) of numbers.
 
-    Real numbers come out as they are, but half precision as float32. Raises
+    Real numbers come out as they are, but bfloat16 as float32. Raises
     ValueError for what holds none, and for an array that masks some.
     """
     if isinstance(values, torch.Tensor):
@@ -37,11 +37,11 @@ def as_array(values: ArrayLike, name: str) -> np.ndarray:
         raise ValueError(f'{name} must be numbers: {error}') from error
     if array.dtype.kind not in 'biuf':
         raise ValueError(f'{name} must be real numbers, got {array.dtype}')
-    return array.astype(np.float32) if array.dtype == np.float16 else array
+    return array
 
 
 def as_scores(values: ArrayLike, name: str = 'scores') -> np.ndarray:
-    """Scores of any shape, float32 or float64; infinite ones rank last.
+    """Scores of any shape, floating; infinite ones are the most extreme.
 
     Raises `NanScoreError` for nan, ValueError for what is no number.
     """

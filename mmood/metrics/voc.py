@@ -111,8 +111,8 @@ def voc_average_precision(
     style, lengths that differ and nan.
     """
     check_style(style)
-    recall = as_scores(recall, 'recall')
-    precision = as_scores(precision, 'precision')
+    recall = as_scores(recall, 'recall').astype(np.float64)
+    precision = as_scores(precision, 'precision').astype(np.float64)
     if recall.shape != precision.shape or recall.ndim != 1:
         raise ValueError(
             f'recall is {recall.shape} and precision {precision.shape}; both '
