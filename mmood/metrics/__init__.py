@@ -2,6 +2,7 @@
 
 from .components import (
     FrameComponents,
+    check_component_protocol,
     component_metrics,
     frame_components,
     pool_components,
@@ -14,22 +15,19 @@ from .detection import (
     optimal_f1_threshold,
 )
 from .histogram import ScoreHistogram
+from .image_detections import ImageDetections
 from .incremental import class_ap, forgetting, group_means
+from .inputs import NanScoreError, check_share
 from .open_set import (
     absolute_open_set_error,
     open_set_metrics,
     wilderness_impact,
 )
-from .ranking import (
-    PROTOCOLS,
-    auroc,
-    average_precision,
-    fpr_at_tpr,
-    protocol_rule,
-)
+from .protocols import PROTOCOLS, protocol_rule
+from .ranking import auroc, average_precision, fpr_at_tpr
 from .resampling import leave_group_out
+from .smiyc import BinnedFrame, best_f1_threshold, bin_frame
 from .voc import (
-    ImageDetections,
     RankedMatches,
     best_f1_score,
     match_class,
@@ -39,15 +37,21 @@ from .voc import (
 
 __all__ = [
     'PROTOCOLS',
+    'BinnedFrame',
     'EmptySetWarning',
     'FrameComponents',
     'ImageDetections',
+    'NanScoreError',
     'RankedMatches',
     'ScoreHistogram',
     'absolute_open_set_error',
     'auroc',
     'average_precision',
     'best_f1_score',
+    'best_f1_threshold',
+    'bin_frame',
+    'check_component_protocol',
+    'check_share',
     'class_ap',
     'component_metrics',
     'forgetting',

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .inputs import as_boxes, as_scores, check_share
+from .protocols import protocol_rule
 from .ranking import auroc, average_precision, fpr_at_tpr
 
-_ID_POSITIVE = ('vos', 'dreambox', 'quantile')
+_BOXES = ('boxes', 'objects')
 
 
 class EmptySetWarning(UserWarning):
@@ -30,10 +32,15 @@ def ood_metrics(
     """FPR95, AUROC and AUPR of OOD scores of two populations, in [0, 1].
 
     The protocol decides which side is positive (`fpr_at_tpr`): ID for
-    ``vos`` and ``quantile``, OOD for the others; AUPR follows it. A side
-    without samples makes all three nan and warns which side it is.
+    ``vos`` and ``quantile``, OOD for the others; AUPR follows it, also in
+    how its area is taken (`average_precision`). A side without samples makes
+    all three nan and warns which side it is. Infinite scores are the most
+    extreme ones. Raises `NanScoreError`, a ValueError, for nan scores, and
+    ValueError for an unknown protocol and a ``tpr`` outside (0, 1].
     """
-    id_scores, ood_scores = np.ravel(id_scores), np.ravel(ood_scores)
+    rule = protocol_rule(protocol)
+    id_scores = as_scores(id_scores, 'id_scores').ravel()
+    ood_scores = as_scores(ood_scores, 'ood_scores').ravel()
     for side, values in (('ID', id_scores), ('OOD', ood_scores)):
         if not values.size:
             warnings.warn(
@@ -44,14 +51,14 @@ def ood_metrics(
             )
     scores = np.concatenate([id_scores, ood_scores])
     is_ood = np.repeat([False, True], [id_scores.size, ood_scores.size])
-    if protocol in _ID_POSITIVE:
+    if rule.id_positive:
         scores, positive = -scores, ~is_ood
     else:
         positive = is_ood
     return dict(
         FPR95=fpr_at_tpr(scores, positive, tpr, protocol),
         AUROC=auroc(scores, positive),
-        AUPR=average_precision(scores, positive),
+        AUPR=average_precision(scores, positive, protocol=protocol),
     )
 
 
@@ -60,8 +67,11 @@ def id_quantile_threshold(id_scores: ArrayLike, tpr: float = 0.95) -> float:
 
     The smallest ID score s with ``mean(id_scores <= s) >= tpr``; nan if
     there is none. DFDD's gamma (ICCV 2023, Eq. 10) in the score's own unit.
+    Raises `NanScoreError` for nan scores, ValueError for a ``tpr`` outside
+    (0, 1].
     """
-    id_scores = np.sort(np.ravel(id_scores))
+    check_share('tpr', tpr)
+    id_scores = np.sort(as_scores(id_scores, 'id_scores').ravel())
     if not id_scores.size:
         return float('nan')
     # The subtrahend keeps 0.55 * 100 = 55.00000000000001 from being 56.
@@ -77,8 +87,16 @@ def optimal_f1_threshold(precision: np.ndarray, scores: np.ndarray) -> float:
     object. Per class: precision averaged over IoUs, the recall of best
     ``2PR / (P + R)``, the mean confidence there. Mean over the classes that
     have objects and a positive confidence, to four decimals; 0 if none has.
-    Source: Du et al., VOS, ICLR 2022, public evaluation code.
+    Source: Du et al., VOS, ICLR 2022, public evaluation code. Raises
+    ValueError for other shapes and for nan.
     """
+    precision = as_scores(precision, 'precision').astype(np.float64)
+    scores = as_scores(scores, 'scores').astype(np.float64)
+    if precision.ndim != 3 or precision.shape != scores.shape:
+        raise ValueError(
+            f'precision is {precision.shape} and scores {scores.shape}; both '
+            'must be (IoUs, recalls, classes)'
+        )
     recall = np.linspace(0, 1, precision.shape[1])[:, None]
     present = (precision > -1).any(axis=(0, 1))
     mean_precision = precision.mean(0)
@@ -99,7 +117,8 @@ def object_recall(
 
     Per image (n, 4) boxes and (G, 4) objects; whatever the class, each
     object on its own, IoU >= ``iou``. nan without any object. Raises
-    ValueError if the numbers of images differ.
+    ValueError if the numbers of images differ, and for nan or infinite
+    coordinates.
     """
     if len(boxes) != len(objects):
         raise ValueError(
@@ -107,10 +126,11 @@ def object_recall(
             'the numbers must agree'
         )
     found = total = 0
-    for image_boxes, image_objects in zip(boxes, objects):
+    for of_image in zip(boxes, objects):
+        image_boxes, image_objects = map(as_boxes, of_image, _BOXES)
         total += len(image_objects)
         if len(image_boxes) and len(image_objects):
-            overlaps = _iou(np.asarray(image_boxes), np.asarray(image_objects))
+            overlaps = _iou(image_boxes, image_objects)
             found += int((overlaps.max(0) >= iou).sum())
     return found / total if total else float('nan')
 

@@ -2,7 +2,7 @@
 
 The measures of `ranking`, with entries counted in bins instead of kept.
 
-Shapes: scores and is_positive are arrays of N entries of any shape; B bins
+Shapes: scores and is_positive are arrays of N entries of one shape; B bins
 are occupied. Higher scores mean "positive"; which side that is, is the
 caller's choice. b runs over bins, P and N are counts of both sides.
 """
@@ -12,8 +12,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .ranking import protocol_rule
-from .roc import average_precision_bounds, point_at_tpr, points_around_tpr
+from . import roc
+from .inputs import as_scored_sides, check_share
+from .protocols import protocol_rule
 
 _CHUNK = 1 << 20
 _INFINITY_KEY = 0x7F800000
@@ -51,21 +52,11 @@ class ScoreHistogram:
         return int(self._counts[1].sum())
 
     def add(self, scores: ArrayLike, is_positive: ArrayLike) -> None:
-        """Count entries, both arrays of N entries of any shape.
+        """Count entries, both arrays of N entries of one shape.
 
-        Raises ValueError, and counts nothing, for nan scores or sizes that
-        differ.
+        Raises ValueError as `ranking.auroc` does, and counts nothing then.
         """
-        scores = np.ravel(scores)
-        positive = np.ravel(is_positive).astype(bool, copy=False)
-        if scores.size != positive.size:
-            raise ValueError(
-                f'scores has {scores.size} entries and is_positive '
-                f'{positive.size}; they must agree'
-            )
-        nans = np.count_nonzero(np.isnan(scores))
-        if nans:
-            raise ValueError(f'scores has {nans} nan of {scores.size}')
+        scores, positive = as_scored_sides(scores, is_positive)
         for start in range(0, scores.size, _CHUNK):
             part = slice(start, start + _CHUNK)
             keys = _to_keys(scores[part])
@@ -116,17 +107,14 @@ class ScoreHistogram:
         """Area under the ROC curve, [0, 1]; nan if one side is empty."""
         if self._one_sided():
             return float('nan')
-        tps, fps = self._roc()
-        tprs, fprs = tps / tps[-1], fps / fps[-1]
-        return float((np.diff(fprs) * (tprs[1:] + tprs[:-1])).sum() / 2)
+        return roc.area_under_roc(*self._roc())
 
-    def average_precision(self) -> float:
-        """``sum_b (R_b - R_{b-1}) P_b``, [0, 1]; nan if one side is empty."""
+    def average_precision(self, *, protocol: str = 'dood') -> float:
+        """`ranking.average_precision`, [0, 1]; nan if one side is empty."""
+        rule = protocol_rule(protocol)
         if self._one_sided():
             return float('nan')
-        tps, fps = self._roc()
-        precision = tps[1:] / (tps[1:] + fps[1:])
-        return float((np.diff(tps) * precision).sum() / tps[-1])
+        return roc.area_under_pr(*self._roc(), rule.trapezoids)
 
     def fpr_at_tpr(self, tpr: float = 0.95, protocol: str = 'dood') -> float:
         """False positive rate where ``tpr`` of the positives are kept.
@@ -136,12 +124,10 @@ class ScoreHistogram:
         ValueError for an unknown protocol or a ``tpr`` outside (0, 1].
         """
         rule = protocol_rule(protocol)
-        _check_share('tpr', tpr)
+        check_share('tpr', tpr)
         if self._one_sided():
             return float('nan')
-        tps, fps = self._roc()
-        point = point_at_tpr(tps, fps, tpr, rule)
-        return float(fps[point] / fps[-1])
+        return roc.fpr_at_tpr(*self._roc(), tpr, rule.point)
 
     def best_f1(self) -> tuple[float, float]:
         """Best ``2PR / (P + R)``, [0, 1], and the threshold that gives it.
@@ -164,7 +150,7 @@ class ScoreHistogram:
         of the ID side is the usual threshold. Raises ValueError for ``q``
         outside (0, 1].
         """
-        _check_share('q', q)
+        check_share('q', q)
         below = self._counts[int(positive)].cumsum()
         if not below.size or not below[-1]:
             return float('nan')
@@ -185,7 +171,8 @@ class ScoreHistogram:
         - AUROC: off by at most ``1/2 sum_b (P_b / P) (N_b / N)``.
         - AP: a positive has at most the precision where its bin's positives
           are taken and no negative, at least that where its bin's negatives
-          come first and the positives then one by one.
+          come first and the positives then one by one (at once, for a
+          protocol that takes trapezoids).
         - FPR (at ``tpr``, of ``protocol``): in the bin where the curve
           crosses ``tpr``; a nearest point may be in one of the next.
 
@@ -193,17 +180,18 @@ class ScoreHistogram:
         one side is empty. Raises ValueError as `fpr_at_tpr` does.
         """
         fpr = self.fpr_at_tpr(tpr, protocol)
-        area, precision = self.auroc(), self.average_precision()
+        area = self.auroc()
+        precision = self.average_precision(protocol=protocol)
         if self._shift == 0 or self._one_sided():
             values = dict(AUROC=area, AP=precision, FPR=fpr)
             return {name: (value, value) for name, value in values.items()}
         tps, fps = self._roc()
         slack = (np.diff(tps) / tps[-1] * (np.diff(fps) / fps[-1])).sum() / 2
         rule = protocol_rule(protocol)
-        first, last = points_around_tpr(tps, fps, tpr, rule)
+        first, last = roc.points_around_tpr(tps, fps, tpr, rule.point)
         return dict(
             AUROC=(float(area - slack), float(area + slack)),
-            AP=average_precision_bounds(tps, fps),
+            AP=roc.average_precision_bounds(tps, fps, rule.trapezoids),
             FPR=(float(fps[first] / fps[-1]), float(fps[last] / fps[-1])),
         )
 
@@ -268,8 +256,3 @@ def _run_starts(values: np.ndarray) -> np.ndarray:
     fresh = np.ones(values.size, bool)
     np.not_equal(values[1:], values[:-1], out=fresh[1:])
     return np.flatnonzero(fresh)
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 < value <= 1:
-        raise ValueError(f'{name} must be in (0, 1], got {value}')

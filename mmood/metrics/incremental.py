@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .detection import EmptySetWarning
+from .inputs import as_array
 from .voc import ImageDetections, check_style, match_classes
 
 
@@ -48,9 +49,10 @@ def group_means(
 
     Classes without objects (nan) do not count, and a group without classes
     is left out. A group of which no class counts is nan, with a warning.
-    Raises ValueError for a class that ``ap`` does not have.
+    Raises ValueError for a class that ``ap`` does not have, and if it is not
+    (K,).
     """
-    ap = np.asarray(ap, dtype=np.float64)
+    ap = _per_class(ap, 'ap')
     return {
         name: _mean(ap, classes, f'group {name!r}')
         for name, classes in groups.items()
@@ -68,14 +70,23 @@ def forgetting(
     does not count; nan with a warning if none counts. Raises ValueError if
     the shapes differ or a class is not there.
     """
-    before = np.asarray(before, dtype=np.float64)
-    after = np.asarray(after, dtype=np.float64)
+    before, after = _per_class(before, 'before'), _per_class(after, 'after')
     if before.shape != after.shape:
         raise ValueError(
             f'before has shape {before.shape}, after {after.shape}; both '
             'must hold a value for each class'
         )
     return _mean(before - after, old, 'old')
+
+
+def _per_class(values: ArrayLike, name: str) -> np.ndarray:
+    """(K,), float64; nan for a class without objects."""
+    array = as_array(values, name).astype(np.float64)
+    if array.ndim != 1:
+        raise ValueError(
+            f'{name} must hold a value for each class, got {array.shape}'
+        )
+    return array
 
 
 def _mean(values: np.ndarray, classes: Sequence[int], name: str) -> float:

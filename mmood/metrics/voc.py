@@ -14,35 +14,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from .image_detections import ImageDetections
+from .inputs import as_scores
+
 AP_STYLES = ('area', '11points')
 _BLOCK = 2**15  # detections whose pairs are in memory at a time
-
-
-@dataclass(frozen=True, eq=False)
-class ImageDetections:
-    """Detections and annotated objects of one image.
-
-    ``boxes`` (n, 4), ``scores`` (n,), ``labels`` (n,), ``gt_boxes`` (G, 4),
-    ``gt_labels`` (G,) and ``gt_difficult`` (G,) bool. With K known classes
-    the labels are 0 to K - 1, and K says unknown.
-    Raises ValueError if the numbers of rows differ.
-    """
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
-    gt_boxes: np.ndarray
-    gt_labels: np.ndarray
-    gt_difficult: np.ndarray
-
-    def __post_init__(self) -> None:
-        for names in (
-            ('boxes', 'scores', 'labels'),
-            ('gt_boxes', 'gt_labels', 'gt_difficult'),
-        ):
-            rows = {name: len(getattr(self, name)) for name in names}
-            if len(set(rows.values())) > 1:
-                raise ValueError(f'{rows} rows; the numbers must agree')
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,10 +108,16 @@ def voc_average_precision(
     2010 and later), ``'11points'`` averages it at the recalls 0, 0.1 ... 1
     (VOC 2007); the levels are the doubles i * 0.1 as in all public code, so
     that 3 / 10 falls short of the fourth. Raises ValueError for another
-    style.
+    style, lengths that differ and nan.
     """
     check_style(style)
-    recall, precision = np.asarray(recall), np.asarray(precision)
+    recall = as_scores(recall, 'recall').astype(np.float64)
+    precision = as_scores(precision, 'precision').astype(np.float64)
+    if recall.shape != precision.shape or recall.ndim != 1:
+        raise ValueError(
+            f'recall is {recall.shape} and precision {precision.shape}; both '
+            'must have a value per rank'
+        )
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     if style == 'area':
         return float(np.sum(np.diff(recall, prepend=0.0) * envelope))

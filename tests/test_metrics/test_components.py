@@ -234,6 +234,17 @@ def test_pooled_thresholds_include_equality():
     assert [result[f'FN@{t}'] for t in PERCENT] == [2 - c[0] for c in expected]
 
 
+def test_smiyc_takes_its_thresholds_from_a_linspace():
+    frames = [frame([0.6, 0.25], [0.6, 0.5])]
+    ours, theirs = pool_components(frames), pool_components(frames, 'smiyc')
+    assert (ours['TP@60'], ours['FN@60'], ours['FP@60']) == (1, 1, 1)
+    assert (theirs['TP@60'], theirs['FN@60'], theirs['FP@60']) == (0, 2, 2)
+    moved = [key for key in ours if ours[key] != theirs[key]]
+    assert moved == ['F1*', 'TP@60', 'FN@60', 'FP@60', 'F1@60']
+    with pytest.raises(ValueError, match="'definition', 'smiyc'.*'coco'"):
+        pool_components([], 'coco')
+
+
 def test_pooled_counts_come_before_f1():
     # The mean of the two frames' own F1 would be 1/2.
     result = pool_components([frame([1], [1]), frame([0] * 3, [])])
@@ -294,5 +305,7 @@ def test_refuses_scores_and_other_numbers_of_frames():
     prediction, label = golden_frame()
     with pytest.raises(ValueError, match='boolean, got float32'):
         frame_components(prediction.astype(np.float32), label)
+    with pytest.raises(ValueError, match='label has 1 nan'):
+        frame_components(np.zeros((1, 2), bool), np.array([[np.nan, 1]]))
     with pytest.raises(ValueError, match='2 predictions and 1 labels'):
         component_metrics([prediction] * 2, [label])

@@ -4,11 +4,17 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import (
+    auc,
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+)
 
 from mmood.metrics import (
     PROTOCOLS,
     EmptySetWarning,
+    NanScoreError,
     id_quantile_threshold,
     object_recall,
     ood_metrics,
@@ -16,6 +22,7 @@ from mmood.metrics import (
 )
 
 ID_POSITIVE = ['vos', 'dreambox', 'quantile']
+TRAPEZOIDS = ['openood', 'pytorch_ood']
 
 
 def curves(*classes, ious=1):
@@ -49,6 +56,9 @@ def test_protocol_decides_which_side_is_positive(protocol):
     expected = average_precision_score(is_ood, scores)
     if protocol in ID_POSITIVE:
         expected = average_precision_score(~is_ood, -scores)
+    if protocol in TRAPEZOIDS:
+        precision, recall, _ = precision_recall_curve(is_ood, scores)
+        expected = auc(recall, precision)
     assert result['AUPR'] == pytest.approx(expected)
 
 
@@ -85,10 +95,33 @@ def test_empty_side_is_nan_and_named(ids, oods, sides, protocol):
 
 
 def test_ood_metrics_refuses_nan_scores_and_unknown_protocols():
-    with pytest.raises(ValueError, match='1 nan of 3'):
+    with pytest.raises(NanScoreError, match='id_scores has 1 nan of 2'):
         ood_metrics([0.0, np.nan], [1.0])
+    with pytest.raises(NanScoreError, match='ood_scores has 1 nan of 1'):
+        ood_metrics([0.0], [np.nan])
+    with pytest.raises(NanScoreError, match='id_scores has 1 nan of 2'):
+        id_quantile_threshold([0.0, np.nan])
     with pytest.raises(ValueError, match="'coco'"):
         ood_metrics([0.0], [1.0], 'coco')
+
+
+@pytest.mark.parametrize('protocol', sorted(PROTOCOLS))
+def test_infinite_scores_rank_at_the_ends(protocol):
+    ids, oods = np.array([-np.inf, 0, 1, 2, 8]), np.array([1, 7, 9, np.inf])
+    found = ood_metrics(ids, oods, protocol)
+    expected = ood_metrics(np.clip(ids, -9, 99), np.clip(oods, -9, 99))
+    assert found['AUROC'] == expected['AUROC']
+    assert np.isfinite(list(found.values())).all()
+    assert id_quantile_threshold([0, np.inf]) == np.inf
+    assert id_quantile_threshold([-np.inf, 0], tpr=0.5) == -np.inf
+
+
+@pytest.mark.parametrize('tpr', [0, 95, float('nan')])
+def test_quantile_refuses_what_is_no_share(tpr):
+    with pytest.raises(ValueError, match=f'tpr .*got {tpr}'):
+        id_quantile_threshold([0.0], tpr)
+    with pytest.raises(ValueError, match=f'tpr .*got {tpr}'):
+        ood_metrics([0.0], [1.0], tpr=tpr)
 
 
 @pytest.mark.parametrize('n', range(1, 51))
@@ -168,6 +201,26 @@ def test_f1_threshold_without_any_class_is_zero():
 
 def test_f1_threshold_has_four_decimals():
     assert optimal_f1_threshold(*curves(step(70, 0.8, 0.123456))) == 0.1235
+
+
+def test_f1_threshold_refuses_nan_and_other_shapes():
+    precision, scores = curves(step(70, 0.8, 0.5))
+    with pytest.raises(ValueError, match=r'\(1, 101, 1\) and scores \(1, 101'):
+        optimal_f1_threshold(precision, scores[..., 0])
+    scores[0, 3] = np.nan
+    with pytest.raises(NanScoreError, match='scores has . nan of 101'):
+        optimal_f1_threshold(precision, scores)
+
+
+def test_recall_refuses_boxes_that_are_nowhere():
+    box = np.array([[0, 0, 4, 4]])
+    with pytest.raises(ValueError, match='boxes has 1 of 2 boxes with nan or'):
+        object_recall([np.array([[0, 0, 4, 4], [0, 0, np.nan, 4]])], [box])
+    with pytest.raises(ValueError, match='objects has 1 of 1 .* infinite'):
+        object_recall([box], [[[0, 0, np.inf, 4]]])
+    with pytest.raises(ValueError, match=r'boxes must be \(n, 4\), got'):
+        object_recall([[0, 0, 4, 4]], [box])
+    assert object_recall([np.uint8([[1, 1, 4, 4]])], [[[9, 9, 12, 12]]]) == 0
 
 
 def test_recall_by_hand():

@@ -69,6 +69,8 @@ def test_forgetting():
 
 
 def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match=r'ap must hold .* got \(1, 2\)'):
+        group_means([[0.1, 0.2]], dict(new=[0]))
     with pytest.raises(ValueError, match=r"group 'new' .*\[2\].* 0 to 1"):
         group_means([0.1, 0.2], dict(new=[1, 2]))
     with pytest.raises(ValueError, match=r'old has the classes \[-1\]'):

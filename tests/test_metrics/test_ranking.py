@@ -2,10 +2,19 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+import torch
+from sklearn.metrics import (
+    auc,
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
 
 from mmood.metrics import (
     PROTOCOLS,
+    NanScoreError,
+    ScoreHistogram,
     auroc,
     average_precision,
     fpr_at_tpr,
@@ -28,7 +37,7 @@ F3 = (
     np.random.RandomState(0).rand(60).round(3),
     np.arange(60) < 20,
 )
-FIRST_AT_LEAST = ['fishyscapes', 'openood', 'smiyc']
+FIRST_AT_LEAST = ['fishyscapes', 'pytorch_ood', 'smiyc']
 
 
 def two_sides(positives, negatives):
@@ -73,7 +82,7 @@ def test_golden_fpr_with_id_positive(toy, protocol):
 
 @pytest.mark.parametrize(
     ('protocol', 'f2', 'f3'),
-    [('dood', 0.7, 0.95), ('rba', 0.9, 0.975)]
+    [('dood', 0.7, 0.95), ('rba', 0.9, 0.975), ('openood', 0.9, 0.95)]
     + [(name, 0.9, 0.95) for name in FIRST_AT_LEAST],
 )
 def test_golden_fpr_with_ood_positive(protocol, f2, f3):
@@ -89,8 +98,8 @@ def test_golden_areas():
 
 
 def test_every_protocol_has_a_golden_number():
-    tested = {'vos', 'quantile', 'dreambox', 'dood', 'rba', *FIRST_AT_LEAST}
-    assert set(PROTOCOLS) == tested
+    tested = {'vos', 'quantile', 'dreambox', 'dood', 'rba', 'openood'}
+    assert set(PROTOCOLS) == {*tested, *FIRST_AT_LEAST}
 
 
 def test_vos_matches_brute_force_on_small_sets():
@@ -170,6 +179,67 @@ def test_areas_match_sklearn_with_ties(distinct):
     )
 
 
+def openood(scores, positive, tpr):
+    """FPR and AUPR as OpenOOD calls sklearn (evaluators/metrics.py)."""
+    fprs, tprs, _ = roc_curve(positive, scores)
+    precision, recall, _ = precision_recall_curve(positive, scores)
+    return fprs[np.argmax(tprs >= tpr)], auc(recall, precision)
+
+
+@pytest.mark.parametrize('distinct', [2, 6, 40, 10**9])
+def test_openood_is_what_sklearn_gives_it(distinct):
+    rng = np.random.default_rng(distinct)
+    other_fpr = other_area = 0
+    for _ in range(60):
+        scores = rng.integers(0, distinct, rng.integers(4, 60))
+        positive = rng.random(scores.size) < rng.uniform(0.1, 0.9)
+        positive[:2] = True, False
+        tpr = float(rng.choice([0.5, 0.8, 0.95, 1.0]))
+        fpr, area = openood(scores, positive, tpr)
+        args = scores, positive
+        counted = ScoreHistogram()
+        counted.add(scores.astype(np.float32), positive)
+        for found in (
+            (
+                fpr_at_tpr(*args, tpr, 'openood'),
+                average_precision(*args, protocol='openood'),
+            ),
+            (
+                counted.fpr_at_tpr(tpr, 'openood'),
+                counted.average_precision(protocol='openood'),
+            ),
+        ):
+            assert found == pytest.approx((fpr, area), abs=1e-12), args
+        # pytorch-ood reads FPR on all points of the curve.
+        assert average_precision(*args, protocol='pytorch_ood') == (
+            pytest.approx(area, abs=1e-12)
+        )
+        other_fpr += fpr != fpr_at_tpr(*args, tpr, 'pytorch_ood')
+        other_area += abs(area - average_precision(*args)) > 0.01
+    # Only pieces with both sides in each score have a middle that matters.
+    assert other_area > 5 and (other_fpr or distinct != 6)
+
+
+def test_openood_by_hand():
+    # Points (FPR, TPR): equal steps up to (1/2, 1/2), then to (1, 1/2)
+    # and (1, 1). Precisions 1, 1/2, 1/2, 2/5, 1/2 at recalls 0, 1/4 ...
+    scores = [9, 9, 8, 8, 7, 7, 6, 6]
+    positive = [1, 0, 1, 0, 0, 0, 1, 1]
+    assert fpr_at_tpr(scores, positive, 0.2, 'fishyscapes') == 1 / 4
+    assert fpr_at_tpr(scores, positive, 0.2, 'openood') == 1 / 4
+    assert fpr_at_tpr(scores, positive, 0.3, 'fishyscapes') == 1 / 2
+    assert fpr_at_tpr(scores, positive, 0.3, 'openood') == 1 / 2
+    steps = (1 / 2 + 1 / 2) / 4 + 1 / 2 / 2
+    lines = (3 / 4 + 1 / 2) / 4 + (1 / 3 + 1 / 2) / 2 / 2
+    assert average_precision(scores, positive) == pytest.approx(steps)
+    found = average_precision(scores, positive, protocol='openood')
+    assert found == pytest.approx(lines)
+    # Three equal steps: the middle one is no corner.
+    scores, positive = [3, 3, 2, 2, 1, 1], [1, 0] * 3
+    assert fpr_at_tpr(scores, positive, 0.5, 'fishyscapes') == 2 / 3
+    assert fpr_at_tpr(scores, positive, 0.5, 'openood') == 1
+
+
 def test_auroc_is_the_share_of_ordered_pairs():
     rng = np.random.default_rng(0)
     positives, negatives = rng.integers(0, 9, 20), rng.integers(0, 9, 30)
@@ -194,12 +264,65 @@ def test_one_sided_sets_are_nan(positive):
         assert np.isnan(fpr_at_tpr(scores, positive, protocol=protocol))
 
 
-@pytest.mark.parametrize('metric', [auroc, average_precision, fpr_at_tpr])
+def counted_auroc(scores, is_positive):
+    histogram = ScoreHistogram()
+    histogram.add(scores, is_positive)
+    return histogram.auroc()
+
+
+EVERY = [auroc, average_precision, fpr_at_tpr, counted_auroc]
+
+
+@pytest.mark.parametrize('metric', EVERY)
 def test_refuses_nan_scores_and_other_lengths(metric):
-    with pytest.raises(ValueError, match='2 nan of 3'):
+    with pytest.raises(NanScoreError, match='2 nan of 3'):
         metric([0.1, np.nan, np.nan], [0, 1, 1])
     with pytest.raises(ValueError, match='3 entries and is_positive 2'):
         metric([0.1, 0.2, 0.3], [0, 1])
+    with pytest.raises(ValueError, match=r'\(2, 3\).*\(3, 2\).*same shape'):
+        metric(np.zeros((2, 3)), np.ones((3, 2)))
+
+
+@pytest.mark.parametrize('metric', EVERY)
+@pytest.mark.parametrize(
+    ('labels', 'named'),
+    [
+        ([1, 0, 255, 255], r'got 255 \(2 of 4 are neither\): drop ignored'),
+        ([1, 0, -1, 0], 'got -1 .* drop'),
+        ([1, 0, 0.5, 1], 'got 0.5'),
+        ([1, 0, np.nan, 1], 'got nan'),
+        (np.ma.array([1, 0, 1, 1], mask=[0, 0, 1, 0]), '1 masked .* drop'),
+        (['id', 'ood', 'id', 'id'], 'is_positive must be real numbers'),
+    ],
+)
+def test_refuses_other_sides_than_two(metric, labels, named):
+    with pytest.raises(ValueError, match=named):
+        metric([0.9, 0.1, 0.95, 0.2], labels)
+
+
+@pytest.mark.parametrize('metric', EVERY)
+def test_infinite_scores_are_the_most_extreme(metric):
+    scores = np.array([-np.inf, -np.inf, 0, 1, 2, 3, np.inf, np.inf])
+    positive = [0, 1, 0, 1, 1, 0, 1, 0]
+    expected = metric(np.clip(scores, -9, 9), positive)
+    assert metric(scores, positive) == pytest.approx(expected)
+    assert metric([np.inf, 1], [1, 0]) == metric([2, 1], [1, 0])
+
+
+@pytest.mark.parametrize('metric', EVERY)
+@pytest.mark.parametrize(
+    'dtype', [torch.bfloat16, torch.float16, torch.float64, torch.int64]
+)
+def test_tensors_of_any_precision_count(metric, dtype):
+    scores = [-3, 0, 1, 1, 2, 5]
+    positive = [0, 1, 0, 1, 0, 1]
+    tensor = torch.tensor(scores).to(dtype)
+    if dtype.is_floating_point:
+        tensor.requires_grad_()
+    expected = metric(scores, positive)
+    assert metric(tensor, torch.tensor(positive) > 0) == expected
+    assert metric(tensor[None], torch.tensor(positive)[:, None]) == expected
+    assert metric(np.array(scores, object), np.float16(positive)) == expected
 
 
 @pytest.mark.parametrize('tpr', [0, -0.1, 1.01, 95, float('nan')])

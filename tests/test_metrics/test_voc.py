@@ -233,3 +233,10 @@ def test_bad_arguments_are_named():
         ImageDetections(
             empty, empty, empty, np.zeros((1, 4)), np.zeros(1), empty
         )
+
+
+def test_average_precision_refuses_what_is_no_curve():
+    with pytest.raises(ValueError, match=r'recall is \(2,\) and precision'):
+        voc_average_precision([0.5, 1], [1])
+    with pytest.raises(ValueError, match='recall has 1 nan of 2'):
+        voc_average_precision([np.nan, 1], [1, 1])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import (
+    auc,
     average_precision_score,
     precision_recall_curve,
     roc_auc_score,
@@ -22,6 +23,7 @@ from seg_helpers import (
 )
 
 ID_POSITIVE = ('vos', 'dreambox', 'quantile')
+TRAPEZOIDS = ('openood', 'pytorch_ood')
 
 
 def pixels(samples, score, origin='far'):
@@ -46,8 +48,11 @@ def measures(scores, is_ood, protocol='dood', tpr=0.95):
     precision, recall, _ = precision_recall_curve(is_ood, scores)
     with np.errstate(invalid='ignore'):
         f1 = 2 * precision * recall / (precision + recall)
+    area = average_precision_score(is_ood, scores)
+    if protocol in TRAPEZOIDS:
+        area = auc(recall, precision)
     return dict(
-        AP=average_precision_score(is_ood, scores),
+        AP=area,
         AUROC=roc_auc_score(is_ood, scores),
         FPR95=fpr_at_tpr(scores, is_ood, tpr, protocol),
         Fmax=np.nanmax(f1),
@@ -62,6 +67,8 @@ def check(result, samples, scores, protocol='dood', tpr=0.95, origin='far'):
             assert found == pytest.approx(value, abs=1e-9), (score, name)
 
 
+TAILS = ('mean', '_std')
+SMALL = dict(min_prediction_size=4, min_object_size=2)
 ALL = ('msp', 'max_logit', 'entropy', 'energy', 'diffusion', 'compound')
 
 
@@ -101,7 +108,7 @@ def test_false_positives_at_another_rate():
     )
     check(result, samples, ['msp'], 'openood', tpr=0.5)
     scores, is_ood = pixels(samples, 'msp')
-    fprs, tprs, _ = roc_curve(is_ood, scores, drop_intermediate=False)
+    fprs, tprs, _ = roc_curve(is_ood, scores)
     expected = fprs[np.searchsorted(tprs, 0.5)]
     assert result['ood/far/msp/FPR95'] == pytest.approx(expected)
 
@@ -157,18 +164,47 @@ def test_sizes_that_rounding_made():
     assert 0 < result['ood/far/diffusion/AUROC'] < 1
 
 
-@pytest.mark.parametrize('score', ['energy', 'diffusion'])
-def test_nan_names_the_image(score):
-    one = noisy_sample('far', 'folder/bad.png')
+@pytest.mark.parametrize('score', ['energy', 'diffusion', 'compound'])
+def test_nan_spoils_one_score_of_one_set(log, score):
+    """Its rows are nan, whatever the fold, and the log names the image."""
+    bad = noisy_sample('far', 'folder/bad.png', fold=1)
+    good = [noisy_sample('far', f'{i}.png', fold=i % 3) for i in range(4)]
+    good.append(noisy_sample('near', 'near.png'))
     if score == 'energy':
-        one['seg_logits']['data'][2, 3, 4] = float('nan')
+        bad['seg_logits']['data'][2, 3, 4] = float('nan')
     else:
-        one['pred_ood']['diffusion'][0, 3, 4] = float('nan')
-    message = f'folder/bad.png: the {score} map has 1 nan'
-    with pytest.raises(ValueError, match=message):
-        evaluate_pixels(
-            [noisy_sample('far', 'good.png'), one], scores=['energy']
-        )
+        bad['pred_ood'][score][0, 3, 4] = float('nan')
+    bad['gt_sem_seg']['data'][0, 3, 4] = 0
+    args = dict(scores=['energy'], resample=True, components=SMALL)
+    found = evaluate_pixels([*good, bad], **args)
+    spoilt = {key for key, value in found.items() if np.isnan(value)}
+    near = {key for key in found if key.startswith('ood/near')}
+    of_score = {key for key in found if key.startswith(f'ood/far/{score}/')}
+    # One image in one fold has no resampling.
+    expected = of_score | {key for key in near if key[-4:] in TAILS}
+    assert spoilt == expected
+    row = f'far/{score} is nan: folder/bad.png: the {score} map has 1 nan'
+    assert row in log['warning']
+    assert not any('no valid pixel' in line for line in log['warning'])
+
+
+def test_nan_where_nothing_counts_does_not_matter():
+    one = noisy_sample('far', 'a.png')
+    expected = evaluate_pixels([one])
+    truth = one['gt_sem_seg']['data'][0]
+    y, x = (truth == 255).nonzero()[0]
+    one['pred_ood']['diffusion'][0, y, x] = float('nan')
+    assert evaluate_pixels([one]) == expected
+
+
+def test_nan_leaves_no_threshold(log):
+    one = noisy_sample('id', 'a.png')
+    one['pred_ood']['data'][0, 0, 0] = float('nan')
+    one['gt_sem_seg']['data'][0, 0, 0] = 0
+    found = evaluate_pixels([one, noisy_sample('id', 'b.png')])
+    assert np.isnan(found['ood/ood_threshold'])
+    reason = 'ood_threshold is nan: a.png: the default map has 1 nan'
+    assert reason in log['warning']
 
 
 def test_infinite_scores_are_the_most_extreme():

@@ -12,8 +12,16 @@ from collections.abc import Mapping
 
 import numpy as np
 from mmengine.dist import all_gather_object
+from mmengine.logging import MMLogger
 
-from mmood.metrics import frame_components, pool_components
+from mmood.metrics import (
+    BinnedFrame,
+    best_f1_threshold,
+    bin_frame,
+    check_component_protocol,
+    frame_components,
+    pool_components,
+)
 from mmood.ops import atomic_write
 
 
@@ -25,6 +33,10 @@ class ComponentStore:
             temporary folder.
         min_prediction_size, min_object_size: pixels, see
             `mmood.metrics.frame_components`.
+        protocol: ``'definition'``: pixels are predicted OOD from the given
+            threshold on. ``'smiyc'``: above the evaluator's own one
+            (`mmood.metrics.best_f1_threshold`), and
+            `mmood.metrics.pool_components` by that name.
     """
 
     def __init__(
@@ -32,7 +44,10 @@ class ComponentStore:
         folder: str | None = None,
         min_prediction_size: int = 500,
         min_object_size: int = 100,
+        protocol: str = 'definition',
     ) -> None:
+        check_component_protocol(protocol)
+        self.protocol = protocol
         self._sizes = (min_prediction_size, min_object_size)
         self._temporary = None if folder else tempfile.TemporaryDirectory()
         self._folder = folder or self._temporary.name
@@ -63,23 +78,60 @@ class ComponentStore:
     ) -> dict[str, dict[str, float]]:
         """sIoU, PPV and F1* of each set with a threshold, over all ranks.
 
-        A pixel is predicted OOD from the threshold on. A collective call.
+        All nan where the threshold is. A collective call.
         """
+        exceeds = np.greater_equal
+        if self.protocol == 'smiyc':
+            exceeds, thresholds = np.greater, self._edges(thresholds)
         frames: dict[str, list] = {origin: [] for origin in thresholds}
-        for origin, path, label in self._files:
-            if origin in frames:
-                prediction = np.load(path) >= thresholds[origin]
-                found = frame_components(prediction, label, *self._sizes)
-                frames[origin].append(found)
-        pooled: dict[str, list] = {}
-        for part in all_gather_object(frames):
-            for origin, found in part.items():
-                pooled.setdefault(origin, []).extend(found)
+        for origin, path, label in self._wanted(thresholds):
+            prediction = exceeds(np.load(path), thresholds[origin])
+            found = frame_components(prediction, label, *self._sizes)
+            frames[origin].append(found)
         return {
             origin: {
                 key: value
-                for key, value in pool_components(found).items()
+                for key, value in pool_components(found, self.protocol).items()
                 if key in ('sIoU', 'PPV', 'F1*')
             }
-            for origin, found in pooled.items()
+            for origin, found in _gathered(frames).items()
         }
+
+    def _edges(self, thresholds: Mapping[str, float]) -> dict[str, float]:
+        """The evaluator's thresholds, nan where ours are."""
+        frames: dict[str, list] = {origin: [] for origin in thresholds}
+        for origin, path, label in self._wanted(thresholds):
+            frames[origin].append(_binned(path, label))
+        return {
+            origin: float('nan') if None in found else best_f1_threshold(found)
+            for origin, found in _gathered(frames).items()
+        }
+
+    def _wanted(self, thresholds: Mapping[str, float]) -> list[tuple]:
+        """The files of sets with a threshold."""
+        return [
+            file
+            for file in self._files
+            if not np.isnan(thresholds.get(file[0], np.nan))
+        ]
+
+
+def _binned(path: str, label: np.ndarray) -> BinnedFrame | None:
+    """Pixels of a map that are not ignored; None, and why, for inf."""
+    score, valid = np.load(path), label != 255
+    try:
+        return bin_frame(score[valid], label[valid] == 1)
+    except ValueError as error:
+        MMLogger.get_current_instance().warning(
+            f'sIoU, PPV and F1* are nan: in {path} {error}'
+        )
+        return None
+
+
+def _gathered(parts: Mapping[str, list]) -> dict[str, list]:
+    """The lists of all ranks, by set. A collective call."""
+    pooled: dict[str, list] = {}
+    for part in all_gather_object(dict(parts)):
+        for origin, found in part.items():
+            pooled.setdefault(origin, []).extend(found)
+    return pooled

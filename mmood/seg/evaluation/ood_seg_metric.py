@@ -17,17 +17,16 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from torch import Tensor
 
-from mmood.metrics import ScoreHistogram, leave_group_out, protocol_rule
+from mmood.metrics import ScoreHistogram, check_share, protocol_rule
 from mmood.ops import atomic_write
 from mmood.registry import METRICS
 from mmood.scores import get_score
 from mmood.visualization import plot_counted_curves
 
 from .components import ComponentStore
-from .output import COLUMNS, fit_map, report, report_components
+from .measures import pixel_measures, resampled_measures, warn_one_sided
+from .output import fit_map, report, report_components
 from .pixel_counts import PixelCounts, merge_into
-
-_ID_POSITIVE = ('vos', 'dreambox', 'quantile')
 
 
 @METRICS.register_module()
@@ -42,7 +41,8 @@ class OODSegMetric(BaseMetric):
     from ``pred_ood``.
 
     Returns ``<set>/<score>/{AP,AUROC,FPR95,Fmax}`` in [0, 1] under the prefix
-    ``ood``, nan with a warning where a set has no OOD or no ID pixel; with
+    ``ood``, nan with a warning where a set has no OOD or no ID pixel, or a
+    map of that score has nan; with
     ``resample`` also ``..._mean`` and ``..._std``, with ``components``
     ``{sIoU,PPV,F1*}``; and ``ood_threshold``, the score of ``pred_ood.data``
     that ``tpr`` of the pixels of the set named ``id`` do not exceed, and
@@ -51,13 +51,16 @@ class OODSegMetric(BaseMetric):
     Args:
         scores: logit scores by name; those of ``pred_ood`` are added.
         protocol: see `mmood.metrics.fpr_at_tpr`. For those that take ID as
-            the positive side AP, Fmax and FPR95 do.
+            the positive side AP, Fmax and FPR95 do; ``openood`` takes AP by
+            trapezoids.
         tpr: share of positives to keep in FPR95, and of ID pixels.
         resample: mean and deviation over ten subsets of 90 % of the images
             (DOoD, ECCV 2024, Appendix A.1.3).
         components: arguments of the component measures of
             SegmentMeIfYouCan, e.g. ``dict(score='compound')``: ``score``,
-            ``min_prediction_size``, ``min_object_size``; None: without.
+            ``min_prediction_size``, ``min_object_size``, ``protocol``;
+            None: without. This protocol is ``'smiyc'`` where the metric's
+            is, else ``'definition'`` (`ComponentStore`).
         upsample: mode for score maps smaller than the label.
         out_dir: folder for ``metrics.json`` and curves; None: no files.
         save_maps: also keep the maps of ``components.score``, or of the last
@@ -81,6 +84,7 @@ class OODSegMetric(BaseMetric):
     ) -> None:
         super().__init__(**kwargs)
         protocol_rule(protocol)
+        check_share('tpr', tpr)
         if save_maps and not out_dir:
             raise ValueError('save_maps needs out_dir, the folder to save in')
         self.scores = {name: get_score(name) for name in scores}
@@ -94,11 +98,14 @@ class OODSegMetric(BaseMetric):
         self._counts = PixelCounts()
         self._pending: dict | None = None
         self._merged: dict = {}
+        self._reasons: dict = {}
         self._store = None
         if self.component_args is not None or self.save_maps:
             folder = osp.join(self.out_dir, 'maps') if self.save_maps else None
             arguments = dict(self.component_args or {})
             self._map_score = arguments.pop('score', None)
+            if self.protocol == 'smiyc':
+                arguments.setdefault('protocol', 'smiyc')
             self._store = ComponentStore(folder, **arguments)
 
     # -------------------------------------------------------- one image
@@ -146,7 +153,8 @@ class OODSegMetric(BaseMetric):
             is_ood = np.zeros_like(is_ood)
         for key, score in record['maps'].items():
             place = (record['origin'], key, record['fold'])
-            self._counts.add(place, score[valid], is_ood)
+            name = f'{record["name"]}: the {key or "default"} map'
+            self._counts.add(place, score[valid], is_ood, name)
         if self._store is not None:
             maps = record['maps']
             key = self._map_score or [k for k in maps if k][-1]
@@ -169,11 +177,23 @@ class OODSegMetric(BaseMetric):
         if len(self.results) <= own:
             self._count_pending()
         self._merged = self._counts.gather()
+        self._void_spoilt()
         try:
             self._components = self._component_measures()
             return super().evaluate(size)
         finally:
             self._reset()
+
+    def _void_spoilt(self) -> None:
+        """A map with nan leaves nothing of its score on its set."""
+        spoilt = self._counts.spoilt.items()
+        self._reasons = {place[:2]: why for place, why in spoilt}
+        for place in self._merged:
+            if place[:2] in self._reasons:
+                self._merged[place] = ScoreHistogram()
+        for (origin, key), why in self._reasons.items():
+            row = f'{origin}/{key}' if key else 'ood_threshold'
+            MMLogger.get_current_instance().warning(f'{row} is nan: {why}')
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         sets = self._pooled()
@@ -189,12 +209,13 @@ class OODSegMetric(BaseMetric):
         for (origin, score), histogram in sets.items():
             if origin == 'id':
                 continue
-            row = self._measure(histogram)
+            row = pixel_measures(histogram, self.protocol, self.tpr)
             if self.resample:
-                row.update(self._resampled(origin, score))
+                groups = self._groups(origin, score)
+                row.update(resampled_measures(groups, self.protocol, self.tpr))
             rows.append((origin, score, row))
-            if not (histogram.num_positive and histogram.num_negative):
-                self._warn_one_sided(origin, histogram)
+            if (origin, score) not in self._reasons:
+                warn_one_sided(origin, histogram)
         rows += [(*key, found) for key, found in self._components.items()]
         for origin, score, row in rows:
             metrics.update({f'{origin}/{score}/{k}': row[k] for k in row})
@@ -212,29 +233,13 @@ class OODSegMetric(BaseMetric):
             merge_into(sets, (origin, score), histogram)
         return sets
 
-    def _measure(self, histogram: ScoreHistogram) -> dict[str, float]:
-        if self.protocol in _ID_POSITIVE:
-            histogram = histogram.flipped()
-        return dict(
-            AP=histogram.average_precision(),
-            AUROC=histogram.auroc(),
-            FPR95=histogram.fpr_at_tpr(self.tpr, self.protocol),
-            Fmax=histogram.best_f1()[0],
-        )
-
-    def _resampled(self, origin: str, score: str) -> dict[str, float]:
-        groups = [
+    def _groups(self, origin: str, score: str) -> list[ScoreHistogram]:
+        """One for each fold."""
+        return [
             histogram
             for (o, s, _), histogram in sorted(self._merged.items())
             if (o, s) == (origin, score)
         ]
-        row = {}
-        for name in COLUMNS:
-            mean, std = leave_group_out(
-                groups, lambda histogram, n=name: self._measure(histogram)[n]
-            )
-            row[f'{name}_mean'], row[f'{name}_std'] = mean, std
-        return row
 
     def _component_measures(self) -> dict[tuple, dict[str, float]]:
         """A collective call: every rank measures its own images."""
@@ -256,14 +261,6 @@ class OODSegMetric(BaseMetric):
             note = f'protocol {self.protocol}, in %'
             MMLogger.get_current_instance().info(f'{note}\n{table}')
 
-    def _warn_one_sided(self, origin: str, histogram: ScoreHistogram) -> None:
-        side = 'ID' if histogram.num_positive else 'OOD'
-        if not histogram.num_positive and not histogram.num_negative:
-            side = 'valid'
-        MMLogger.get_current_instance().warning(
-            f'{origin} has no {side} pixel: its measures are nan'
-        )
-
     def _dump(self, metrics: dict[str, float], sets: dict) -> None:
         for origin in {origin for origin, _ in sets} - {'id'}:
             curves = {
@@ -282,4 +279,7 @@ class OODSegMetric(BaseMetric):
 
 def _rank(maps: dict, default: Tensor | None, key: str) -> tuple[bool, str]:
     """Where a map stands; the default comes last (PixelData has no order)."""
-    return default is not None and torch.equal(maps[key], default), key
+    if default is None:
+        return False, key
+    same = torch.equal(maps[key].nan_to_num(), default.nan_to_num())
+    return same, key

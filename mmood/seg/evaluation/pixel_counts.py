@@ -14,32 +14,52 @@ _BLOCK = 1 << 18  # pixels that are counted at once
 
 
 class PixelCounts:
-    """One `ScoreHistogram` per place; a place is a key of the caller's."""
+    """One `ScoreHistogram` per place; a place is a key of the caller's.
+
+    ``spoilt``: why there is none, by place, after `gather` of all ranks.
+    """
 
     def __init__(self) -> None:
+        self.spoilt: dict[Hashable, str] = {}
         self._histograms: dict[Hashable, ScoreHistogram] = {}
         self._waiting: dict[Hashable, list] = defaultdict(list)
 
     def add(
-        self, place: Hashable, scores: np.ndarray, is_ood: np.ndarray
+        self,
+        place: Hashable,
+        scores: np.ndarray,
+        is_ood: np.ndarray,
+        name: str,
     ) -> None:
-        """Count pixels, both arrays (n,).
+        """Count pixels of the map ``name``, both arrays (n,).
 
-        Many small images are put together first: an `add` of the histogram
-        costs as much for a few pixels as for many.
+        One with nan spoils its place. Many small images are put together
+        first: an `add` of the histogram costs as much for a few pixels as
+        for many.
         """
+        nans = int(np.isnan(scores).sum())
+        if nans:
+            self.spoilt.setdefault(place, f'{name} has {nans} nan')
+            scores, is_ood = scores[:0], is_ood[:0]
         self._waiting[place].append((scores, is_ood))
         if sum(len(part) for part, _ in self._waiting[place]) > _BLOCK:
             self._flush(place)
 
     def gather(self) -> dict[Hashable, ScoreHistogram]:
-        """The counts of all ranks together. A collective call."""
+        """The counts of all ranks together. A collective call.
+
+        A spoilt place has an empty histogram.
+        """
         for place in list(self._waiting):
             self._flush(place)
         merged: dict[Hashable, ScoreHistogram] = {}
         for part in all_gather_object(self._histograms):
             for place, histogram in part.items():
                 merge_into(merged, place, histogram)
+        for part in all_gather_object(self.spoilt):
+            self.spoilt = {**part, **self.spoilt}
+        for place in self.spoilt:
+            merged[place] = ScoreHistogram()
         return merged
 
     def _flush(self, place: Hashable) -> None:
