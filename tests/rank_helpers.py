@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from helpers import ROOT, run
+from helpers import ROOT, run_script
 
 SCRIPT = ROOT / 'tests/test_e2e/train_cpu_ranks.py'
 IMAGES = 4  # of all ranks in a step
@@ -45,11 +44,7 @@ def train_on_ranks(
         cfg.launcher = 'pytorch' if ranks > 1 else 'none'
         path, out = folder / f'config{ranks}.py', folder / f'result{ranks}'
         cfg.dump(path)
-        launch = [sys.executable]
-        if ranks > 1:
-            launch += ['-m', 'torch.distributed.run', '--standalone']
-            launch += [f'--nproc_per_node={ranks}']
-        run(*launch, SCRIPT, path, out)
+        run_script(SCRIPT, path, out, ranks=ranks if ranks > 1 else 0)
         results[ranks] = [
             torch.load(f'{out}.{rank}', weights_only=True)
             for rank in range(ranks)

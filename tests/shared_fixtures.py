@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-import mmengine.config.config
 import numpy as np
 import pytest
 import torch
@@ -17,13 +15,19 @@ from helpers import (
     DOOD,
     ROOT,
     SEGMENTOR,
-    run,
     run_here,
     run_tool,
     shell_options,
     tiny_options,
     tiny_seg_options,
 )
+from quick import collect_less, read_and_format_less
+
+read_and_format_less()
+
+
+def pytest_collection_finish() -> None:
+    collect_less()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,8 +52,9 @@ def _scope_and_seed():
 def shapes(tmp_path_factory) -> Path:
     """A tiny Shapes set, made by the tool."""
     out = tmp_path_factory.mktemp('data') / 'shapes'
-    tool = ROOT / 'tools' / 'dataset_converters' / 'shapes.py'
-    run(sys.executable, tool, '--out', out, '--size', 64, '--scale', 0.03)
+    arguments = ('--out', out, '--size', 64, '--scale', 0.03)
+    with pytest.MonkeyPatch.context() as patch:
+        run_here(patch, 'dataset_converters/shapes', *arguments)
     return out
 
 
@@ -71,14 +76,6 @@ def dood(shapes, segmentor, tmp_path_factory) -> tuple[Path, str]:
     rest = ('--work-dir', work_dir)
     output = run_tool('train', DOOD, *rest, data=shapes, load_from=segmentor)
     return work_dir / 'iter_4.pth', output
-
-
-@pytest.fixture
-def plain_dumps(monkeypatch) -> None:
-    """Half of the time of a short run goes into beautiful config dumps."""
-    monkeypatch.setattr(
-        mmengine.config.config, 'FormatCode', lambda text, **_: (text, True)
-    )
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ META = dict(dataset_meta=dict(classes=CLASSES))
 
 
 @pytest.fixture
-def judge(files, plain_dumps):
+def judge(files):
     return PAINTERS.build(
         dict(type='mmood.Recognised', device='cpu', **files(**META))
     )
@@ -150,7 +150,7 @@ def test_a_class_that_the_detector_does_not_know(judge, stub):
     assert judge(picture(), picture(), BOX, 'zebra') == pytest.approx(0.9)
 
 
-def test_a_checkpoint_without_class_names(files, plain_dumps):
+def test_a_checkpoint_without_class_names(files):
     """mmdet would take the 80 of COCO for the 8 of the model."""
     paths = files()
     with pytest.raises(ValueError, match='80 classes, or none.*model of 8'):

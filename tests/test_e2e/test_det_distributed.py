@@ -7,7 +7,8 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from helpers import ROOT, run, tiny_options
+from helpers import run, run_script, tiny_options
+from processes import free_port
 from rank_helpers import (
     assert_equal_losses,
     assert_equal_states,
@@ -75,6 +76,27 @@ def table(output: str) -> list:
     return rows
 
 
+def call_of(script: str, folder, *arguments: object) -> list[str]:
+    """Arguments that a script gives to python."""
+    python = folder / 'python'
+    python.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    call = run(f'tools/{script}.sh', *arguments, PYTHON=str(python))
+    return call.splitlines()
+
+
+def test_dist_scripts_launch_the_tools_alike(tmp_path):
+    """So that one launch, of the next test, stands for both."""
+    train = call_of('dist_train', tmp_path, 'CONFIG', 2, '--work-dir', 'a b')
+    files = ('CONFIG', 'CHECKPOINT')
+    test = call_of('dist_test', tmp_path, *files, 2, '--work-dir', 'a b')
+    end = ['--launcher', 'pytorch', '--work-dir', 'a b']
+    assert train[-6:] == ['tools/train.py', 'CONFIG', *end]
+    assert test[-7:] == ['tools/test.py', *files, *end]
+    assert train[:-6] == test[:-7]
+    assert train[:2] == ['-m', 'torch.distributed.run']
+
+
 def test_dist_scripts_run_on_a_cpu_and_agree_with_one_process(
     shapes, tiny_config, tmp_path
 ):
@@ -82,14 +104,12 @@ def test_dist_scripts_run_on_a_cpu_and_agree_with_one_process(
     options = [f'{k}={v}' for k, v in {**tiny_options(shapes), **more}.items()]
     config = f'configs/{DFDD}'
     rest = ('--work-dir', tmp_path, '--cfg-options', *options)
-    env = dict(PYTHON=sys.executable, PORT='29611', OMP_NUM_THREADS='1')
+    env = dict(PYTHON=sys.executable, PORT=str(free_port()))
     run('tools/dist_train.sh', config, 2, *rest, **env)
     checkpoint = tmp_path / 'epoch_1.pth'
-    two = run('tools/dist_test.sh', config, checkpoint, 2, *rest, **env)
-    one = run(
-        sys.executable, ROOT / 'tools/test.py', config, checkpoint, *rest
-    )
-    assert table(two) == table(one)
+    test = ('tools/test.py', config, checkpoint)
+    two = run_script(*test, '--launcher', 'pytorch', *rest, ranks=2)
+    assert table(two) == table(run_script(*test, *rest))
 
     state = torch.load(checkpoint, weights_only=True)['state_dict']
     assert torch.isfinite(state['roi_head.ood_threshold'])

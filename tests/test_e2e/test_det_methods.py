@@ -1,14 +1,13 @@
 """Each row of the table trains and tests from its config, tiny."""
 
 import re
-import sys
 
 import numpy as np
 import pytest
 import torch
 from mmengine.runner import Runner
 
-from helpers import ROOT, run, tiny_options
+from helpers import ROOT, run_script, tiny_options
 
 NAME = 'faster-rcnn_r18_fpn_shapes.py'
 POSTHOC = f'posthoc/{NAME}'
@@ -75,9 +74,7 @@ def test_every_config_of_the_table_is_here():
 
 
 @pytest.mark.parametrize('name', ROWS, ids=lambda name: name.split('_')[0])
-def test_row_trains_and_tests(
-    name, shapes, tiny_config, tmp_path, plain_dumps
-):
+def test_row_trains_and_tests(name, shapes, tiny_config, tmp_path):
     options, losses, scores = ROWS[name]
     cfg = tiny_config(name, shapes, tmp_path, **TINY, **options)
     runner = Runner.from_cfg(cfg)
@@ -102,14 +99,11 @@ def test_row_trains_and_tests(
     assert names == set(scores)
 
 
-def test_fit_tool_with_two_processes_equals_one(
-    shapes, tiny_config, tmp_path, plain_dumps
-):
+def test_fit_tool_with_two_processes_equals_one(shapes, tiny_config, tmp_path):
     """From a checkpoint that was trained without these scores."""
     more = {'model.roi_head.scores': ['energy']}
     cfg = tiny_config(POSTHOC, shapes, tmp_path, **TINY, **more)
     Runner.from_cfg(cfg).train()
-    tool = ROOT / 'tools/fit_scores.py'
     scores = (
         "[dict(name='knn', k=1), 'gram', "
         "dict(name='mahalanobis', shrinkage=0.1)]"
@@ -123,15 +117,12 @@ def test_fit_tool_with_two_processes_equals_one(
     )
     states = {}
     for ranks in (1, 2):
-        launch, more = [sys.executable], []
-        if ranks > 1:
-            launch += ['-m', 'torch.distributed.run', '--standalone']
-            launch += [f'--nproc_per_node={ranks}']
-            more = ['--launcher', 'pytorch']
+        launcher = ('--launcher', 'pytorch' if ranks > 1 else 'none')
         out = tmp_path / f'fitted_{ranks}.pth'
-        run(
-            *launch, tool, path, tmp_path / 'epoch_1.pth', '--out', out,
-            '--work-dir', tmp_path / 'work', *more, '--cfg-options', *options,
+        run_script(
+            'tools/fit_scores.py', path, tmp_path / 'epoch_1.pth',
+            '--out', out, '--work-dir', tmp_path / 'work', *launcher,
+            '--cfg-options', *options, ranks=ranks if ranks > 1 else 0,
         )  # fmt: skip
         states[ranks] = torch.load(out, weights_only=True)['state_dict']
     fitted = [k for k in states[1] if 'roi_head.scores.' in k]

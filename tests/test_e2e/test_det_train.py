@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from helpers import ROOT, run, tiny_options
+from helpers import run_script, tiny_options
 from mmood.checkpoint import allow_checkpoint_types
 from mmood.det import OODDetInferencer
 
@@ -39,10 +38,8 @@ def losses(work_dir: Path) -> dict:
 def trained(shapes, tmp_path_factory):
     """DFDD after one tiny epoch, by the tool: its folder and output."""
     work_dir = tmp_path_factory.mktemp('dfdd')
-    tool = ROOT / 'tools/train.py'
-    command = (sys.executable, tool, f'configs/{DFDD}', '--work-dir', work_dir)
-    output = run(*command, *options(shapes))
-    return work_dir, output
+    rest = (f'configs/{DFDD}', '--work-dir', work_dir, *options(shapes))
+    return work_dir, run_script('tools/train.py', *rest)
 
 
 def test_thresholds_are_calibrated_and_stored(trained):
@@ -60,9 +57,8 @@ def test_thresholds_are_calibrated_and_stored(trained):
 
 def test_test_tool_prints_the_table_and_dumps(trained, shapes, tmp_path):
     work_dir, _ = trained
-    output = run(
-        sys.executable,
-        ROOT / 'tools/test.py',
+    output = run_script(
+        'tools/test.py',
         f'configs/{DFDD}',
         work_dir / 'epoch_1.pth',
         '--work-dir',
@@ -124,12 +120,12 @@ def test_inferencer_takes_the_threshold_of_the_checkpoint(
 def test_image_demo(trained, shapes, tmp_path, tiny_config):
     cfg = tiny_config(DFDD, shapes, tmp_path)
     cfg.dump(str(tmp_path / 'config.py'))
-    tool = (sys.executable, ROOT / 'tools/image_demo.py')
+    tool = 'tools/image_demo.py'
     rest = (tmp_path / 'config.py', trained[0] / 'epoch_1.pth', '--limit', 2)
     out = ('--out-dir', tmp_path / 'out')
-    run(*tool, shapes / 'far/images', *rest, *out)
+    run_script(tool, shapes / 'far/images', *rest, *out)
     assert len(list((tmp_path / 'out/vis').iterdir())) == 2
-    missing = run(*tool, tmp_path / 'none', *rest, check=False)
+    missing = run_script(tool, tmp_path / 'none', *rest, check=False)
     assert 'none does not exist' in missing
 
 
@@ -171,9 +167,8 @@ def test_killed_training_resumes_and_ends_the_same(
     train_until(13, tiny_config(DFDD, shapes, work_dir, **more))
     assert max(losses(work_dir)) == 13
 
-    run(
-        sys.executable,
-        ROOT / 'tools/train.py',
+    run_script(
+        'tools/train.py',
         f'configs/{DFDD}',
         '--work-dir',
         work_dir,
@@ -251,17 +246,16 @@ def test_checkpoint_of_another_class_count(
 
 
 def test_diagnosis_of_an_untrained_network(trained, shapes, tmp_path):
-    tool = ROOT / 'tools/analysis_tools/diagnose_dfdd.py'
+    tool = 'tools/analysis_tools/diagnose_dfdd.py'
     checkpoint = trained[0] / 'epoch_1.pth'
     rest = ('--work-dir', tmp_path, *options(shapes))
-    output = run(sys.executable, tool, f'configs/{DFDD}', checkpoint, *rest)
+    output = run_script(tool, f'configs/{DFDD}', checkpoint, *rest)
     rows = re.findall(r'^\| (\S+) .*\| +(-?[\d.]+) \|', output, flags=re.M)
     assert [name for name, _ in rows] == ['E', 'outliers', 'F_0', 'F_T']
     # Nine steps undo next to nothing.
     left = re.findall(r'by level: (.*)', output)[0].split(', ')
     assert all(0.95 < float(value) < 1.05 for value in left)
-    plain = run(
-        sys.executable, tool, f'configs/{PLAIN}', checkpoint, *rest,
-        check=False,
-    )  # fmt: skip
+    plain = run_script(
+        tool, f'configs/{PLAIN}', checkpoint, *rest, check=False
+    )
     assert 'has no DFDD' in plain

@@ -1,7 +1,6 @@
 """Paint, train and test: Dream-Box from end to end, tiny."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from helpers import ROOT, run
+from helpers import ROOT, run_script
 from mmood.generation.settings import Settings
 from rank_helpers import train_on_ranks, without_chance
 
@@ -27,9 +26,8 @@ TINY = {
 def painted(shapes, tmp_path_factory) -> Path:
     """The training images with painted objects, by the tool."""
     out = tmp_path_factory.mktemp('painted')
-    run(
-        sys.executable,
-        ROOT / 'tools/dream_box/generate.py',
+    run_script(
+        'tools/dream_box/generate.py',
         '--config',
         ROOT / 'configs/dream_box/generation/shapes.py',
         '--out',
@@ -58,9 +56,7 @@ def config(tiny_config, shapes, painted):
 
 
 @pytest.mark.parametrize('share', [0.5, None])
-def test_trains_on_both_sets_and_tests(
-    share, config, painted, tmp_path, plain_dumps
-):
+def test_trains_on_both_sets_and_tests(share, config, painted, tmp_path):
     options = {'train_dataloader.sampler.painted_share': share}
     runner = Runner.from_cfg(config(tmp_path, **options))
     runner.train()

@@ -21,8 +21,6 @@ from helpers import (
 from mmood.seg.datasets import FeatureCache, feature_cache
 from mmood.seg.models import DOoDHead
 
-pytestmark = pytest.mark.usefixtures('plain_dumps')
-
 
 def arguments(segmentor, folder, *more):
     rest = ('--images-per-shard', 10, '--num-workers', 0)
@@ -58,13 +56,12 @@ def cache(shapes, segmentor, tmp_path_factory):
         FeatureCache(folder)
     times = {path: path.stat().st_mtime_ns for path in folder.glob('*.npy')}
     assert len(times) == 4
-    launch = ('-m', 'torch.distributed.run', '--standalone')
     output = run_tool(
         'extract_features',
         DOOD,
         *arguments(segmentor, folder, '--launcher', 'pytorch'),
         data=shapes,
-        launch=(*launch, '--nproc_per_node=2'),
+        ranks=2,
     )
     assert '36 maps, 2304 features' in output
     assert all(path.stat().st_mtime_ns == t for path, t in times.items())

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,13 @@ from helpers import (
     DOOD,
     ROOT,
     content_noise,
-    run,
     run_here,
+    run_script,
     shell_options,
     tiny_seg_options,
 )
 from mmood.seg.models import DOoDHead
 
-pytestmark = pytest.mark.usefixtures('plain_dumps')
 SCRIPT = Path(__file__).with_name('train_seg_cpu_ranks.py')
 FITTED = ('ood_head.score_mean', 'ood_head.score_std', 'ood_threshold')
 
@@ -57,8 +55,7 @@ def test_training_with_two_processes_equals_one(
     arguments = (tiny_seg_config, shapes, segmentor, tmp_path)
     path, out = tmp_path / 'config.py', tmp_path / 'result'
     config(*arguments, 2).dump(path)
-    launch = ('-m', 'torch.distributed.run', '--standalone')
-    run(sys.executable, *launch, '--nproc_per_node=2', SCRIPT, path, out)
+    run_script(SCRIPT, path, out, ranks=2)
     two = [torch.load(f'{out}.{n}', weights_only=True) for n in range(2)]
 
     monkeypatch.setattr(DOoDHead, '_perturbation', content_noise)
@@ -102,11 +99,8 @@ def test_dist_test_agrees_with_one_process(
     rest = ('--work-dir', tmp_path, *options, '--out-dir')
     run_here(monkeypatch, 'test', *files, *rest, tmp_path / '1')
     one = capsys.readouterr().out
-    two = run(
-        *('tools/dist_test.sh', *files, 2, *rest, tmp_path / '2'),
-        PYTHON=sys.executable,
-        PORT='29613',
-    )
+    rest = ('--launcher', 'pytorch', *rest, tmp_path / '2')
+    two = run_script('tools/test.py', *files, *rest, ranks=2)
     assert table(two) == table(one)
     one, two = (
         json.loads((tmp_path / f'{ranks}/metrics.json').read_text())

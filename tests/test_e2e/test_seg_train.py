@@ -22,7 +22,6 @@ from helpers import (
 )
 from mmood.seg import OODSegInferencer
 
-pytestmark = pytest.mark.usefixtures('plain_dumps')
 SCORES = ('msp', 'max_logit', 'entropy', 'energy', 'diffusion', 'compound')
 
 

@@ -1,15 +1,13 @@
-"""Play losses of RoIs as two gloo ranks; the arguments are two files.
+"""Play losses of RoIs as gloo ranks; the arguments are two files.
 
 Reads a list of (config, state, of each rank the steps' tensors); writes, of
 each rank, per case the losses, gradients and the state at the end.
 """
 
-import os
 import sys
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 
 import mmood.losses
@@ -35,11 +33,9 @@ def play(loss: torch.nn.Module, tensors: dict) -> dict:
     )
 
 
-def work(rank: int, source: str, out: str) -> None:
-    os.environ['RANK'] = os.environ['LOCAL_RANK'] = str(rank)
-    dist.init_process_group(
-        'gloo', f'file://{out}.meet', rank=rank, world_size=2
-    )
+def main(source: str, out: str) -> None:
+    dist.init_process_group('gloo')
+    rank = dist.get_rank()
     result = []
     for cfg, state, ranks in torch.load(source):
         loss = getattr(mmood.losses, cfg.pop('type'))(**cfg)
@@ -51,4 +47,4 @@ def work(rank: int, source: str, out: str) -> None:
 
 
 if __name__ == '__main__':
-    mp.start_processes(work, sys.argv[1:], nprocs=2, start_method='fork')
+    main(*sys.argv[1:])

@@ -1,7 +1,5 @@
 """RoIBatch, and that losses of two ranks are those of one process."""
 
-import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +7,7 @@ import pytest
 import torch
 
 import mmood.losses
-from helpers import ROOT, run
+from helpers import run_script
 from mmood.losses.roi_batch import check_logits, mean_over_ranks
 from roi_batches import NAMES, gradients, roi_batch, rows_of
 
@@ -98,8 +96,7 @@ def played(tmp_path_factory):
     source, out = folder / 'cases.pt', folder / 'result'
     torch.save(cases, source)
     script = Path(__file__).with_name('loss_ranks.py')
-    path = os.pathsep.join([f'{ROOT}/tests', str(ROOT)])
-    run(sys.executable, script, source, out, PYTHONPATH=path)
+    run_script(script, source, out, ranks=2)
     results = [torch.load(f'{out}.{rank}') for rank in range(2)]
     results = [dict(zip(CASES, result)) for result in results]
     return wholes, losses, results

@@ -1,25 +1,21 @@
-"""Run synthesis steps as two gloo ranks; the arguments are two files.
+"""Run synthesis steps as gloo ranks; the arguments are two files.
 
 Reads a list of ranks' lists of (features, labels, active); writes, of each
 rank, the state and the outliers' counts, or the error.
 """
 
-import os
 import sys
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from mmood.outliers import VirtualOutlierSynthesis
 
 
-def work(rank: int, source: str, out: str) -> None:
+def main(source: str, out: str) -> None:
     options, ranks = torch.load(source)
-    os.environ['RANK'] = os.environ['LOCAL_RANK'] = str(rank)
-    dist.init_process_group(
-        'gloo', f'file://{out}.meet', rank=rank, world_size=len(ranks)
-    )
+    dist.init_process_group('gloo')
+    rank = dist.get_rank()
     module = VirtualOutlierSynthesis(**options)
     counts, error = [], ''
     try:
@@ -33,4 +29,4 @@ def work(rank: int, source: str, out: str) -> None:
 
 
 if __name__ == '__main__':
-    mp.start_processes(work, sys.argv[1:], nprocs=2, start_method='fork')
+    main(*sys.argv[1:])

@@ -1,7 +1,6 @@
 """VirtualOutlierSynthesis: when it starts, what it draws, over ranks."""
 
 import logging
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import scipy.stats
 import torch
 from mmengine.logging import MMLogger
 
-from helpers import run
+from helpers import run_script
 from mmood.outliers import VirtualOutlierSynthesis, tied_gaussians
 from mmood.registry import MODELS
 
@@ -190,9 +189,8 @@ def play(module, steps, start=0):
 def two_ranks(tmp_path, ranks, **options):
     source, out = tmp_path / 'steps.pt', tmp_path / 'result'
     torch.save(({**OPTIONS, **options}, ranks), source)
-    run(
-        sys.executable, Path(__file__).with_name('queue_ranks.py'), source, out
-    )
+    script = Path(__file__).with_name('queue_ranks.py')
+    run_script(script, source, out, ranks=2)
     return [torch.load(f'{out}.{rank}') for rank in range(2)]
 
 

@@ -1,13 +1,12 @@
 """What all fitted scores promise, and two ranks against one process."""
 
-import os
 import sys
 from functools import partial
 
 import pytest
 import torch
 
-from helpers import ROOT, run
+from helpers import run_script
 from mmood.registry import MODELS
 from mmood.scores import (
     KNN,
@@ -170,10 +169,7 @@ def shares():
 
 
 def test_two_ranks_agree_with_one_process(tmp_path):
-    launch = ('-m', 'torch.distributed.run', '--standalone')
-    path = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
-    command = (*launch, '--nproc_per_node=2', __file__, tmp_path)
-    run(sys.executable, *command, PYTHONPATH=path)
+    run_script(__file__, tmp_path, ranks=2)
     ranks = [torch.load(tmp_path / f'{rank}.pth') for rank in range(2)]
     for name in NAMES:
         alone = fit(name, data(), classes=CLASSES).state_dict()

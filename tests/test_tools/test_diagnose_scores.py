@@ -19,7 +19,7 @@ OPTIONS = {
 
 
 def test_groups_are_those_of_the_test(
-    shapes, tiny_config, tmp_path, plain_dumps, monkeypatch, capsys
+    shapes, tiny_config, tmp_path, monkeypatch, capsys
 ):
     cfg = tiny_config(POSTHOC, shapes, tmp_path, **OPTIONS)
     runner = Runner.from_cfg(cfg)

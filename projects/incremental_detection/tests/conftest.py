@@ -120,7 +120,7 @@ class Stubs:
 
 
 @pytest.fixture
-def tools(tmp_path, monkeypatch, plain_dumps) -> Stubs:
+def tools(tmp_path, monkeypatch) -> Stubs:
     """Stubs in the place of tools; the current folder is empty."""
     folder = tmp_path / 'tools'
     folder.mkdir()

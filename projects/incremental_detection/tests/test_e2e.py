@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import mmengine.config.config
 import pytest
 import torch
 from folders import config_file, last_checkpoint, write
@@ -67,11 +66,6 @@ def job(data: Path, out: Path, stages=None, processes=1, **more) -> Job:
 def here() -> Callable:
     """Run a command of a job in this process; it keeps their names."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            mmengine.config.config,
-            'FormatCode',
-            lambda text, **_: (text, True),
-        )
         patch.chdir(ROOT)
 
         def execute(step: str, command: list[str]) -> None:

@@ -28,7 +28,7 @@ CONFIG = dict(
 
 
 @pytest.fixture
-def stored(tmp_path, plain_dumps) -> Path:
+def stored(tmp_path) -> Path:
     """A folder with a config beside it."""
     folder = tmp_path / 'run/old'
     folder.mkdir(parents=True)

@@ -56,7 +56,7 @@ def tiny(tiny_config, shapes):
 
 
 @pytest.mark.parametrize('name', ROWS, ids=lambda name: name.split('_')[0])
-def test_method_trains_and_tests(name, tiny, tmp_path, plain_dumps):
+def test_method_trains_and_tests(name, tiny, tmp_path):
     losses, buffers = ROWS[name]
     runner = Runner.from_cfg(tiny(name, tmp_path))
     runner.train()
@@ -101,7 +101,7 @@ class Labels(Hook):
 
 
 def test_a_calibration_does_not_see_what_an_earlier_one_has_rejected(
-    tiny, tmp_path, plain_dumps
+    tiny, tmp_path
 ):
     runner = Runner.from_cfg(tiny(f'ds_{NAME}', tmp_path))
     labels = Labels()
