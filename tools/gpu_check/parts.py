@@ -60,8 +60,16 @@ def all_parts(folder: Path, device: str) -> list[Part]:
 
 
 def tests(folder: Path) -> Part:
+    """Those marked ``gpu``; other files are not even read."""
     path = folder / 'tests.xml'
-    command = [sys.executable, '-m', 'pytest', '-m', 'gpu', '-q']
+    files = [
+        str(file.relative_to(ROOT))
+        for room in ('tests', 'projects')
+        for file in sorted((ROOT / room).rglob('test_*.py'))
+        if '@pytest.mark.gpu' in file.read_text(encoding='utf-8')
+    ]
+    command = [sys.executable, '-m', 'pytest', *files, '-m', 'gpu']
+    command += ['-o', 'addopts=--import-mode=importlib -q -rfE']
     command += [f'--junitxml={path}', '-p', 'no:cacheprovider']
     return Part('tests', command, 150, lambda: read_tests(path))
 
