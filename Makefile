@@ -2,6 +2,8 @@
 # make demo-seg   the same with a Segmenter and DOoD
 # make demo-dream-box   paint outliers into Shapes, train on them, compare
 # make test   set up, run all tests and style checks
+# make gpu-check   set up, check mmood on this machine's GPU: equality with
+#   the CPU, mixed precision of each method, speed; skipped without a GPU
 # PIP_ARGS    passed to pip, e.g. --find-links FOLDER_WITH_WHEELS
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -29,7 +31,7 @@ DREAM_OPTIONS := train_cfg.max_epochs=5 train_cfg.val_begin=6 \
 	param_scheduler.1.T_max=5
 export PYTHONWARNINGS := ignore
 
-.PHONY: setup demo demo-seg demo-dream-box test lint clean
+.PHONY: setup demo demo-seg demo-dream-box test gpu-check lint clean
 setup: $(VENV)/.installed
 
 $(VENV)/.ready: $(wildcard requirements/*.txt)
@@ -103,6 +105,9 @@ lint: setup
 
 test: lint
 	$(BIN)/pytest
+
+gpu-check: setup
+	$(BIN)/python tools/gpu_check/gpu_check.py --out work_dirs/gpu_check.json
 
 clean:
 	rm -rf $(VENV) build *.egg-info

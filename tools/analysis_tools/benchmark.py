@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import warnings
+from pathlib import Path
 
 import torch
 from tabulate import tabulate
+
+from mmood.ops import atomic_write
+
+COLUMNS = ('ours_ms', 'direct_ms', 'ratio')
 
 
 def main() -> None:
@@ -32,6 +38,7 @@ def main() -> None:
         choices=['metrics', 'scoring', 'training'],
         help='of the benchmark (seg)',
     )
+    parser.add_argument('--out', type=Path, help='JSON file for the numbers')
     args = parser.parse_args()
     warnings.filterwarnings('ignore')
     if args.task == 'det':
@@ -61,6 +68,10 @@ def main() -> None:
         f'{what}, {args.runs} runs, {args.device}, '
         f'{torch.get_num_threads()} threads'
     )
+    if args.out:
+        numbers = {name: dict(zip(COLUMNS, row)) for name, *row in table}
+        with atomic_write(args.out) as file:
+            json.dump(dict(what=what, runs=args.runs, rows=numbers), file)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,130 @@
+"""The GPU check: its parts, its JSON, and what happens without a GPU."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from helpers import ROOT
+
+sys.path.append(str(ROOT / 'tools/gpu_check'))
+import gpu_check
+import parts
+import train_method
+
+
+def python(name: str, code: str, budget: int = 60, **more) -> parts.Part:
+    return parts.Part(name, [sys.executable, '-c', code], budget, **more)
+
+
+def test_without_a_gpu_it_says_that_it_is_skipped(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    out = tmp_path / 'new' / 'check.json'
+    assert gpu_check.main(['--out', str(out)]) == 0
+    content = json.loads(out.read_text())
+    assert (content['status'], content['gpu']) == ('skipped', None)
+    assert content['versions']['torch'] == torch.__version__
+    text = capsys.readouterr().out
+    assert text.startswith('gpu-check skipped: torch sees no CUDA GPU')
+    assert '"status": "skipped"' in text
+
+
+def test_a_part_that_fails_does_not_stop_the_others(tmp_path, capsys):
+    made = [
+        python('later', 'pass', read=lambda: dict(x=1), after='broken'),
+        python('broken', 'raise SystemExit("what went wrong")'),
+        python('slow', 'import time; time.sleep(60)', budget=1),
+        python('silent', 'pass', read=lambda: json.loads('')),
+        python('alone', 'pass', alone=True),
+    ]
+    results = gpu_check.run_all(made, tmp_path, 4)
+    status = {name: result['status'] for name, result in results.items()}
+    assert status == dict(
+        later='passed',
+        broken='failed',
+        slow='failed',
+        silent='failed',
+        alone='passed',
+    )
+    assert list(results)[-1] == 'alone'
+    assert results['later']['x'] == 1
+    assert list(results).index('broken') < list(results).index('later')
+    assert results['broken']['reason'] == 'exit code 1'
+    assert 'what went wrong' in results['broken']['log']
+    assert results['slow']['reason'] == 'not done after 1 s'
+    assert results['silent']['reason'].startswith('left no numbers')
+    assert '[5/5] alone: passed' in capsys.readouterr().out
+
+
+def test_every_shapes_config_has_a_part(tmp_path):
+    found = parts.all_parts(tmp_path, 'cuda')
+    assert len({part.name for part in found}) == len(found)
+    words = {word for part in found for word in part.command}
+    folders = ('configs', 'projects')
+    configs = {
+        str(path.relative_to(ROOT))
+        for folder in folders
+        for path in (ROOT / folder).glob('**/*_shapes*.py')
+        if '_base_' not in path.parts and '4-2-2' not in path.stem
+    }
+    # Only a test threshold sets it apart.
+    configs = {c for c in configs if 'thr-0.1' not in c}
+    assert len(configs) > 15
+    assert configs <= words
+    for part in found:
+        if part.after:
+            assert part.after in {other.name for other in found}
+
+
+def test_report_of_the_tests(tmp_path):
+    path = tmp_path / 'tests.xml'
+    path.write_text(
+        '<testsuites><testsuite>'
+        '<testcase name="a[x]"><properties>'
+        '<property name="difference" value="2e-06"/>'
+        '<property name="tolerance" value="0.0001"/>'
+        '</properties></testcase>'
+        '<testcase name="b"><failure message="too far">text</failure>'
+        '</testcase>'
+        '<testcase name="c"><skipped message="no"/></testcase>'
+        '</testsuite></testsuites>'
+    )
+    report = parts.read_tests(path)
+    assert report['counts'] == dict(passed=1, failed=1, skipped=1)
+    assert report['failed'] == {'b': 'too far'}
+    assert report['compared'] == {
+        'a[x]': dict(difference=2e-6, tolerance=1e-4)
+    }
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'vos/vos_faster-rcnn_r18_fpn_shapes.py',
+        'dream_box/dream-box_faster-rcnn_r18_fpn_shapes.py',
+        'dood/dood_segmenter_vit_1k_shapes.py',
+    ],
+)
+def test_a_config_moves_to_the_small_data(name, tmp_path):
+    cfg = Config.fromfile(ROOT / 'configs' / name)
+    cfg = train_method.shrink(cfg, tmp_path / 'work', tmp_path / 'small')
+    text = repr(cfg.to_dict())
+    assert "'data/shapes" not in text
+    assert f"'{tmp_path}/small/shapes/" in text
+    assert "'persistent_workers': True" not in text
+    assert cfg.work_dir == str(tmp_path / 'work')
+
+
+def test_a_score_that_stayed_unfitted_is_an_error(tmp_path):
+    class Runner:
+        class message_hub:
+            log_scalars = {}
+
+    with pytest.raises(ValueError, match='not finite: there are none'):
+        train_method.check(Runner, {'AUROC': 0.5})

@@ -1,0 +1,195 @@
+"""Train, validate and test a method for some steps, on a small Shapes set.
+
+Run by ``gpu_check.py``; prints the losses and writes numbers as JSON. With a
+GPU in mixed precision, without one in full, to try the script.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from mmood.launch import build_runner
+from mmood.ops import atomic_write
+from mmood.scores import FittedScore
+
+ROOT = Path(__file__).resolve().parents[2]
+# Of the test's measures these go into the report.
+SHOWN = ('AUROC', 'AP_U', 'WI', 'mAP_K', 'bbox_mAP_50')
+STEPS = 12  # of a segmentor
+# Queues that so few steps fill, and every box counts, however unsure.
+QUEUE, NEIGHBOURS = 4, 1
+
+
+def redirect(value: object, folders: dict[str, str]) -> object:
+    """A config's value with other folders in front of its paths."""
+    if isinstance(value, dict):
+        return {k: redirect(v, folders) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(redirect(v, folders) for v in value)
+    if isinstance(value, str):
+        for old, new in folders.items():
+            if value.startswith(f'{old}/'):
+                return f'{new}/{value[len(old) + 1 :]}'
+    return value
+
+
+def shrink(cfg: Config, work_dir: Path, data: Path) -> Config:
+    """The config on the small data, for some steps and one process."""
+    folders = {
+        'data/shapes': str(data / 'shapes'),
+        'data/shapes_dream': str(data / 'shapes_dream'),
+    }
+    cfg = Config(redirect(cfg.to_dict(), folders))
+    loaders = [cfg[k] for k in cfg if k.endswith('_dataloader') and cfg[k]]
+    loaders += [h.dataloader for h in cfg.custom_hooks if 'dataloader' in h]
+    for loader in loaders:
+        loader.update(num_workers=0, persistent_workers=False)
+    cfg.default_hooks.logger.interval = 1
+    cfg.work_dir, cfg.launcher = str(work_dir), 'none'
+    if 'roi_head' in cfg.model:
+        return shrink_detector(cfg)
+    cfg.train_cfg.max_iters = STEPS
+    cfg.train_cfg.val_interval = STEPS
+    cfg.default_hooks.checkpoint.interval = STEPS
+    if 'val_begin' in cfg.train_cfg:
+        cfg.train_cfg.val_begin = STEPS + 1
+    return cfg
+
+
+def shrink_detector(cfg: Config) -> Config:
+    cfg.train_cfg.update(max_epochs=1, val_begin=2)
+    cfg.model.test_cfg.rcnn.score_thr = 0.0
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        if evaluator.type == 'mmood.OODDetMetric':
+            evaluator.score_threshold = 0.0
+    head = cfg.model.roi_head
+    if head.get('outlier_start'):
+        head.outlier_start = 0.0
+    if 'queue_size' in (head.get('outliers') or {}):
+        head.outliers.queue_size = QUEUE
+    unknown = head.get('open_set_losses', {}).get('unknown')
+    if unknown:
+        unknown.start = 1
+    head.scores = [few_neighbours(score) for score in head.scores]
+    return cfg
+
+
+def few_neighbours(score: str | dict) -> str | dict:
+    if score == 'knn':
+        return dict(name='knn', k=NEIGHBOURS)
+    if isinstance(score, dict) and score.get('type') == 'mmood.KNN':
+        return dict(score, k=NEIGHBOURS)
+    return score
+
+
+def numbers(metrics: dict) -> dict[str, float | None]:
+    """For JSON, which has no nan."""
+    values = {k: float(v) for k, v in metrics.items()}
+    return {k: v if math.isfinite(v) else None for k, v in values.items()}
+
+
+def check(runner: Runner, metrics: dict) -> dict[str, float]:
+    """The last losses; ValueError for what is not as it should be."""
+    scalars = runner.message_hub.log_scalars
+    losses = {
+        key.split('/', 1)[1]: float(buffer.data[0][-1])
+        for key, buffer in scalars.items()
+        if key.startswith('train/') and 'loss' in key
+    }
+    bad = [name for name, value in losses.items() if not math.isfinite(value)]
+    if bad or not losses:
+        raise ValueError(f'losses are not finite: {bad or "there are none"}')
+    if not any(math.isfinite(float(value)) for value in metrics.values()):
+        raise ValueError(f'the test gave no number, but {metrics}')
+    unfitted = [
+        name
+        for name, part in runner.model.named_modules()
+        if isinstance(part, FittedScore) and not part.is_fitted
+    ]
+    if unfitted:
+        raise ValueError(f'scores were not fitted: {unfitted}')
+    return losses
+
+
+def train_and_test(cfg: Config, device: str) -> dict:
+    """Both, from the checkpoint in between; what was found."""
+    if device == 'cuda':
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    start = time.perf_counter()
+    runner = build_runner(cfg)
+    place = next(runner.model.parameters()).device.type
+    if place != device:
+        raise ValueError(f'the model lies on {place}, wanted was {device}')
+    runner.train()
+    steps, trained = runner.iter, time.perf_counter() - start
+    checkpoint = find_latest_checkpoint(cfg.work_dir)
+    cfg.load_from = checkpoint
+    cfg.experiment_name = f'{Path(cfg.work_dir).name}_test'
+    metrics = build_runner(cfg).test()
+    losses = check(runner, metrics)
+    result = dict(
+        optim_wrapper=cfg.optim_wrapper.type,
+        steps=steps,
+        train_s=round(trained, 2),
+        test_s=round(time.perf_counter() - start - trained, 2),
+        losses=numbers(losses),
+        metrics=numbers({k: metrics[k] for k in metrics if k.endswith(SHOWN)}),
+        checkpoint=checkpoint,
+    )
+    if device == 'cuda':
+        result['peak_gpu_mib'] = torch.cuda.max_memory_allocated() // 2**20
+        scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
+        result['loss_scale'] = scaler.get_scale() if scaler else None
+    return result
+
+
+def with_model_of(cfg: Config, path: Path) -> Config:
+    """The data of the one config, the model of the other."""
+    model = Config.fromfile(path).model
+    classes = cfg.model.decode_head.num_classes
+    size = cfg.model.data_preprocessor.size
+    cfg.model = model
+    cfg.model.data_preprocessor.size = size
+    cfg.model.decode_head.num_classes = classes
+    return cfg
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('config', type=Path)
+    parser.add_argument('--data', type=Path, required=True)
+    parser.add_argument('--work-dir', type=Path, required=True)
+    parser.add_argument('--out', type=Path, required=True, help='JSON file')
+    parser.add_argument('--device', default='cuda', choices=['cuda', 'cpu'])
+    parser.add_argument('--load-from', help="another result's JSON file")
+    parser.add_argument('--model-of', type=Path, help='config with a model')
+    parser.add_argument('--denoiser', help='type of an ood_head')
+    args = parser.parse_args()
+    sys.path.append(str(ROOT))  # configs import from projects/
+    cfg = Config.fromfile(args.config)
+    if args.model_of:
+        cfg = with_model_of(cfg, args.model_of)
+    cfg = shrink(cfg, args.work_dir, args.data)
+    if args.denoiser:
+        cfg.model.ood_head.denoiser.type = args.denoiser
+        cfg.train_dataloader.dataset.pop('vectors', None)
+    if args.load_from:
+        cfg.load_from = json.loads(Path(args.load_from).read_text())[
+            'checkpoint'
+        ]
+    result = train_and_test(cfg, args.device)
+    with atomic_write(args.out) as file:
+        json.dump(result, file, indent=1)
+
+
+if __name__ == '__main__':
+    main()
