@@ -12,6 +12,7 @@ from .exact_state import copy_exact, exact_parts, exact_state, forget_fits
 from .feature_range import FeatureRange
 from .files import atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
+from .rank_mean import or_one, rank_count, rank_mean
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
@@ -35,4 +36,7 @@ __all__ = [
     'gaussian_kernel1d',
     'log_bessel_i',
     'log_scaled_bessel_i',
+    'or_one',
+    'rank_count',
+    'rank_mean',
 ]
