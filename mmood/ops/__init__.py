@@ -17,6 +17,7 @@ from .images import image_size, list_files, list_images
 from .locks import FolderInUseError, lock_folder
 from .pictures import OutputNames, as_bgr, list_pictures
 from .populations import check_populations, check_set_name
+from .rank_mean import or_one, rank_count, rank_mean
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
@@ -48,10 +49,13 @@ __all__ = [
     'image_size',
     'list_files',
     'list_images',
-    'lock_folder',
     'list_pictures',
+    'lock_folder',
     'log_bessel_i',
     'log_scaled_bessel_i',
+    'or_one',
+    'rank_count',
+    'rank_mean',
     'read_coco',
     'read_json',
 ]

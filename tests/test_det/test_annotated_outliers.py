@@ -120,7 +120,7 @@ def test_sides_of_annotated_outliers(labels, background):
 
 
 def test_factors_are_means_over_the_ranks(monkeypatch):
-    monkeypatch.setattr(roi_losses, 'reduce_mean', lambda count: count + 0.5)
+    monkeypatch.setattr(roi_losses, 'rank_count', lambda rows: len(rows) + 0.5)
     head = spied()
     _, known, flagged, others = step(head, SOME)
     factors = head.loss_uncertainty.factors

@@ -282,9 +282,9 @@ def test_threshold_is_the_quantile_of_the_id_pixels(tpr, named):
     assert {k.split('/')[1] for k in result} == {'far', 'ood_threshold'}
     alone = evaluate_pixels(samples, tpr=tpr)
     # That of each score by its name beside it, those of logits too.
-    assert alone['ood/ood_threshold/diffusion'] == expected
+    assert alone['ood/ood_threshold/compound'] == expected
     assert set(alone) == {k for k in result if 'ood_threshold' in k}
-    assert len(alone) == 6
+    assert len(alone) == 7
 
 
 def test_id_images_without_valid_pixels():

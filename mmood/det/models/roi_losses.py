@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import torch
 from mmdet.structures.bbox import bbox2roi
-from mmdet.utils import reduce_mean
 from torch import Tensor
+
+from mmood.ops import rank_count
 
 from .roi_tools import foreground, has_started, jittered, record_calls
 
@@ -53,7 +54,7 @@ class OODLosses:
             maps = self._product(x, 'deblurred')
             deblurred = self._bbox_forward(maps, rois)['cls_score']
             losses['loss_consistency'] = self.loss_consistency(
-                known, deblurred, avg_factor=_mean_count(known)
+                known, deblurred, avg_factor=rank_count(known)
             )
         if self.auxiliary is not None:
             needs_second = getattr(self.auxiliary, 'needs_second_view', False)
@@ -61,7 +62,7 @@ class OODLosses:
             own = self.auxiliary(
                 features,
                 labels,
-                factor=_mean_count(features),
+                factor=rank_count(features),
                 inputs=results['bbox_feats'][mask],
                 second=second,
                 view=self.view,
@@ -100,8 +101,8 @@ class OODLosses:
         return self.loss_uncertainty(
             known,
             outlier,
-            known_factor=_mean_count(known),
-            outlier_factor=_mean_count(outlier),
+            known_factor=rank_count(known),
+            outlier_factor=rank_count(outlier),
         )
 
     @property
@@ -132,8 +133,3 @@ class OODLosses:
         maps = x[: self.bbox_roi_extractor.num_inputs]
         pooled = self.bbox_roi_extractor(maps, rois)
         return self.shared_head(pooled) if self.with_shared_head else pooled
-
-
-def _mean_count(values: Tensor) -> Tensor:
-    """Mean number of rows over the ranks."""
-    return reduce_mean(values.new_tensor(float(len(values))))
