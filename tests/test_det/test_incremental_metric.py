@@ -67,6 +67,19 @@ def test_published_example_and_a_group_without_classes():
     assert not [key for key in result if 'new' in key or 'dog' in key]
 
 
+def test_rounding_as_in_result_files():
+    """Ties of scores go by the order of images, and 0.504 becomes 0.5."""
+    ties = [
+        image([((50, 50, 70, 70), 0.50001, 0)]),
+        image([(BOX, 0.50002, 0)], [(BOX, 0, 0)]),
+    ]
+    close = [image([((0, 4.96, 10, 10), 0.9, 0)], [(BOX, 0, 0)])]
+    for images, rounded in ((ties, 50), (close, 0)):
+        for options, expected in ((dict(rounds=False), 100), ({}, rounded)):
+            found = evaluate(images, dict(old=['cat']), **options)
+            assert found['voc/AP50'] == pytest.approx(expected)
+
+
 def test_difficult_objects_do_not_count():
     images = [
         image([(BOX, 0.9, 0)], [(BOX, 0, 1)]),
