@@ -61,9 +61,10 @@ class UnknownProbabilityLoss(nn.Module):
 
     ``loss_weight`` times the mean over the ``top_k`` RoIs on known objects
     and the ``top_k`` on background whose largest logit, without the unknown
-    one, is lowest; from iteration ``start`` on. Chosen among all ranks'
-    RoIs, so that n processes equal one: the publication chooses on each
-    GPU, which has two images. Known and background are chosen apart; there
+    one, is lowest; after iteration ``start``, counted from 0, as published
+    (100: the first is number 101). Chosen among all ranks' RoIs, so that n
+    processes equal one: the publication chooses on each GPU, which has two
+    images. Known and background are chosen apart; there
     background counts no more RoIs than known.
     """
 
@@ -86,7 +87,7 @@ class UnknownProbabilityLoss(nn.Module):
     def forward(self, batch: RoIBatch) -> dict[str, Tensor]:
         """The loss of a batch; a collective call, also without a RoI."""
         chosen, count = batch.labels[:0], 0
-        if batch.iteration >= self.start:
+        if batch.iteration > self.start:
             chosen, count = hardest(batch, self.top_k)
         values = unknown_probability_loss(
             batch.logits[chosen], batch.labels[chosen], self.alpha

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from mmood.registry import MODELS
 
 from .fitted import View
-from .logits import max_logit
+from .logits import max_logit, msp
 from .odin import perturb
 
 KINDS = ('cosine', 'inner', 'euclidean')
+CONFIDENCES = dict(maximum=max_logit, softmax=msp)
 EPSILONS = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08)
 
 
@@ -109,25 +110,38 @@ def _full_precision(x: Tensor) -> torch.autocast:
 class GeneralizedODIN(nn.Module):
     """``-max_k h_k(x')`` of RoIs, (N, c, h, w) -> (N,), in the unit of h.
 
-    x' is x moved by `perturb` to a smaller score, h the numerators of a
-    `DecomposedLinear` without the background's. Source: Sec. 3.2, on pooled
-    RoI maps instead of images. ``epsilon`` is absolute, by default the
+    x' is x moved by `perturb` to a smaller ``-max_k h_k``, h the numerators
+    of a `DecomposedLinear` without the background's. Source: Sec. 3.1 (of
+    its two scores, ``max_k h_k`` and g, the one that it recommends) and 3.2,
+    on pooled RoI maps instead of images. ``confidence='softmax'`` takes
+    ``1 - max_k softmax(h(x'))_k``, in [0, 1 - 1/K], instead: what OpenOOD's
+    code does, and the paper does not. It sees how much the classes differ,
+    not how near the nearest is. ``epsilon`` is absolute, by default the
     smallest of those the paper tries, ``EPSILONS``; `select_epsilon` picks
-    one. Raises ValueError if the classifier has no numerators.
+    one. Raises ValueError for another ``confidence``, and if the classifier
+    has no numerators.
     """
 
     source = 'inputs'
 
-    def __init__(self, epsilon: float = EPSILONS[0]) -> None:
+    def __init__(
+        self, epsilon: float = EPSILONS[0], *, confidence: str = 'maximum'
+    ) -> None:
         super().__init__()
-        self.epsilon = epsilon
+        if confidence not in CONFIDENCES:
+            raise ValueError(
+                f'confidence must be one of {tuple(CONFIDENCES)}, got '
+                f'{confidence!r}'
+            )
+        self.epsilon, self.confidence = epsilon, confidence
 
     @torch.no_grad()
     def forward(self, inputs: Tensor, view: View) -> Tensor:
         def score(x: Tensor) -> Tensor:
             return max_logit(_numerators(view, x))
 
-        return score(perturb(score, inputs, self.epsilon))
+        moved = perturb(score, inputs, self.epsilon)
+        return CONFIDENCES[self.confidence](_numerators(view, moved))
 
 
 def _numerators(view: View, x: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from .fitted import (
     unrows,
     warn_unseen,
 )
+from .logits import msp
 
 CHUNK = 2**22  # numbers of row sums that are held at a time
 
@@ -80,6 +81,11 @@ class GramMatrices(FittedScore):
     all samples, with a warning. With one layer the paper's division by the
     layer's expected deviation changes no order and is left out.
 
+    ``by_confidence`` divides by the largest softmax probability, in [1/K,
+    1], as the authors' public code does: of two samples that deviate alike
+    the less certain one is more OOD. A sample within all ranges has 0 either
+    way. The fit does not depend on it.
+
     Buffers ``minimum`` and ``maximum`` (K, P, C) and ``count`` (K,) of
     samples, float64.
 
@@ -93,10 +99,12 @@ class GramMatrices(FittedScore):
         num_classes: int,
         *,
         powers: Sequence[int] = range(1, 11),
+        by_confidence: bool = True,
     ) -> None:
         super().__init__('samples')
         _check_powers(powers)
         self.channels, self.num_classes = channels, num_classes
+        self.by_confidence = by_confidence
         self.powers = tuple(map(int, powers))
         infinity = torch.full(
             (num_classes, len(powers), channels),
@@ -156,7 +164,10 @@ class GramMatrices(FittedScore):
             gram_deviation(values, self.minimum[part], self.maximum[part])
             for values, part in self._chunks(x, classes)
         ]
-        return unrows(torch.cat(parts), samples.features)
+        scores = unrows(torch.cat(parts), samples.features)
+        if self.by_confidence:
+            scores = scores / (1 - msp(samples.logits.double()))
+        return scores
 
     def _chunks(
         self, x: Tensor, classes: Tensor

@@ -19,18 +19,26 @@ from mmood.registry import MODELS
 from .fitted import FittedScore, labelled_rows, rows, unrows, warn_unseen
 
 CHUNK = 4096  # rows that are in float64 at a time
+RANK_TOLERANCE = 1e-12  # of the largest eigenvalue
 
 
 def mahalanobis(x: Tensor, means: Tensor, precision: Tensor) -> Tensor:
     """``min_c (x - m_c)^T P (x - m_c)``, (N, C, *) -> (N, *), float64, >= 0.
 
-    ``means`` (K, C) and the inverse P (C, C) of the covariance that all
-    classes share. Without unit: in the mean over a class's own samples it
-    is C. The squared distance, Eq. 2 with the opposite sign; input
-    preprocessing and the ensemble of layers are left out. Raises ValueError
-    for K = 0, `torch.linalg.LinAlgError` if P is not positive definite.
+    ``means`` (K, C) and the inverse, or pseudo-inverse, P (C, C) of the
+    covariance that all classes share. Without unit: in the mean over a
+    class's own samples it is C, or the rank of P. The squared distance, Eq.
+    2 with the opposite sign; input preprocessing and the ensemble of layers
+    are left out. Raises ValueError for K = 0, and if P has an eigenvalue
+    below 0 (by more than 1e-12 of the largest).
     """
-    factor = torch.linalg.cholesky(precision.double())
+    values, vectors = torch.linalg.eigh(precision.double())
+    if not values.amin() >= -RANK_TOLERANCE * values.amax():
+        raise ValueError(
+            f'precision has the eigenvalue {values.amin():.3g}: give the '
+            'inverse of a covariance'
+        )
+    factor = vectors * values.clamp(min=0).sqrt()
     return _whitened_distance(x, means, factor)
 
 
@@ -56,10 +64,12 @@ class Mahalanobis(FittedScore):
     The covariance is that of all samples around their class's mean, divided
     by their number. ``shrinkage`` a in [0, 1] makes it ``(1 - a) S + a t I``
     with t the mean variance ``tr S / C``, as sklearn's `shrunk_covariance`.
-    A covariance that is singular but for rounding (a squared pivot of its
-    Cholesky factor below 1e-12 t), because of fewer samples than channels
-    or a constant one, gets 1e-10 t on its diagonal, or 10 times more until
-    it has an inverse. A class without samples is left out, with a warning.
+    P is its pseudo-inverse: directions whose variance is at most 1e-12 of
+    the largest (a deviation of 1e-6, the rounding of features in single
+    precision) do not count. They stem from constant channels, such as dead
+    ones, or from fewer samples than channels; so that a sample is not judged
+    by what the training never showed. A class without samples is left out,
+    with a warning.
 
     Buffers, float64: ``means`` (K, C), ``whitening`` (C, C), whose product
     with its transpose is the precision, and ``count`` (K,) of samples.
@@ -162,21 +172,19 @@ class Moments:
 
 
 def _whitening(covariance: Tensor, shrinkage: float) -> Tensor:
-    """W (C, C) with ``W W^T`` the inverse of the shrunk covariance."""
+    """W (C, C) with ``W W^T`` the pseudo-inverse of the shrunk covariance.
+
+    A column per eigenvector, 0 for those that do not count.
+    """
     variance = covariance.diagonal().mean()
     identity = torch.eye(len(covariance)).to(covariance)
     shrunk = (1 - shrinkage) * covariance + shrinkage * variance * identity
-    for jitter in (0, *(10.0**power for power in range(-10, 0))):
-        factor, failed = torch.linalg.cholesky_ex(
-            shrunk + jitter * variance * identity
+    values, vectors = torch.linalg.eigh(shrunk)
+    counts = values > RANK_TOLERANCE * values.amax()
+    if not variance > 0 or not counts.any():
+        raise ValueError(
+            f'the features have a mean variance of {variance:.3g} within the '
+            'classes, whose covariance has no inverse: fit on more images, '
+            'and check that the checkpoint is a trained one'
         )
-        pivot = factor.diagonal().amin()
-        if not failed and pivot.square() > 1e-12 * variance:
-            return torch.linalg.solve_triangular(
-                factor, identity, upper=False
-            ).T
-    raise ValueError(
-        f'the features have a mean variance of {variance:.3g} within the '
-        'classes, whose covariance has no inverse: fit on more images, and '
-        'check that the checkpoint is a trained one'
-    )
+    return vectors * torch.where(counts, values, torch.inf).rsqrt()

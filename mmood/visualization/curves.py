@@ -20,25 +20,24 @@ def plot_roc_and_histogram(
     """Write a PNG: ROC (OOD positive) on the left, histograms on the right.
 
     Scores are (n,), higher is more OOD, one array per OOD set by name. The
-    file appears whole or not at all. Empty sets are named, not drawn.
+    file appears whole or not at all. Empty sets are named, not drawn. So are
+    infinite scores in the histogram (the ROC curve has them at its ends) and
+    nan anywhere: the legend counts them.
     """
     figure = Figure(figsize=(9, 4), layout='constrained')
     roc, hist = figure.subplots(1, 2)
-    # In float64, where close float32 scores still make 50 bins.
-    everything = np.concatenate(
-        [id_scores, *ood_scores.values()], dtype=np.float64
-    )
-    bins = np.histogram_bin_edges(everything, bins=50)
+    bins = _bins(np.concatenate([id_scores, *ood_scores.values()]))
     _histogram(hist, id_scores, bins, 'ID', 'tab:blue')
     colors = ('tab:orange', 'tab:green', 'tab:red', 'tab:purple')
     for i, (name, scores) in enumerate(ood_scores.items()):
         color = colors[i % len(colors)]
         _histogram(hist, scores, bins, name, color)
-        if len(scores) and len(id_scores):
-            is_ood = np.repeat([0, 1], [len(id_scores), len(scores)])
-            fpr, tpr, _ = roc_curve(
-                is_ood, np.concatenate([id_scores, scores])
-            )
+        sides = [s[~np.isnan(s)] for s in (id_scores, scores)]
+        if all(len(side) for side in sides):
+            is_ood = np.repeat([0, 1], [len(side) for side in sides])
+            # Ranks, since infinite scores are refused by scikit-learn.
+            _, ranks = np.unique(np.concatenate(sides), return_inverse=True)
+            fpr, tpr, _ = roc_curve(is_ood, ranks)
             roc.plot(fpr, tpr, label=name, color=color)
     roc.plot([0, 1], [0, 1], color='0.7', linestyle=':', label='chance')
     roc.set(
@@ -51,11 +50,26 @@ def plot_roc_and_histogram(
         figure.savefig(file, format='png', dpi=120)
 
 
+def _bins(scores: np.ndarray) -> np.ndarray:
+    """Edges of up to 50 bins of the finite scores, as far as they differ."""
+    scores = scores[np.isfinite(scores)].astype(np.float64)
+    low, high = (scores.min(), scores.max()) if len(scores) else (0.0, 1.0)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    edges = np.unique(np.linspace(low, high, 51))
+    if len(edges) > 1:
+        return edges
+    return np.array([low, np.nextafter(low, np.inf)])
+
+
 def _histogram(axes, scores, bins, name: str, color: str) -> None:
-    weights = np.full(len(scores), 1 / max(len(scores), 1))
-    label = f'{name} ({len(scores)})'
+    counts = dict(infinite=np.isinf(scores).sum(), nan=np.isnan(scores).sum())
+    notes = [f'{count} {kind}' for kind, count in counts.items() if count]
+    label = f'{name} ({", ".join([str(len(scores)), *notes])})'
+    finite = scores[np.isfinite(scores)]
+    weights = np.full(len(finite), 1 / max(len(scores), 1))
     axes.hist(
-        scores, bins, weights=weights, alpha=0.5, label=label, color=color
+        finite, bins, weights=weights, alpha=0.5, label=label, color=color
     )
 
 

@@ -36,7 +36,7 @@ def evaluate(images, groups=GROUPS, **kwargs):
 @pytest.mark.parametrize('style', ['area', '11points'])
 def test_means_over_groups_and_ious(style):
     images = random_images(0, count=40)
-    result = evaluate(images, style=style)
+    result = evaluate(images, style=style, rounds=False)
     ious = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
     ap = 100 * np.array(
         [
@@ -65,6 +65,19 @@ def test_published_example_and_a_group_without_classes():
     # At most 0.901 of the third detection's object overlap, so it stays so.
     assert result['voc/AP75'] == result['voc/AP50']
     assert not [key for key in result if 'new' in key or 'dog' in key]
+
+
+def test_rounding_as_in_result_files():
+    """Ties of scores go by the order of images, and 0.504 becomes 0.5."""
+    ties = [
+        image([((50, 50, 70, 70), 0.50001, 0)]),
+        image([(BOX, 0.50002, 0)], [(BOX, 0, 0)]),
+    ]
+    close = [image([((0, 4.96, 10, 10), 0.9, 0)], [(BOX, 0, 0)])]
+    for images, rounded in ((ties, 50), (close, 0)):
+        for options, expected in ((dict(rounds=False), 100), ({}, rounded)):
+            found = evaluate(images, dict(old=['cat']), **options)
+            assert found['voc/AP50'] == pytest.approx(expected)
 
 
 def test_difficult_objects_do_not_count():

@@ -142,9 +142,9 @@ def test_is_the_weighted_mean_over_the_chosen(labels):
     assert found == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize(('iteration', 'is_on'), [(0, 0), (99, 0), (100, 1)])
-def test_starts_at_its_iteration(iteration, is_on):
-    """Before it, with a gradient of 0."""
+@pytest.mark.parametrize(('iteration', 'is_on'), [(0, 0), (100, 0), (101, 1)])
+def test_starts_after_its_iteration(iteration, is_on):
+    """Up to it, with a gradient of 0; OpenDet2 asks for ``iter > 100``."""
     batch = roi_batch([0, 4, 1], iteration=iteration)
     value = UnknownProbabilityLoss()(batch)['loss_unknown']
     (grad,) = torch.autograd.grad(value, batch.logits)

@@ -193,6 +193,25 @@ def test_score_of_the_moved_input(kind):
     assert all(p.grad is None for p in module.parameters())
 
 
+@pytest.mark.parametrize('kind', KINDS)
+def test_softmax_of_the_moved_numerators(kind):
+    """OpenOOD's way: the same step, then softmax instead of the maximum."""
+    module, x = layer(kind).eval(), maps()
+    view = view_of(module)
+    moved = perturb(lambda x: -view(x).numerators.amax(1), x, 0.01)
+    h = numerators(module, moved.flatten(1))[:, :-1]
+    expected = 1 - scipy.special.softmax(h, axis=1).max(1)
+    score = GeneralizedODIN(0.01, confidence='softmax')
+    np.testing.assert_allclose(
+        score(x, view).numpy(), expected, rtol=1e-3, atol=1e-6
+    )
+
+
+def test_unknown_confidence():
+    with pytest.raises(ValueError, match="'maximum', 'softmax'.*'g'"):
+        GeneralizedODIN(confidence='g')
+
+
 def test_inner_product_moves_by_the_weights_absolute_sum():
     """Closed form: the largest h grows by epsilon times |w|_1."""
     module, x = layer('inner').eval(), maps()

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 
 from mmood.scores import Samples
 from mmood.scores.gram import GramMatrices, gram_deviation, gram_rows
@@ -96,17 +97,37 @@ def test_deviation_of_known_numbers():
 
 @pytest.mark.parametrize('num_classes', [1, 3])
 @pytest.mark.parametrize('relu', [False, True])
-def test_score_by_hand(num_classes, relu):
+@pytest.mark.parametrize('by_confidence', [False, True])
+def test_score_by_hand(num_classes, relu, by_confidence):
     train, labels = data(num_classes=num_classes, relu=relu)
-    score = fitted(train, labels, num_classes)
+    score = fitted(train, labels, num_classes, by_confidence=by_confidence)
     x, classes = data(10, num_classes=num_classes)
     expected = []
     for row, c in zip(by_hand(2 * x), classes):
         seen = by_hand(train[labels == c])
         expected.append(deviation_by_hand(row, seen.min(0), seen.max(0)))
-    found = score(views(2 * x, classes, num_classes))
+    view = views(2 * x, classes, num_classes)
+    view.logits /= 4  # so that no class is certain
+    found = score(view)
+    if by_confidence:
+        expected /= softmax(view.logits.double().numpy(), axis=1).max(1)
     np.testing.assert_allclose(found, expected, rtol=1e-8)
     assert found.max() > 1
+
+
+def test_the_published_score_divides_by_the_confidence():
+    train, labels = data()
+    score, plain = fitted(train, labels), fitted(train, labels)
+    assert score.by_confidence
+    plain.by_confidence = False
+    x = 3 * torch.randn(4, 5)
+    view = Samples(torch.tensor([[0.0, 0.0, 0.0]]).expand(4, 3), x)
+    torch.testing.assert_close(score(view), 3 * plain(view))
+
+
+def test_counts_the_samples_of_each_class():
+    train, labels = data()
+    score = fitted(train, labels)
     assert score.count.tolist() == labels.bincount().tolist()
 
 
@@ -155,7 +176,7 @@ def test_no_samples_to_score(tail):
 
 def test_an_unseen_class_has_the_ranges_of_all():
     train, labels = data(num_classes=2)
-    score = GramMatrices(5, 4)
+    score = GramMatrices(5, 4, by_confidence=False)
     score.reset()
     score.update(views(train, labels), labels=labels)
     with pytest.warns(UserWarning, match=r'2 \(c\), 3 \(d\): it gets') as all_:

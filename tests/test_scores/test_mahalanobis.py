@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from scipy.linalg import pinvh
 from sklearn.covariance import EmpiricalCovariance, shrunk_covariance
 
 from mmood.scores.mahalanobis import Mahalanobis, Moments, mahalanobis
@@ -161,7 +162,7 @@ def test_maps_are_rows(monkeypatch):
 
 
 def test_fewer_samples_than_channels():
-    """The kernel of the covariance is far, its image as without jitter."""
+    """What the samples do not span does not count."""
     train, labels = samples(count=8, channels=20, num_classes=2)
     labels = torch.arange(8) % 2
     score = fitted(train, labels, 2)
@@ -170,9 +171,10 @@ def test_fewer_samples_than_channels():
     precision = np.linalg.pinv(centered.T @ centered / 8, rcond=1e-9)
     expected = by_hand(inside[None], means[:1], precision)
     np.testing.assert_allclose(score(inside[None]), expected, rtol=1e-5)
-    outside = torch.randn(4, 20, dtype=torch.float64)
-    assert (score(outside) > 1e6).all()
-    assert torch.isfinite(score(outside)).all()
+    kernel = torch.linalg.svd(torch.from_numpy(centered))[2][6:]
+    across = inside + 100 * torch.randn(3, 14, dtype=torch.float64) @ kernel
+    expected = score(inside[None]).expand(3)
+    torch.testing.assert_close(score(across), expected, rtol=1e-6, atol=0)
 
 
 def test_a_class_with_fewer_samples_than_channels():
@@ -187,16 +189,50 @@ def test_a_class_with_fewer_samples_than_channels():
 
 @pytest.mark.parametrize('value', [0.0, 0.1, 1e4 / 3])
 def test_a_constant_channel(value):
-    """0.1 has rounding errors in place of a variance, which do not count."""
+    """Dead ones do not count; 0.1 has rounding errors for a variance."""
     train, labels = samples(channels=5)
     constant = torch.full((200, 1), value, dtype=torch.float64)
     x = torch.randn(9, 5)
     score = fitted(torch.cat([train, constant], 1), labels, step=7)
-    on = score(torch.cat([x.double(), constant[:9]], 1))
     expected = sklearn_scores(train, labels, x)
-    np.testing.assert_allclose(on, expected, rtol=1e-5)
-    off = score(torch.cat([x.double(), constant[:9] + 1], 1))
-    assert (off > 1e6).all() and (off < 1e12).all()
+    for value in (constant[:9], constant[:9] + 1):
+        found = score(torch.cat([x.double(), value], 1))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize('kind', ['full', 'dead', 'twice', 'few', 'scaled'])
+def test_precision_is_the_pseudo_inverse(kind):
+    """scipy's and torch's, at the same tolerance."""
+    train, labels = samples(count=200, channels=7)
+    if kind == 'dead':
+        train[:, 3] = 0
+    if kind == 'twice':
+        train[:, 3] = train[:, 1]
+    if kind == 'few':
+        train, labels = train[:6], torch.arange(6) % 3
+    if kind == 'scaled':
+        train[:, 3] *= 1e-9  # a deviation of less than 1e-6 of the others
+    score = fitted(train, labels)
+    covariance = spread_of(train, labels)[0]
+    covariance = covariance.T @ covariance / len(train)
+    precision = (score.whitening @ score.whitening.T).numpy()
+    close = dict(rtol=1e-7, atol=1e-9 * abs(precision).max())
+    expected = pinvh(covariance, rtol=1e-12)
+    np.testing.assert_allclose(precision, expected, **close)
+    expected = torch.linalg.pinv(
+        torch.from_numpy(covariance), rtol=1e-12, hermitian=True
+    )
+    np.testing.assert_allclose(precision, expected, **close)
+    # And the function takes such a matrix for a precision.
+    x = torch.randn(9, 7)
+    found = mahalanobis(x, score.means, torch.from_numpy(precision))
+    np.testing.assert_allclose(found, score(x), rtol=1e-6)
+
+
+def test_a_precision_is_not_negative():
+    x, means = torch.zeros(1, 2), torch.zeros(1, 2)
+    with pytest.raises(ValueError, match='precision has the eigenvalue -2'):
+        mahalanobis(x, means, torch.diag(torch.tensor([1.0, -2.0])))
 
 
 def test_a_class_without_samples_is_left_out():

@@ -86,6 +86,32 @@ def test_equal_scores_and_no_ood_set(tmp_path, figures, n):
     assert heights(figures[0].axes[1]) == pytest.approx([1])
 
 
+def test_infinite_and_nan_scores_are_named(tmp_path, figures):
+    inf, nan = np.inf, np.nan
+    ids = np.array([-inf, 0, 1, 2, nan], np.float32)
+    sets = dict(far=np.array([1.5, inf, inf, nan]), none=np.full(2, nan))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        plot_roc_and_histogram(ids, sets, str(tmp_path / 'a.png'))
+    roc, hist = figures[0].axes
+    assert [line.get_label() for line in roc.lines] == ['far', 'chance']
+    # Of 12 pairs one is in the wrong order: 2 and 1.5.
+    assert auc(*roc.lines[0].get_data()) == pytest.approx(1 - 1 / 12)
+    labels = [t.get_text() for t in hist.get_legend().get_texts()]
+    assert labels == [
+        'ID (5, 1 infinite, 1 nan)',
+        'far (4, 2 infinite, 1 nan)',
+        'none (2, 2 nan)',
+    ]
+    assert heights(hist) == pytest.approx([3 / 5, 1 / 4, 0])
+
+
+@pytest.mark.parametrize('scores', [[1e16, 1e16 + 2], [1e17, 1e17], [3e38]])
+def test_scores_that_hardly_differ(tmp_path, figures, scores):
+    plot_roc_and_histogram(np.array(scores), {}, str(tmp_path / 'a.png'))
+    assert heights(figures[0].axes[1]) == pytest.approx([1])
+
+
 def test_more_sets_than_colours(tmp_path, figures):
     sets = {str(i): np.arange(3.0) + i for i in range(6)}
     plot_roc_and_histogram(np.arange(4.0), sets, str(tmp_path / 'a.png'))

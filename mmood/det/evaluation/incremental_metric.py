@@ -36,6 +36,8 @@ class IncrementalDetMetric(BaseMetric):
             Classes of the metainfo that are in none do not count: those of
             steps to come.
         style: see `mmood.metrics.voc_average_precision`.
+        rounds: scores to three decimals and coordinates to one, as the
+            result files have it that published numbers come from.
         out_dir: folder for ``metrics.json``; None: no file.
 
     Raises ValueError if all groups are empty, a class is in two of them or
@@ -49,6 +51,7 @@ class IncrementalDetMetric(BaseMetric):
         groups: Mapping[str, Sequence[str]],
         style: str = '11points',
         *,
+        rounds: bool = True,
         out_dir: str | None = None,
         **kwargs,
     ) -> None:
@@ -62,9 +65,12 @@ class IncrementalDetMetric(BaseMetric):
                 + (f' with {twice} more than once' if twice else '')
             )
         self.groups, self.style, self.out_dir = dict(groups), style, out_dir
+        self.rounds = rounds
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        self.results += [image_detections(sample) for sample in data_samples]
+        self.results += [
+            image_detections(sample, self.rounds) for sample in data_samples
+        ]
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         classes = class_names(self.dataset_meta)
