@@ -8,10 +8,12 @@ from .blur import (
     gaussian_kernel1d,
 )
 from .class_queues import ClassQueues, by_class
+from .coco import coco_problems, read_coco, read_json
 from .feature_range import FeatureRange
 from .files import NotWrittenError, atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
 from .locks import FolderInUseError, lock_folder
+from .populations import check_populations, check_set_name
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
@@ -25,6 +27,9 @@ __all__ = [
     'apply_separable',
     'atomic_write',
     'by_class',
+    'check_populations',
+    'check_set_name',
+    'coco_problems',
     'filter_matrix',
     'gather_labelled',
     'gather_parts',
@@ -34,4 +39,6 @@ __all__ = [
     'lock_folder',
     'log_bessel_i',
     'log_scaled_bessel_i',
+    'read_coco',
+    'read_json',
 ]
