@@ -101,6 +101,14 @@ def metric_configs(evaluator: dict | list | None) -> list[dict]:
     return [part for part in parts or () if isinstance(part, dict)]
 
 
+def is_first_process(launcher: str) -> bool:
+    """Whether this is the process that writes, before ranks are set up."""
+    variable = dict(
+        pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK'
+    ).get(launcher)
+    return not variable or int(os.environ.get(variable, 0)) == 0
+
+
 def build_runner(cfg: Config) -> Runner:
     """A runner for the config, on GPUs or, without any, on CPU ranks.
 

@@ -8,7 +8,13 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
-from mmood.checkpoint import allow_checkpoint_types, history_buffer_attribute
+from mmood.checkpoint import (
+    allow_checkpoint_types,
+    find_resumable,
+    history_buffer_attribute,
+    last_checkpoint,
+    resume_problem,
+)
 
 DTYPES = '?bBhHiIlLqQefd'
 
@@ -134,3 +140,83 @@ def test_only_attributes_of_the_buffer_are_given():
     for owner in (object, os, np.ndarray, Derived, HistoryBuffer(), None):
         with pytest.raises(AttributeError, match="'max' of .*HistoryBuffer"):
             history_buffer_attribute(owner, 'max')
+
+
+def save(path, **more):
+    content = dict(state_dict={'w': torch.zeros(99)}, meta={}, message_hub={})
+    torch.save({**content, **more}, path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three checkpoints of a training, the marker names the last."""
+    for number in (5, 10, 100):
+        save(tmp_path / f'iter_{number}.pth')
+    save(tmp_path / 'best_mAP_iter_100.pth')
+    (tmp_path / 'last_checkpoint').write_text('/moved/iter_100.pth')
+    return tmp_path
+
+
+def test_the_last_checkpoint_lies_beside_its_marker(folder):
+    assert last_checkpoint(folder) == folder / 'iter_100.pth'
+    assert find_resumable(folder) == (folder / 'iter_100.pth', [])
+    (folder / 'last_checkpoint').write_bytes(b'\xff')
+    assert last_checkpoint(folder) is None
+    assert last_checkpoint(folder / 'nowhere') is None
+    assert find_resumable(folder / 'nowhere') == (None, [])
+
+
+@pytest.mark.parametrize(
+    ('change', 'reason'),
+    [
+        (lambda content: b'', 'cannot be read (EOFError)'),
+        (lambda content: content[: len(content) // 2], 'finding central'),
+        (lambda content: b'words', 'cannot be read (Weights only load failed'),
+        (
+            lambda content: content.replace(bytes(99), b'1' * 99),
+            'checksum of ',
+        ),
+    ],
+)
+def test_a_damaged_last_checkpoint_is_passed_over(folder, change, reason):
+    """By number, not by name or time: 10 comes after 5."""
+    last = folder / 'iter_100.pth'
+    last.write_bytes(change(last.read_bytes()))
+    found, passed = find_resumable(folder)
+    assert found == folder / 'iter_10.pth'
+    assert len(passed) == 1
+    assert passed[0].startswith(f'{last} ') and reason in passed[0]
+
+
+@pytest.mark.parametrize(
+    ('break_marker', 'passed'),
+    [
+        (lambda path: path.unlink(), 'last_checkpoint is missing'),
+        (lambda path: path.write_text(''), 'names no file that is there'),
+        (lambda path: path.write_text('/a/iter_7.pth'), 'names no file that '),
+    ],
+)
+def test_without_a_marker_the_newest_is_found(folder, break_marker, passed):
+    break_marker(folder / 'last_checkpoint')
+    found, said = find_resumable(folder)
+    assert found == folder / 'iter_100.pth'
+    assert len(said) == 1 and passed in said[0]
+
+
+def test_where_none_can_be_read_all_are_named(folder):
+    for path in folder.glob('iter_*'):
+        path.write_bytes(b'')
+    found, passed = find_resumable(folder)
+    assert found is None
+    assert [text.split('/')[-1].split()[0] for text in passed] == [
+        f'iter_{number}.pth' for number in (100, 10, 5)
+    ]
+
+
+def test_weights_alone_are_nothing_to_go_on_from(tmp_path):
+    path = tmp_path / 'a.pth'
+    torch.save(dict(state_dict={}), path)
+    assert resume_problem(path) == 'has no meta'
+    torch.save([1], path)
+    assert resume_problem(path) == 'is no checkpoint'

@@ -3,10 +3,43 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from contextlib import nullcontext
+from pathlib import Path
 
-from mmengine.runner import find_latest_checkpoint
+from mmengine.config import Config
 
-from mmood.launch import add_common_arguments, build_runner, load_config
+from mmood.checkpoint import find_resumable, resume_problem
+from mmood.launch import (
+    add_common_arguments,
+    build_runner,
+    is_first_process,
+    load_config,
+)
+from mmood.ops import FolderInUseError, NotWrittenError, lock_folder
+
+
+def set_start(cfg: Config, resume: str | None) -> None:
+    """Have the config name the checkpoint to go on from, if there is one.
+
+    ``resume`` is a path, 'auto' for the newest in the work folder, or None
+    for what the config says. Ends the tool if a path cannot be read.
+    """
+    if resume is None and cfg.get('resume') and not cfg.get('load_from'):
+        resume = 'auto'
+    if resume == 'auto':
+        found, passed = find_resumable(Path(cfg.work_dir))
+        if passed and is_first_process(cfg.launcher):
+            start = f'goes on from {found}' if found else 'starts anew'
+            print(f'{"; ".join(passed)}: training {start}', file=sys.stderr)
+        # Where there is nothing to go on from, load_from is the beginning.
+        cfg.resume = found is not None
+        cfg.load_from = str(found) if found else cfg.get('load_from')
+    elif resume:
+        problem = Path(resume).is_file() and resume_problem(Path(resume))
+        if problem:
+            raise SystemExit(f'error: --resume: {resume} {problem}')
+        cfg.resume, cfg.load_from = True, resume
 
 
 def main() -> None:
@@ -25,7 +58,7 @@ def main() -> None:
         nargs='?',
         const='auto',
         help='checkpoint to go on from; without a value the last one in '
-        'the work folder',
+        'the work folder that can be read',
     )
     args = parser.parse_args()
     cfg = load_config(args)
@@ -38,13 +71,13 @@ def main() -> None:
                 f'{args.config}'
             )
         cfg.auto_scale_lr.enable = True
-    if args.resume == 'auto':
-        # Where there is nothing to go on from, load_from is the beginning.
-        cfg.resume = find_latest_checkpoint(cfg.work_dir) is not None
-        cfg.load_from = None if cfg.resume else cfg.get('load_from')
-    elif args.resume:
-        cfg.resume, cfg.load_from = True, args.resume
-    build_runner(cfg).train()
+    is_first = is_first_process(cfg.launcher)
+    try:
+        with lock_folder(cfg.work_dir) if is_first else nullcontext():
+            set_start(cfg, args.resume)
+            build_runner(cfg).train()
+    except (FolderInUseError, NotWrittenError) as error:
+        raise SystemExit(f'error: {error}') from error
 
 
 if __name__ == '__main__':

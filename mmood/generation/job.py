@@ -15,6 +15,7 @@ from pathlib import Path
 import torch.distributed as dist
 from tqdm import tqdm
 
+from mmood.ops import read_json
 from mmood.registry import PAINTERS
 
 from . import records
@@ -51,7 +52,10 @@ def prepare(settings: Settings, out: Path) -> Job:
     that cannot work, differ from those of the images in ``out``, or leave
     nothing to paint.
     """
-    source = records.read_source(Path(settings.data['ann_file']))
+    source = records.read_source(
+        Path(settings.data['ann_file']),
+        settings.data.get('allow_outside', False),
+    )
     resolved = settings.resolved()
     if any((out / 'records').glob('*.json')):
         check_same(out / 'settings.json', resolved)
@@ -172,7 +176,7 @@ def finish(job: Job) -> dict:
     Returns the report, see `summarise`.
     """
     found = [
-        records.read_json(records.record_path(job.out, image['id']))
+        read_json(records.record_path(job.out, image['id']))
         for image in sorted(job.selected, key=lambda image: image['id'])
     ]
     info = dict(

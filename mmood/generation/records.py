@@ -8,22 +8,15 @@ records, ``annotations.json``. A source image whose record stands is done.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import cv2
 import numpy as np
 
-from mmood.ops import NotWrittenError, atomic_write
-
-# What the records of a COCO file need. Seeds are made from the ids.
-_FIELDS = dict(
-    images=dict(id=int, file_name=str, width=int, height=int),
-    annotations=dict(id=int),
-    categories=dict(id=int, name=str),
-)
+from mmood.ops import NotWrittenError, atomic_write, read_coco, read_json
+from mmood.ops.coco_records import shorten
 
 
 def write_json(path: Path, content: object) -> None:
@@ -40,10 +33,6 @@ def write_png(path: Path, image: np.ndarray) -> None:
         raise NotWrittenError(f'cannot encode {path} as PNG')
     with atomic_write(path, 'wb') as file:
         file.write(content.tobytes())
-
-
-def read_json(path: Path) -> object:
-    return json.loads(path.read_text(encoding='utf-8'))
 
 
 def read_image(path: Path, width: int, height: int) -> np.ndarray:
@@ -78,53 +67,35 @@ def _is_cut_jpeg(content: bytes) -> bool:
     return content[:2] == start and content.rfind(end) < content.rfind(scan)
 
 
-def read_source(path: Path) -> dict:
-    """A COCO dictionary whose ids are whole numbers and unique.
+def read_source(path: Path, allow_outside: bool = False) -> dict:
+    """A COCO dictionary whose ids are whole numbers, for the seeds.
 
-    NaN and infinity, which are no JSON but get written, are None in it.
-    Raises FileNotFoundError if there is no such file, ValueError if it is
-    not what it should be.
+    Raises as `read_coco` does, and ValueError for other ids and, unless
+    ``allow_outside``, for an image that can lie outside of its folder.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f'data.ann_file: {path} does not exist')
-    try:
-        text = path.read_text(encoding='utf-8')
-        coco = json.loads(text, parse_constant=lambda _: None)
-    except ValueError as error:
-        raise ValueError(f'{path} is not valid json: {error}') from error
-    for key, fields in _FIELDS.items():
-        if not isinstance(coco, dict) or not isinstance(coco.get(key), list):
-            raise ValueError(f'{path} is no COCO file: it has no list {key!r}')
-        _check_items(path, key, coco[key], fields)
-    _check_references(path, coco)
+    coco = read_coco(path)
+    for key in ('images', 'annotations'):
+        for item in coco[key]:
+            if not isinstance(item['id'], int) or item['id'] < 0:
+                raise ValueError(
+                    f'{path}: {key} has the id {shorten(item["id"])}; seeds '
+                    'are made from ids, number them from 0 up'
+                )
+    for image in coco['images']:
+        if not allow_outside and is_outside(image['file_name']):
+            raise ValueError(
+                f'{path}: image {image["id"]} has the file_name '
+                f'{shorten(image["file_name"])}, which leads out of '
+                'data.img_root; set data.allow_outside=True if you trust '
+                'the file'
+            )
     return coco
 
 
-def _check_items(path: Path, key: str, items: list, fields: dict) -> None:
-    for item in items:
-        for name, kind in fields.items():
-            value = item.get(name) if isinstance(item, dict) else None
-            if not isinstance(value, kind) or (kind is int and value < 0):
-                raise ValueError(
-                    f'{path}: in {key} each must have as {name!r} a '
-                    f'{kind.__name__}{" >= 0" if kind is int else ""}, got '
-                    f'{value!r}'
-                )
-    ids = Counter(item['id'] for item in items)
-    twice = [number for number, count in ids.items() if count > 1]
-    if twice:
-        raise ValueError(f'{path}: {key} has the id {twice[0]} more than once')
-
-
-def _check_references(path: Path, coco: dict) -> None:
-    for name, key in (('image_id', 'images'), ('category_id', 'categories')):
-        known = {item['id'] for item in coco[key]}
-        for annotation in coco['annotations']:
-            if annotation.get(name) not in known:
-                raise ValueError(
-                    f'{path}: annotation {annotation["id"]} has the {name} '
-                    f'{annotation.get(name)}, which is not in {key!r}'
-                )
+def is_outside(file_name: str) -> bool:
+    """Whether a name, joined to a folder, can lead out of it."""
+    path = PureWindowsPath(file_name)  # knows both kinds of slashes
+    return bool(path.anchor) or '..' in path.parts
 
 
 def by_image(coco: Mapping) -> dict[int, list[dict]]:
@@ -147,18 +118,34 @@ def read_record(out: Path, image_id: int) -> dict | None:
     """The record of a source image; None if it has to be made (again).
 
     That is so if there is none, if it is damaged, if its picture is gone,
-    and if it says that the source image could not be read.
+    and if it says that the source image could not be read, which then has
+    no annotations.
     """
     try:
         record = read_json(record_path(out, image_id))
-        image = record['image']
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError):
         return None
-    if 'error' in record:
+    if not _is_whole(record):
         return None
+    image = record['image']
     if image is not None and not (out / image['file_name']).is_file():
         return None
     return record
+
+
+def _is_whole(record: object) -> bool:
+    """Whether a record holds all that is read of it later."""
+    kinds = dict(
+        image=(dict, type(None)), annotations=list, skipped=dict,
+        discarded=list, given_up=int, seconds=(int, float),
+    )  # fmt: skip
+    if not isinstance(record, dict) or not all(
+        key in record and isinstance(record[key], kind)
+        for key, kind in kinds.items()
+    ):
+        return False
+    name = (record['image'] or {}).get('file_name', '')
+    return isinstance(name, str) and not is_outside(name)
 
 
 def merge(records: Iterable[Mapping], source: Mapping, info: dict) -> dict:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from .records import read_json
+from mmood.ops import read_json
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Settings:
 
     Attributes:
         data: dict(ann_file, img_root), a COCO json and the folder that its
-            file names start from.
+            file names start from. They may lead out of it, by ``..`` or as
+            absolute paths, only with ``allow_outside=True``.
         painter, filters: dicts for `PAINTERS.build`.
         num_images: so many of the images with an object to paint; None for
             all. Which ones follows from ``seed``.
@@ -46,6 +47,11 @@ class Settings:
                 raise ValueError(
                     f'data must have a path {name!r}, got {dict(self.data)}'
                 )
+        if not isinstance(self.data.get('allow_outside', False), bool):
+            raise ValueError(
+                'data.allow_outside must be True or False, got '
+                f'{self.data["allow_outside"]!r}'
+            )
         if 'type' not in self.painter:
             raise ValueError(
                 "painter must be a dict with a 'type' such as "

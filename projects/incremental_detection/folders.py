@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from table_parts import flatten
 
+from mmood.checkpoint import last_checkpoint
 from mmood.config import read_config
 from mmood.ops import atomic_write
 
@@ -33,18 +34,6 @@ _FREE = ('load_from', 'work_dir', 'model.teacher')
 def config_file(folder: Path) -> Path:
     """``step_1.py`` beside ``step_1``."""
     return folder.with_name(f'{folder.name}.py')
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """That of the folder's marker, also if it was moved; None: there is none.
-
-    A checkpoint lies beside the marker, whatever path that says.
-    """
-    marker = folder / 'last_checkpoint'
-    if not marker.is_file():
-        return None
-    path = folder / Path(marker.read_text().strip()).name
-    return path if path.is_file() else None
 
 
 def write(path: Path, config: Config) -> None:

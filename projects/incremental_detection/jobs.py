@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from folders import compare, config_file, last_checkpoint, reuse, write
+from folders import compare, config_file, reuse, write
 from mmengine.config import Config
 from stages import SECTION, Plan, Stage, plan_of, stage_config
 from table_parts import TOOLS, Row, Table, read_metrics
 
+from mmood.checkpoint import last_checkpoint
 from mmood.config import read_config
 
 # Told the name of a step and the command that does it.

@@ -43,6 +43,7 @@ if broken.is_file():
     print(*range(50), 'what went wrong', sep='\\n')
 else:
     if tool.stem == 'train':
+        (folder / 'last.pth').touch()
         (folder / 'last_checkpoint').write_text(f'{folder}/last.pth\\n')
     if tool.stem == 'test':
         out = pathlib.Path(arguments[arguments.index('--out-dir') + 1])

@@ -18,6 +18,7 @@ from pycocotools.coco import COCO
 from helpers import ROOT, run, run_here, write_coco
 from job_helpers import content
 from mmood.generation.settings import Settings
+from mmood.ops import lock_folder
 
 TOOL = ROOT / 'tools/dream_box/generate.py'
 CONFIGS = ROOT / 'configs/dream_box/generation'
@@ -119,7 +120,7 @@ def test_out_of_disk(data, whole, tmp_path, monkeypatch):
     ('options', 'message'),
     [
         (['std=0.5'], '--cfg-options: std is no setting; there are data, '),
-        (['data.ann_file=no.json'], 'data.ann_file: no.json does not exist'),
+        (['data.ann_file=no.json'], 'there is no file no.json'),
         (['attempts=0'], 'attempts must be a number >= 1, got 0'),
         (['min_area=9999'], 'no object to paint (skipped: 60 small)'),
         (['painter.swaps=[]'], 'swaps must be'),
@@ -199,3 +200,19 @@ def test_diffusion_from_a_folder(data, tmp_path, monkeypatch):
         assert (before[part] != after[part]).any(2).mean() > 0.9
     text = refused(monkeypatch, *tiny, 'painter.guidance=3')
     assert 'painter.guidance: 12 there, 3 now' in text
+
+
+def test_a_second_run_in_the_folder_is_refused(data, tmp_path, monkeypatch):
+    out = tmp_path / 'out'
+    with lock_folder(out):
+        text = refused(monkeypatch, *arguments(data, out))
+    assert text.startswith(f'error: {out} is in use by process {os.getpid()} ')
+    assert {path.name for path in out.iterdir()} == {'.mmood-lock'}
+
+
+def test_yaml_is_data(data, tmp_path, monkeypatch):
+    config = tmp_path / 'a.yaml'
+    config.write_text('painter: !!python/object/apply:os.getcwd []')
+    options = ('--config', config, '--out', tmp_path / 'out')
+    text = refused(monkeypatch, *options)
+    assert text.startswith(f'error: {config}: line 1: the tag !!python/obj')

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from table_spec import SEED, Row, Table, to_arguments
 
+from mmood.checkpoint import last_checkpoint
 from mmood.ops import atomic_write
 
 TOOLS = Path(__file__).resolve().parents[1]
@@ -147,7 +148,13 @@ def _options(seed: int, options: dict) -> list[str]:
 
 
 def _last_checkpoint(folder: Path) -> str:
-    return (folder / 'last_checkpoint').read_text().strip()
+    path = last_checkpoint(folder)
+    if path is None:
+        raise ValueError(
+            f'{folder} says that it is trained and has no checkpoint: '
+            'delete it to train it again'
+        )
+    return str(path)
 
 
 def _recipe(row: Row) -> dict:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from mmood.config import read_config
 from mmood.generation import job as jobs
 from mmood.generation.report import format_report
 from mmood.generation.settings import Settings
-from mmood.ops import NotWrittenError
+from mmood.ops import FolderInUseError, NotWrittenError, lock_folder
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -92,9 +93,12 @@ def main(argv: list[str] | None = None) -> None:
         # Ranks meet when the slowest is done, which may be days later.
         dist.init_process_group('gloo', timeout=timedelta(days=30))
     try:
-        jobs.run(job, rank, world_size)
-        if rank == 0:
-            show(jobs.finish(job), args)
+        with nullcontext() if rank else lock_folder(args.out):
+            jobs.run(job, rank, world_size)
+            if rank == 0:
+                show(jobs.finish(job), args)
+    except FolderInUseError as error:
+        raise SystemExit(f'error: {error}') from error
     except NotWrittenError as error:
         raise SystemExit(
             f'error: {error}. What is finished is kept: give the same '
