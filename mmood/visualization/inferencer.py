@@ -107,6 +107,13 @@ class PictureInferencer:
             buffer.fill_(_number(threshold))
         self._score = score
         self._threshold = None if buffer.isnan() else buffer.item()
+        if self._threshold is None and score != next(iter(thresholds)):
+            warnings.warn(
+                f'the checkpoint has no threshold of the score {score!r}, no '
+                f'{self.judged} will be called OOD: pass ood_threshold, or '
+                'run tools/fit_scores.py',
+                stacklevel=4,
+            )
         try:
             yield
         finally:
