@@ -73,9 +73,8 @@ def is_segmentor(cfg: Config) -> bool:
     Says its ``default_scope`` or, where it has none, the model's type.
     Raises ValueError if neither does.
     """
-    kind = cfg.get('model', {}).get('type', '')
-    path = kind if isinstance(kind, str) else f'{kind.__module__}.'
-    for name in (cfg.get('default_scope') or '', path):
+    kind = type_name(cfg.get('model') or {})
+    for name in (cfg.get('default_scope') or '', kind):
         if name.startswith(('mmseg', 'mmood.seg')):
             return True
         if name.startswith(('mmdet', 'mmood.det')):
@@ -84,6 +83,14 @@ def is_segmentor(cfg: Config) -> bool:
         f'the config has default_scope={cfg.get("default_scope")!r} and a '
         f"model of type {kind!r}: set default_scope to 'mmdet' or 'mmseg'"
     )
+
+
+def type_name(config: dict) -> str:
+    """The type that a config names, a word or, in new ones, a class."""
+    kind = config.get('type', '')
+    if isinstance(kind, str):
+        return kind
+    return f'{kind.__module__}.{kind.__qualname__}'
 
 
 def first_set(dataset: ConfigDict) -> ConfigDict:

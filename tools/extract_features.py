@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
 from mmengine.logging import MMLogger
@@ -22,7 +23,12 @@ from mmengine.runner import Runner, load_checkpoint
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from mmood.launch import add_common_arguments, build_runner, load_config
+from mmood.launch import (
+    add_common_arguments,
+    build_runner,
+    load_config,
+    type_name,
+)
 from mmood.registry import DATASETS
 from mmood.seg.datasets.feature_cache import (
     FeatureCache,
@@ -31,6 +37,22 @@ from mmood.seg.datasets.feature_cache import (
     write_shard,
 )
 from mmood.seg.models.dood_head import downsample
+
+
+def feature_set(cfg: Config) -> ConfigDict:
+    """The config of the training's feature set, out of its wrappers.
+
+    Raises ValueError if there is none.
+    """
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    while dataset and not type_name(dataset).endswith('FeatureDataset'):
+        dataset = dataset.get('dataset')
+    if not dataset:
+        raise ValueError(
+            'train_dataloader.dataset of the config must be an '
+            'mmood.FeatureDataset around the set to extract features of'
+        )
+    return dataset
 
 
 def describe(runner: Runner, args: argparse.Namespace, images: int) -> dict:
@@ -117,7 +139,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
-    cfg.train_dataloader.dataset.cache = None
+    cfg.train_dataloader.dataset = dict(feature_set(cfg), cache=None)
     runner = build_runner(cfg)
     MMLogger.get_current_instance().setLevel(logging.WARNING)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)

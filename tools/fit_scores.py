@@ -17,7 +17,12 @@ from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import get_state_dict
 
 from mmood.hooks import CalibrateOODHook, FitScoresHook
-from mmood.launch import add_common_arguments, build_runner, load_config
+from mmood.launch import (
+    add_common_arguments,
+    build_runner,
+    load_config,
+    use_checkpoint,
+)
 from mmood.ops import atomic_write
 
 
@@ -33,7 +38,7 @@ def main() -> None:
         f'{args.checkpoint.stem}_fitted.pth'
     )
     cfg = load_config(args)
-    cfg.load_from, cfg.resume = None, False  # validating would load it again
+    use_checkpoint(cfg, None)  # validating would load it again
     runner = build_runner(cfg)
     hooks = {type(hook): hook for hook in runner.hooks}
     if FitScoresHook not in hooks:

@@ -3,30 +3,56 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import sys
 
+import cv2
 from mmengine.config import Config
 
-import mmood.registry  # noqa: F401  (`mmood::` configs)
-
-SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff'}
-
-
-def list_images(path: Path, limit: int | None) -> list[str]:
-    """The image, or the images of a folder in order of their names."""
-    if not path.exists():
-        raise SystemExit(f'{path} does not exist')
-    if path.is_file():
-        return [str(path)]
-    images = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-    if not images:
-        raise SystemExit(f'{path} has no image ({", ".join(SUFFIXES)})')
-    return [str(p) for p in images[:limit]]
+from mmood.launch import is_segmentor
+from mmood.ops import list_pictures
 
 
-def main() -> None:
+def split_readable(paths: list[str]) -> tuple[list[str], list[str]]:
+    """The pictures that can be read, and the others."""
+    readable, broken = [], []
+    for path in paths:
+        try:
+            is_read = '://' in path or cv2.imread(path) is not None
+        except cv2.error:
+            is_read = False
+        (readable if is_read else broken).append(path)
+    return readable, broken
+
+
+def draw(args: argparse.Namespace, images: list[str]) -> str:
+    """Draw them and write what is said of them; where."""
+    common = dict(weights=args.checkpoint, device=args.device)
+    call = dict(
+        batch_size=args.batch_size,
+        out_dir=args.out_dir,
+        ood_threshold=args.ood_threshold,
+        score=args.score,
+    )
+    if is_segmentor(Config.fromfile(args.config)):
+        from mmood.seg import OODSegInferencer
+
+        inferencer = OODSegInferencer(
+            args.config, score_range=args.score_range, **common
+        )
+        inferencer(images, **call)
+        return f'drawn: {args.out_dir}/vis, scores: {args.out_dir}/pred'
+    from mmood.det import OODDetInferencer
+
+    inferencer = OODDetInferencer(args.config, **common)
+    inferencer(
+        images, pred_score_thr=args.score_thr, no_save_pred=False, **call
+    )
+    return f'drawn: {args.out_dir}/vis, boxes as JSON: {args.out_dir}/preds'
+
+
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('inputs', type=Path, help='image or folder')
+    parser.add_argument('inputs', help='image or folder')
     parser.add_argument('config')
     parser.add_argument('checkpoint')
     parser.add_argument('--out-dir', default='outputs')
@@ -37,6 +63,9 @@ def main() -> None:
         '--score-thr',
         type=float,
         help="least class confidence; else the checkpoint's",
+    )
+    parser.add_argument(
+        '--score', help='score to judge by; else the first of the config'
     )
     parser.add_argument(
         '--ood-threshold',
@@ -51,33 +80,23 @@ def main() -> None:
         metavar=('LOW', 'HIGH'),
         help="scores at the ends of the colormap; else each image's own",
     )
-    args = parser.parse_args()
-    common = dict(
-        weights=args.checkpoint,
-        device=args.device,
-        ood_threshold=args.ood_threshold,
-    )
-    images = list_images(args.inputs, args.limit)
-    if Config.fromfile(args.config).default_scope == 'mmseg':
-        from mmood.seg import OODSegInferencer
+    return parser.parse_args()
 
-        inferencer = OODSegInferencer(
-            args.config, score_range=args.score_range, **common
-        )
-        inferencer(images, batch_size=args.batch_size, out_dir=args.out_dir)
-        print(f'drawn: {args.out_dir}/vis, scores: {args.out_dir}/pred')
-        return
-    from mmood.det import OODDetInferencer
 
-    inferencer = OODDetInferencer(args.config, **common)
-    inferencer(
-        images,
-        batch_size=args.batch_size,
-        pred_score_thr=args.score_thr,
-        out_dir=args.out_dir,
-        no_save_pred=False,
-    )
-    print(f'drawn: {args.out_dir}/vis, boxes as JSON: {args.out_dir}/preds')
+def main() -> None:
+    args = parse_args()
+    try:
+        images = list_pictures(args.inputs)
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
+    images, broken = split_readable(images[: args.limit])
+    if images:
+        print(draw(args, images))
+    if broken:
+        left_out = f'left out, cannot be read: {", ".join(broken)}'
+        if not images:
+            sys.exit(left_out)
+        print(left_out, file=sys.stderr)
 
 
 if __name__ == '__main__':

@@ -3,23 +3,61 @@
 from __future__ import annotations
 
 import argparse
+import os.path as osp
 
 from mmengine.config import Config
 
-from mmood.launch import add_common_arguments, build_runner, load_config
+from mmood.launch import (
+    add_common_arguments,
+    build_runner,
+    is_segmentor,
+    load_config,
+    metric_configs,
+    type_name,
+    use_checkpoint,
+)
+
+_KEPT = ('score_thr', 'wait_time', 'backend_args')
 
 
 def draw_predictions(cfg: Config, show: bool, folder: str | None) -> None:
-    """Have each image drawn, into a folder of mmdet's or mmseg's hook."""
-    hook = cfg.default_hooks.visualization
-    hook.update(draw=True, show=show)
-    if cfg.default_scope != 'mmseg':
-        hook.test_out_dir = folder
-        return
-    hook.interval = 1
-    for backend in cfg.visualizer.vis_backends:
-        if folder and backend.type == 'LocalVisBackend':
-            backend.img_save_dir = folder
+    """Have each image drawn, whatever hooks the config has."""
+    hooks = cfg.get('default_hooks') or {}
+    own = hooks.get('visualization') or {}
+    hook = dict(
+        type='mmood.OODVisualizationHook',
+        **{key: own[key] for key in _KEPT if key in own},
+        draw=True,
+        show=show,
+        test_out_dir=folder,
+    )
+    cfg.default_hooks = dict(hooks, visualization=hook)
+    kind = 'Seg' if is_segmentor(cfg) else 'Det'
+    visualizer = dict(
+        type=f'mmood.OOD{kind}LocalVisualizer', name='visualizer'
+    )
+    cfg.visualizer = {**visualizer, **(cfg.get('visualizer') or {})}
+
+
+def write_results(cfg: Config, folder: str) -> None:
+    """Have our metrics write there, each of several in a folder of its own.
+
+    Raises ValueError if there is none.
+    """
+    ours = [
+        config
+        for config in metric_configs(cfg.get('test_evaluator'))
+        if type_name(config).startswith('mmood.')
+    ]
+    if not ours:
+        raise ValueError(
+            '--out-dir is where metrics of mmood write, and test_evaluator '
+            'has none of them'
+        )
+    for number, config in enumerate(ours):
+        name = type_name(config).rsplit('.', 1)[-1]
+        own = f'{number}_{name}' if len(ours) > 1 else ''
+        config['out_dir'] = osp.join(folder, own)
 
 
 def main() -> None:
@@ -31,14 +69,14 @@ def main() -> None:
         help='folder for metrics.json, scores and curves',
     )
     parser.add_argument(
-        '--show-dir', help='folder, inside the work folder, for drawn images'
+        '--show-dir', help='folder for drawn images, one in it for each set'
     )
     parser.add_argument('--show', action='store_true', help='open windows')
     args = parser.parse_args()
     cfg = load_config(args)
-    cfg.load_from = args.checkpoint
+    use_checkpoint(cfg, args.checkpoint)
     if args.out_dir:
-        cfg.test_evaluator.out_dir = args.out_dir
+        write_results(cfg, args.out_dir)
     if args.show or args.show_dir:
         draw_predictions(cfg, args.show, args.show_dir)
     build_runner(cfg).test()

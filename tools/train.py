@@ -65,7 +65,7 @@ def main() -> None:
     if args.amp:
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
     if args.auto_scale_lr:
-        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             parser.error(
                 f'--auto-scale-lr needs auto_scale_lr.base_batch_size in '
                 f'{args.config}'

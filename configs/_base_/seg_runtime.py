@@ -9,7 +9,7 @@ default_hooks = dict(
         type='CheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=2
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='mmseg.SegVisualizationHook'),
+    visualization=dict(type='mmood.OODVisualizationHook'),
 )
 visualizer = dict(
     type='mmood.OODSegLocalVisualizer',

@@ -2,6 +2,7 @@
 
 from .after_training import AfterTraining
 from .calibrate import CalibrateOODHook
+from .draw import OODVisualizationHook
 from .finite_loss import FiniteLossHook
 from .fit_scores import FitScoresHook, fit_scores
 
@@ -10,5 +11,6 @@ __all__ = [
     'CalibrateOODHook',
     'FiniteLossHook',
     'FitScoresHook',
+    'OODVisualizationHook',
     'fit_scores',
 ]

@@ -41,7 +41,9 @@ def list_pictures(inputs: object) -> list[str | np.ndarray]:
         if osp.isdir(path):
             return _of_folder(path)
         if not osp.exists(path):
-            raise FileNotFoundError(f'there is no picture or folder {path}')
+            raise FileNotFoundError(
+                f'{path} does not exist: name a picture or a folder of them'
+            )
         return [path]
     is_other = isinstance(inputs, (bytes, Mapping)) or hasattr(inputs, 'shape')
     if is_other or not isinstance(inputs, Iterable):

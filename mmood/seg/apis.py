@@ -13,6 +13,7 @@ from mmseg.structures import SegDataSample
 from rich.progress import track
 from torch import nn
 
+from mmood.launch import type_name
 from mmood.ops import atomic_write
 from mmood.ops.pictures import write_json
 from mmood.registry import MODELS  # noqa: F401  (safe checkpoints)
@@ -21,7 +22,6 @@ from mmood.visualization.inferencer import (
     PictureInferencer,
     class_names,
     for_first_set,
-    type_name,
 )
 
 _LOADERS = ('LoadOODAnnotations', 'LoadAnnotations', 'LoadDepthAnnotation')
@@ -117,7 +117,7 @@ class OODSegInferencer(PictureInferencer, MMSegInferencer):
         dataset.pipeline = [
             step
             for step in dataset.pipeline
-            if type_name(step) not in _LOADERS
+            if type_name(step).rsplit('.', 1)[-1] not in _LOADERS
         ]
         return super()._init_pipeline(cfg)
 

@@ -115,10 +115,13 @@ class OODSegLocalVisualizer(SegLocalVisualizer):
 
         A test's loop hands over the metainfo of its first set.
         """
-        names = self.dataset_meta['classes']
-        if len(names) == count:
-            return names, self.dataset_meta['palette']
-        return [str(i) for i in range(count)], class_palette(count)
+        names = self.dataset_meta.get('classes') or ()
+        palette = self.dataset_meta.get('palette') or ()
+        if len(names) != count:
+            names = [str(i) for i in range(count)]
+            palette = ()
+        fits = len(palette) == count
+        return names, palette if fits else class_palette(count)
 
     def _draw_scores(
         self, image: np.ndarray, pred_ood: PixelData

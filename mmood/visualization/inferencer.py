@@ -20,7 +20,7 @@ from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
 from torch import Tensor, nn
 
-from mmood.launch import first_set
+from mmood.launch import first_set, type_name
 from mmood.ops.pictures import (
     OutputNames,
     as_bgr,
@@ -107,6 +107,13 @@ class PictureInferencer:
             buffer.fill_(_number(threshold))
         self._score = score
         self._threshold = None if buffer.isnan() else buffer.item()
+        if self._threshold is None and score != next(iter(thresholds)):
+            warnings.warn(
+                f'the checkpoint has no threshold of the score {score!r}, no '
+                f'{self.judged} will be called OOD: pass ood_threshold, or '
+                'run tools/fit_scores.py',
+                stacklevel=4,
+            )
         try:
             yield
         finally:
@@ -130,7 +137,7 @@ class PictureInferencer:
         """The parent's, of the first set; samples carry their path."""
         cfg = for_first_set(cfg)
         for step in cfg.test_dataloader.dataset.pipeline:
-            if type_name(step) == _LOADER:
+            if type_name(step).rsplit('.', 1)[-1] == _LOADER:
                 step['type'] = _LOADER  # as the parents look for it
         pipeline = super()._init_pipeline(cfg)
         for i, step in enumerate(pipeline.transforms):
@@ -172,8 +179,8 @@ class PictureInferencer:
         return samples
 
     def _report_nan(self, sample: BaseDataElement, path: str | None) -> None:
-        element, prefix, _ = self._scored(sample)
-        count = int(element.get(prefix + self._score).isnan().sum())
+        element, _, values = self._scored(sample)
+        count = int(element.get(values).isnan().sum())
         if count:
             warnings.warn(
                 f'{path or "an array"}: the score {self._score!r} of {count} '
@@ -249,12 +256,6 @@ def _by_score(part: nn.Module) -> dict[str, Tensor]:
     """The buffers with the thresholds; the first is that of ``is_ood``."""
     names = part.ood_thresholds.exact_buffers
     return {name: part.ood_thresholds[name] for name in names}
-
-
-def type_name(config: ConfigDict) -> str:
-    """Last part of the type that a config names, a word or a class."""
-    kind = config['type']
-    return str(getattr(kind, '__name__', kind)).rsplit('.', 1)[-1]
 
 
 def for_first_set(cfg: Config | ConfigDict) -> Config | ConfigDict:

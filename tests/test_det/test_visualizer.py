@@ -26,13 +26,22 @@ def draw(tmp_path, monkeypatch):
 
     monkeypatch.setattr(DetLocalVisualizer, '_draw_instances', record)
 
-    def run(classes=('cat', 'dog'), **parts):
+    def run(
+        classes=('cat', 'dog'),
+        origin=None,
+        protocol='vos',
+        pred_score_thr=0.3,
+        **parts,
+    ):
         texts.clear()
         drawer = OODDetLocalVisualizer('boxes', save_dir=str(tmp_path))
         drawer.dataset_meta = dict(classes=classes)
-        sample = DetDataSample()
+        drawer.protocol = protocol
+        meta = dict(origin=origin) if origin else None
+        sample = DetDataSample(metainfo=meta)
         for name, fields in parts.items():
-            sample.set_data({name: InstanceData(bboxes=BOXES, **fields)})
+            fields = dict(dict(bboxes=BOXES), **fields)
+            sample.set_data({name: InstanceData(**fields)})
         image = np.zeros((100, 120, 3), np.uint8)
         path = tmp_path / 'a.png'
         drawer.add_datasample(
@@ -41,6 +50,7 @@ def draw(tmp_path, monkeypatch):
             sample,
             draw_gt='gt_instances' in parts,
             out_file=str(path),
+            pred_score_thr=pred_score_thr,
         )
         return cv2.imread(str(path))[..., ::-1], list(texts)
 
@@ -72,6 +82,54 @@ def test_names_of_annotated_objects(draw, labels, classes, names):
         color = color_at(picture, box) / np.array(visualizer.OBJECT_COLOR)
         np.testing.assert_allclose(color[:2], color[0], atol=0.1)
         assert color[0] > 0.5
+
+
+def test_the_set_says_whether_its_objects_are_known(draw):
+    """Numbers of an OOD set's categories are not those of the classes."""
+    objects = dict(labels=torch.tensor([1, 0]))
+    _, texts = draw(origin='far', gt_instances=objects)
+    assert texts == ['object', 'object']
+    _, texts = draw(origin='id', gt_instances=objects)
+    assert texts == ['dog', 'cat']
+
+
+def test_boxes_that_count(draw):
+    """By the best class of their RoI; under dreambox by their own."""
+    fields = dict(
+        labels=torch.tensor([1, 0]),
+        scores=torch.tensor([0.25, 0.125]),
+        max_class_scores=torch.tensor([0.25, 0.5]),
+        is_ood=torch.tensor([False, False]),
+        ood_scores=torch.tensor([-3.0, 12.25]),
+    )
+    assert draw(pred_instances=fields)[1] == ['cat 0.12']
+    options = dict(protocol='dreambox', pred_score_thr=0.2)
+    assert draw(pred_instances=fields, **options)[1] == ['dog 0.25']
+    # A box that is none leaves the others.
+    fields['bboxes'] = BOXES.clone()
+    fields['bboxes'][0, 0] = float('nan')
+    found = draw(pred_instances=fields, pred_score_thr=0.0)
+    assert found[1] == ['cat 0.12']
+    assert color_at(found[0], BOXES[1]).sum() > 100
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_predictions_of_half_precision(draw, dtype):
+    fields = dict(
+        labels=torch.tensor([1, 0]),
+        scores=torch.tensor([0.75, 0.5], dtype=dtype),
+        is_ood=torch.tensor([False, True]),
+        ood_scores=torch.tensor([-3.0, float('inf')], dtype=dtype),
+    )
+    _, texts = draw(pred_instances=fields)
+    assert texts == ['dog 0.75', 'unknown inf']
+
+
+def test_a_stock_detectors_predictions_are_known(draw):
+    scores = torch.tensor([0.75, 0.5])
+    labels = torch.tensor([1, 0])
+    _, texts = draw(pred_instances=dict(labels=labels, scores=scores))
+    assert texts == ['dog 0.75', 'cat 0.50']
 
 
 def test_known_and_unknown_predictions(draw):

@@ -1,5 +1,6 @@
 """OODSegInferencer and its drawings."""
 
+import json
 import warnings
 
 import cv2
@@ -87,8 +88,8 @@ def expected(model, picture, path=''):
 def check(model, result, picture, path=''):
     one = expected(model, picture, path)
     classes, scores, masks = result
-    np.testing.assert_array_equal(classes, one.pred_sem_seg.data[0])
-    np.testing.assert_array_equal(scores, one.pred_ood.data[0])
+    assert (classes == one.pred_sem_seg.data[0].numpy()).mean() > 0.99
+    np.testing.assert_allclose(scores, one.pred_ood.data[0], rtol=1e-4)
     assert scores.dtype == np.float32 and masks.dtype == bool
     np.testing.assert_array_equal(masks, scores > -3.4)
     assert 0 < masks.mean() < 1
@@ -125,7 +126,7 @@ def test_arrays(make, model, files):
 def test_samples_instead_of_arrays(make, model, files):
     found = make()(files[:2], return_datasamples=True)
     one = expected(model, cv2.imread(files[1]), files[1])
-    assert torch.equal(found[1].pred_ood.data, one.pred_ood.data)
+    torch.testing.assert_close(found[1].pred_ood.data, one.pred_ood.data)
 
 
 # ------------------------------------------------------------ threshold
@@ -136,6 +137,30 @@ def test_a_threshold_of_ones_own(make, files):
     mask = result['is_ood']
     np.testing.assert_array_equal(mask, result['ood_scores'] > -3.3)
     assert 0 < mask.sum() < (result['ood_scores'] > -3.4).sum()
+
+
+def test_a_threshold_and_a_score_for_one_call(make, model, files):
+    inferencer = make()
+    before = inferencer(files[0])
+    result = inferencer(files[0], ood_threshold=-3.3)
+    assert result['ood_threshold'] == pytest.approx(-3.3)
+    mask = result['is_ood']
+    np.testing.assert_array_equal(mask, result['ood_scores'] > -3.3)
+    assert 0 < mask.sum() < before['is_ood'].sum()
+    assert inferencer(files[0])['ood_threshold'] == pytest.approx(-3.4)
+    sample = inferencer(files[0], return_datasamples=True)
+    diffusion = sample.pred_ood.diffusion[0].numpy()
+    limit = float(np.median(diffusion))
+    result = inferencer(files[0], score='diffusion', ood_threshold=limit)
+    np.testing.assert_array_equal(
+        result['is_ood'], result['ood_scores'] > limit
+    )
+    np.testing.assert_allclose(result['ood_scores'], diffusion, rtol=1e-4)
+    assert result['score'] == 'diffusion'
+    with pytest.warns(UserWarning, match="of the score 'diffusion', no pixel"):
+        assert not inferencer(files[0], score='diffusion')['is_ood'].any()
+    with pytest.raises(ValueError, match="'diffusion'.*, got 'energy'"):
+        inferencer(files[0], score='energy')
 
 
 def test_a_checkpoint_without_a_threshold(make, model, tmp_path, files):
@@ -153,22 +178,22 @@ def test_a_plain_segmentor(make, model):
         cfg.model.type = 'EncoderDecoder'
         del cfg.model['ood_head']
 
-    message = 'must be an mmood.OODEncoderDecoder, got EncoderDecoder'
+    message = 'must have an mmood.OODEncoderDecoder, got EncoderDecoder'
     with pytest.raises(ValueError, match=message):
         make(plain)
 
 
 # ---------------------------------------------------------------- files
 def test_saved_maps_and_masks(make, model, files, tmp_path):
-    """Numbers go on from call to call, as those of mmseg's class maps."""
+    """They have the pictures' names, whatever the call."""
     inferencer, out = make(), tmp_path / 'out'
     result = inferencer(files[:2], out_dir=str(out))
     inferencer(files[2], out_dir=str(out))
-    names = [f'{i:08d}_{end}' for i in range(3)
-             for end in ('ood.npy', 'ood.png', 'pred.png')]  # fmt: skip
+    ends = ('.json', '_ood.npy', '_ood.png', '_pred.png')
+    names = [stem + end for stem in 'abc' for end in ends]
     assert sorted(path.name for path in (out / 'pred').iterdir()) == names
-    for i in range(2):
-        stem = str(out / f'pred/{i:08d}')
+    for i, stem in enumerate('ca'):
+        stem = str(out / f'pred/{stem}')
         scores = np.load(f'{stem}_ood.npy')
         np.testing.assert_array_equal(scores, result['ood_scores'][i])
         mask = cv2.imread(f'{stem}_ood.png', cv2.IMREAD_UNCHANGED)
@@ -176,8 +201,97 @@ def test_saved_maps_and_masks(make, model, files, tmp_path):
         classes = cv2.imread(f'{stem}_pred.png', cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(classes, result['predictions'][i])
     last = expected(model, cv2.imread(files[2]), files[2])
-    scores = np.load(out / 'pred/00000002_ood.npy')
-    np.testing.assert_array_equal(scores, last.pred_ood.data[0])
+    scores = np.load(out / 'pred/b_ood.npy')
+    np.testing.assert_allclose(scores, last.pred_ood.data[0], rtol=1e-4)
+
+
+def test_what_is_said_of_each_picture(make, files, tmp_path):
+    other = tmp_path / 'other/c.png'
+    other.parent.mkdir()
+    cv2.imwrite(str(other), cv2.imread(files[1]))
+    out = tmp_path / 'out'
+    paths = [files[0], str(other)]
+    result = make()(paths, out_dir=str(out), batch_size=2)
+    assert result['img_path'] == paths
+    about = dict(classes=META['classes'], score='compound')
+    about['ood_threshold'] = pytest.approx(-3.4)
+    assert {key: result[key] for key in about} == about
+    for path, name in zip(paths, ('c', 'c_2')):
+        stored = json.loads((out / f'pred/{name}.json').read_text())
+        assert stored == dict(about, img_path=path)
+        assert (out / f'vis/{name}.png').is_file()
+    scores = np.load(out / 'pred/c_2_ood.npy')
+    np.testing.assert_array_equal(scores, result['ood_scores'][1])
+
+
+def test_a_folder_and_arrays_of_any_kind(make, files, tmp_path):
+    """The array of a picture is as its file; samples are saved too."""
+    picture = cv2.imread(files[0])
+    gray, folder = picture[..., 0], tmp_path / 'gray'
+    folder.mkdir()
+    cv2.imwrite(str(folder / 'b.PNG'), gray)
+    cv2.imwrite(str(folder / 'a.png'), picture)
+    (folder / '._a.png').write_bytes(b'no picture')
+    arrays = [np.dstack([picture, gray]), gray, gray[..., None]]
+    out = tmp_path / 'out'
+    inferencer = make()
+    samples = inferencer(arrays, return_datasamples=True, out_dir=str(out))
+    with pytest.warns(UserWarning, match=r'hidden files: \._a.png'):
+        found = inferencer(str(folder))
+    assert found['img_path'] == [str(folder / n) for n in ('a.png', 'b.PNG')]
+    for i, of_file in enumerate((0, 1, 1)):
+        # DOoD's noise follows from the picture's path.
+        same = samples[i].pred_sem_seg.data[0].numpy()
+        assert (same == found['predictions'][of_file]).mean() > 0.99
+        stored = np.load(out / f'pred/{i:08d}_ood.npy')
+        np.testing.assert_array_equal(stored, samples[i].pred_ood.data[0])
+        drawn = cv2.imread(str(out / f'vis/{i:08d}.png'))
+        left = [picture, np.dstack([gray] * 3)][of_file]
+        np.testing.assert_array_equal(drawn[:, :48], left)
+    assert inferencer([])['predictions'] == []
+
+
+def test_more_than_256_classes_are_stored(make, monkeypatch, files, tmp_path):
+    inferencer = make()
+    stock = inferencer.model.test_step
+
+    def shift(data):
+        samples = stock(data)
+        samples[0].pred_sem_seg.data += 1000
+        return samples
+
+    monkeypatch.setattr(inferencer.model, 'test_step', shift)
+    result = inferencer(
+        files[0], return_datasamples=True, out_dir=str(tmp_path)
+    )
+    ids = cv2.imread(str(tmp_path / 'pred/c_pred.png'), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(ids, result.pred_sem_seg.data[0])
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_scores_of_any_kind(make, monkeypatch, files, tmp_path, dtype):
+    inferencer = make()
+    stock = inferencer.model.test_step
+
+    def spoil(data):
+        samples = stock(data)
+        scores = samples[0].pred_ood.data.clone()
+        scores[0, 0, :3] = torch.tensor([np.nan, np.inf, -np.inf])
+        scores = scores.to(dtype)
+        samples[0].pred_ood = PixelData(data=scores, is_ood=scores > -3.4)
+        return samples
+
+    monkeypatch.setattr(inferencer.model, 'test_step', spoil)
+    with pytest.warns(UserWarning, match='c.png: the score .* of 1 pixel'):
+        result = inferencer(files[0], out_dir=str(tmp_path), return_vis=True)
+    first = result['is_ood'][0, :3].tolist()
+    assert first == [False, True, False]
+    right = result['visualization'][:, 96:]
+    image = cv2.imread(files[0])[..., ::-1]
+    black = overlay(image, np.zeros_like(image))
+    np.testing.assert_array_equal(right[0, 0], black[0, 0])
+    spread = right[1:].reshape(-1, 3).std(0)
+    assert spread.min() > 10  # the others keep all the colours
 
 
 @pytest.mark.parametrize('score_range', [None, (-4.0, -2.0)])
@@ -207,8 +321,8 @@ def test_drawn_files_show_the_scores_in_turbo(
 
 
 # ----------------------------------------------------------- visualizer
-def sample(size=(6, 8), **fields):
-    one = SegDataSample()
+def sample(size=(6, 8), origin=None, **fields):
+    one = SegDataSample(metainfo=dict(origin=origin) if origin else None)
     one.pred_sem_seg = PixelData(data=torch.ones(1, *size).long())
     one.seg_logits = PixelData(data=torch.zeros(4, *size))
     scores = torch.arange(48.0).reshape(1, *size)
@@ -239,21 +353,24 @@ def test_annotated_objects_are_outlined(draw):
     label = torch.zeros(1, 6, 8).long()
     label[0, 1:4, 2:6] = 1
     label[0, 5] = 255
-    drawn = draw(sample(gt_sem_seg=label))
+    drawn = draw(sample(origin='far', gt_sem_seg=label))
     assert drawn.shape == (6, 24, 3)
     magenta = (drawn == (255, 0, 255)).all(-1)
     border = label[0].numpy() == 1
     border[2, 3:5] = False
     np.testing.assert_array_equal(magenta[:, :8], border)
     assert not magenta[:, 8:].any()
-    without = draw(sample(gt_sem_seg=label), draw_gt=False)
+    without = draw(sample(origin='far', gt_sem_seg=label), draw_gt=False)
     assert (without[:, :8] == 100).all()
-    alone = draw(sample(gt_sem_seg=label), draw_pred=False)
+    alone = draw(sample(origin='far', gt_sem_seg=label), draw_pred=False)
     np.testing.assert_array_equal(alone, drawn[:, :8])
+    # A class of an ID set is nothing unknown, whatever its number.
+    of_id_set = draw(sample(origin='id', gt_sem_seg=label))
+    np.testing.assert_array_equal(of_id_set, without)
 
 
 def test_a_label_of_another_size_is_not_drawn(draw):
-    drawn = draw(sample(gt_sem_seg=torch.ones(1, 3, 4).long()))
+    drawn = draw(sample(origin='x', gt_sem_seg=torch.ones(1, 3, 4).long()))
     assert (drawn[:, :8] == 100).all()
 
 
@@ -280,6 +397,31 @@ def test_names_of_an_ood_set_are_not_those_of_the_classes(draw):
     colors = {tuple(c) for c in middle.reshape(-1, 3).tolist()}
     assert len(colors) == 2  # all four classes have one
     assert (160, 60, 80) not in colors  # half image, half "OOD" red
+
+
+def test_one_channel_stands_for_two_classes(draw):
+    one = sample()
+    one.seg_logits = PixelData(data=torch.zeros(1, 6, 8))
+    one.pred_sem_seg.data[0, :, :4] = 0
+    two = dict(classes=('road', 'other'), palette=[[0, 0, 0], [200, 0, 0]])
+    middle = draw(one, meta=two)[:, 8:16]
+    assert middle[0].tolist() == [[50, 50, 50]] * 4 + [[150, 50, 50]] * 4
+    # Numbers and colours of our own where names and palette do not fit.
+    for meta in (META, dict(two, palette=None), dict(classes=None)):
+        middle = draw(one, meta=meta)[:, 8:16]
+        assert (middle[:, :4] != middle[:, 4:]).any()
+
+
+def test_a_plain_segmentor_on_an_ood_set(draw):
+    """The set's labels are outlined, not taken for classes."""
+    label = torch.zeros(1, 6, 8).long()
+    label[0, 2, 3] = 1
+    one = sample(origin='far', gt_sem_seg=label)
+    del one.pred_ood
+    drawn = draw(one)
+    assert drawn.shape == (6, 16, 3)
+    magenta = (drawn == (255, 0, 255)).all(-1)
+    np.testing.assert_array_equal(magenta[:, :8], label[0] == 1)
 
 
 def test_it_is_drawn_to_the_backends(tmp_path):

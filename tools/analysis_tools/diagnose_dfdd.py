@@ -21,7 +21,12 @@ from tabulate import tabulate
 from torch import nn
 from tqdm import tqdm
 
-from mmood.launch import add_common_arguments, build_runner, load_config
+from mmood.launch import (
+    add_common_arguments,
+    build_runner,
+    load_config,
+    use_checkpoint,
+)
 from mmood.necks import DFDDNeck
 from mmood.scores import energy
 
@@ -77,7 +82,7 @@ def report(found: dict) -> str:
 
 def load(args: argparse.Namespace) -> Runner:
     cfg = load_config(args)
-    cfg.load_from = args.checkpoint
+    use_checkpoint(cfg, args.checkpoint)
     runner = build_runner(cfg)
     runner.load_or_resume()
     neck = getattr(runner.model, 'neck', None)
