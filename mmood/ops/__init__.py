@@ -13,6 +13,7 @@ from .feature_range import FeatureRange
 from .files import atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
 from .images import image_size, list_files, list_images
+from .labels import read_labels
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
@@ -38,4 +39,5 @@ __all__ = [
     'log_scaled_bessel_i',
     'read_coco',
     'read_json',
+    'read_labels',
 ]

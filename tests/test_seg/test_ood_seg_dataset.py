@@ -219,7 +219,7 @@ def test_label_files_that_are_no_ids(tmp_path):
         with pytest.raises(ValueError, match=message):
             build(root)
     (root / 'labels' / '0.png').write_bytes(b'nothing')
-    with pytest.raises(ValueError, match='0.png is not a readable picture'):
+    with pytest.raises(ValueError, match='0.png is not a readable image.*; make or fetch it'):
         build(root)
 
 
