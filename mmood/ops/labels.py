@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import BinaryIO
 
 import numpy as np
@@ -19,9 +18,10 @@ def read_labels(
 
     A palette picture has its indices, one of 1 bit 0 and 1. Raises OSError,
     with the name, as `open_image` does, and ValueError, with the remedy, for
-    a picture that holds no ids: colours, an alpha channel, fractions, JPEG
-    and GIF; or whose reading depends on the reader: several pictures in
-    one file, an EXIF rotation, grey of 2 or 4 bits, which gets stretched.
+    a picture that holds no ids: colours, an alpha channel, fractions, or a
+    format that changes ids, as JPEG and GIF do; or whose reading depends on
+    the reader: several pictures in one file, an EXIF rotation, or a grey of
+    a range such as 0..15, which gets stretched.
     """
     name = os.fspath(source) if name is None else name
     with open_image(source, name) as image:
@@ -34,22 +34,28 @@ def read_labels(
     return labels if is_whole else labels.astype(np.int64)
 
 
+# Formats and compressions of TIFF that keep looks, not numbers.
+_LOSSY = {'AVIF', 'GIF', 'JPEG', 'JPEG2000', 'MPO', 'WEBP'}
+_LOSSY_TIFF = {'jpeg', 'tiff_jpeg', 'webp'}
+
+
 def _header_problem(image: Image.Image) -> str | None:
-    if image.format in ('GIF', 'JPEG', 'MPO'):
+    compression = image.info.get('compression')
+    if image.format in _LOSSY or compression in _LOSSY_TIFF:
         return (
-            f'is a {image.format}, whose writers change ids; save label '
-            'pictures as PNG'
+            f'is a {image.format} whose writers change numbers, here ids; '
+            'save label pictures as PNG'
         )
     if getattr(image, 'n_frames', 1) > 1:
         return (
             f'holds {image.n_frames} pictures, where a label file has one; '
             'save the one that is meant'
         )
-    bits = re.search(r'\bL;([24])\b', str(image.tile))
-    if bits:
+    white = _white(image)
+    if white not in (255, 65535):
         return (
-            f'has {bits[1]} bits of grey per pixel, which readers stretch to '
-            '0..255; save its ids with 8 bits'
+            f'has greys from 0 to {white}, which readers stretch to more; '
+            'save its ids with 8 bits'
         )
     if orientation(image) != UPRIGHT:
         return (
@@ -57,6 +63,17 @@ def _header_problem(image: Image.Image) -> str | None:
             'do not; save it turned and without EXIF'
         )
     return None
+
+
+def _white(image: Image.Image) -> int:
+    """The number that stands for white in the file, from its decoder."""
+    for codec, _, _, arguments in image.tile:
+        unpacked = arguments if isinstance(arguments, tuple) else (arguments,)
+        if codec.startswith('ppm'):
+            return unpacked[1]
+        if unpacked[0] in ('L;2', 'L;4'):
+            return 2 ** int(unpacked[0][-1]) - 1
+    return 255
 
 
 def _array_problem(labels: np.ndarray) -> str | None:

@@ -71,8 +71,9 @@ def exif(value):
         ('a.png', np.dstack([IDS] * 3), {}, 'has 3 channels.* colours to ids'),
         ('a.png', np.dstack([IDS] * 4), {}, 'has 4 channels'),
         ('a.png', np.dstack([IDS] * 2), {}, 'has 2 channels'),
-        ('a.jpg', IDS, {}, 'is a JPEG, .*; save label pictures as PNG'),
-        ('a.gif', IDS, {}, 'is a GIF, whose writers change ids'),
+        ('a.jpg', IDS, {}, 'is a JPEG whose .*; save label pictures as PNG'),
+        ('a.gif', IDS, {}, 'is a GIF whose writers change numbers'),
+        ('a.tif', IDS, dict(compression='jpeg'), 'is a TIFF whose writers'),
         ('a.tif', IDS + np.float32(0.5), {}, 'holds 0.5, where ids are whole'),
         ('a.tif', np.float32(IDS) * np.nan, {}, 'holds nan, where ids'),
         ('a.tif', np.float32(IDS) + np.inf, {}, 'holds infinite numbers'),
@@ -96,7 +97,19 @@ def test_gray_of_few_bits(tmp_path, bits):
     if bits == 1:
         assert read_labels(path).tolist() == [[1, 0]]
         return
-    with pytest.raises(ValueError, match=f'a.png has {bits} bits of grey'):
+    message = f'a.png has greys from 0 to {2**bits - 1}, which readers'
+    with pytest.raises(ValueError, match=message):
+        read_labels(path)
+
+
+def test_pgm_of_any_range(tmp_path):
+    path = tmp_path / 'a.pgm'
+    path.write_bytes(b'P5 3 1 255\n\0\1\x0f')
+    assert read_labels(path).tolist() == [[0, 1, 15]]
+    path.write_bytes(b'P5 3 1 65535\n\0\0\0\1\1\0')
+    assert read_labels(path).tolist() == [[0, 1, 256]]
+    path.write_bytes(b'P5 3 1 15\n\0\1\x0f')
+    with pytest.raises(ValueError, match='a.pgm has greys from 0 to 15'):
         read_labels(path)
 
 
