@@ -14,6 +14,7 @@ from .feature_range import FeatureRange
 from .files import NotWrittenError, atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
 from .images import image_size, list_files, list_images
+from .labels import read_labels
 from .locks import FolderInUseError, lock_folder
 from .pictures import OutputNames, as_bgr, list_pictures
 from .populations import check_populations, check_set_name
@@ -58,4 +59,5 @@ __all__ = [
     'rank_mean',
     'read_coco',
     'read_json',
+    'read_labels',
 ]

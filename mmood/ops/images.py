@@ -153,7 +153,10 @@ def check_pixels(size: tuple[int, int], name: str) -> None:
 
 
 def orientation(image: Image.Image) -> int:
-    """How EXIF says that a picture is to be turned, 1 to 8; 1: it is not."""
+    """How EXIF says that a picture is to be turned, 1 to 8; 1: it is not.
+
+    A PNG is decoded for this, whose EXIF may stand behind its pixels.
+    """
     try:
         value = image.getexif().get(EXIF_ORIENTATION)
     except BROKEN:  # of the EXIF alone: the picture may be sound

@@ -80,6 +80,19 @@ def test_sizes_are_the_loaders(tmp_path, suffix, value):
     assert image_size(path) == (width, height)
 
 
+def test_the_exif_of_a_png_may_stand_behind_its_pixels(tmp_path):
+    path = tmp_path / 'a.png'
+    picture(path, exif=turned())
+    content = path.read_bytes()
+    start = content.index(b'eXIf') - 4
+    end = content.index(b'IDAT') - 4
+    behind = content.index(b'IEND') - 4
+    parts = content[:start], content[end:behind], content[start:end]
+    path.write_bytes(b''.join([*parts, content[behind:]]))
+    height, width = mmcv.imread(path).shape[:2]
+    assert image_size(path) == (width, height)
+
+
 def test_a_broken_exif_is_not_a_broken_picture(tmp_path):
     path = tmp_path / 'a.jpg'
     picture(path, exif=b'Exif\0\0nothing')

@@ -1,12 +1,16 @@
 """OODSegDataset and LoadOODAnnotations: ids, folds, files, refusals."""
 
+import os.path as osp
+
 import cv2
 import numpy as np
 import pytest
+from mmengine import fileio
 from mmengine.dataset import ConcatDataset
 
 from helpers import SHARED
 from mmood.registry import DATASETS, TRANSFORMS
+from mmood.seg.datasets import file_pairs, ood_seg
 from mmood.seg.datasets.ood_seg import OODSegDataset, deal_folds
 from mmood.seg.datasets.transforms import LoadOODAnnotations, label_table
 
@@ -160,6 +164,76 @@ def test_name_pattern(tmp_path):
     assert paths == ['validation_0.png', 'validation_2.png']
 
 
+def names_of(dataset, key='img_path'):
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    return [osp.basename(info[key]) for info in infos]
+
+
+def test_suffixes_in_two_cases_links_and_hidden_files(tmp_path):
+    root = write(tmp_path / 'here', [LABELS])
+    there = write(tmp_path / 'there', [LABELS], '.PNG', name='é')
+    (there / 'labels/é.png').rename(there / 'labels/é.Png')
+    for part in ('images', 'labels'):
+        (root / part / 'more').symlink_to(there / part)
+        (there / part / 'up').symlink_to(root / part)
+        (root / part / '._0.png').write_bytes(b'')
+    dataset = build(root)
+    assert names_of(dataset) == ['0.png', 'é.PNG']
+    assert names_of(dataset, 'seg_map_path') == ['0.png', 'é.Png']
+    (root / 'list.txt').write_text('more/é\n\n', encoding='utf-8-sig')
+    assert names_of(build(root, ann_file='list.txt')) == ['é.PNG']
+
+
+def test_files_of_another_storage(tmp_path, monkeypatch):
+    """Listed by its own means, here of the local one in disguise."""
+
+    class Storage:
+        list_dir_or_file = fileio.LocalBackend().list_dir_or_file
+
+    root = write(tmp_path, [LABELS], '.PNG')
+    monkeypatch.setattr(
+        file_pairs.fileio, 'get_file_backend', lambda *_, **__: Storage()
+    )
+    paths = file_pairs.list_paths(f'{root}/images', '.png', None)
+    assert paths == [f'{root}/images/0.PNG']
+
+
+def test_two_files_of_one_name(tmp_path):
+    root = write(tmp_path, [LABELS])
+    for part in ('images', 'labels'):
+        other = root / part / '0.PNG'
+        other.write_bytes((root / part / '0.png').read_bytes())
+        with pytest.raises(ValueError, match=f"{part}/0.PNG and .* name, '0'"):
+            build(root)
+        other.unlink()
+
+
+def test_a_list_that_is_none(tmp_path):
+    root = write(tmp_path, [LABELS] * 2)
+    (root / 'list.txt').write_text('0\n1\n0\n')
+    with pytest.raises(ValueError, match="list.txt lists '0' more than once"):
+        build(root, ann_file='list.txt')
+    (root / 'list.txt').write_bytes(b'\xe9\n')
+    with pytest.raises(ValueError, match='list.txt is not a text file in UTF'):
+        build(root, ann_file='list.txt')
+
+
+def test_files_that_are_left_out_are_logged(tmp_path, monkeypatch):
+    logged = []
+    monkeypatch.setattr(ood_seg, 'print_log', lambda *a: logged.append(a[0]))
+    root = write(tmp_path, [LABELS] * 2)
+    build(root)
+    assert logged == []
+    (root / 'images/1.png').rename(root / 'images/1.tif')
+    build(root)
+    assert logged == [
+        "set 'far' leaves out 1 label files without an image; see img_suffix "
+        "'.png' and seg_map_suffix '.png'",
+        "set 'far' leaves out 1 pictures of another ending, such as 1.tif; "
+        "see img_suffix '.png' and seg_map_suffix '.png'",
+    ]
+
+
 def test_files_that_are_not_there(tmp_path):
     root = write(tmp_path, [LABELS] * 5)
     for i in (1, 2, 3, 4):
@@ -219,7 +293,9 @@ def test_label_files_that_are_no_ids(tmp_path):
         with pytest.raises(ValueError, match=message):
             build(root)
     (root / 'labels' / '0.png').write_bytes(b'nothing')
-    with pytest.raises(ValueError, match='0.png is not a readable picture'):
+    with pytest.raises(
+        ValueError, match='0.png is not a readable image.*; make or fetch it'
+    ):
         build(root)
 
 

@@ -237,8 +237,24 @@ def test_arguments(source, tmp_path, capsys, options, message):
 
 def test_labels_in_colours(source, tmp_path):
     Image.new('RGB', (40, 40)).save(source / 'labels' / 'b.png')
-    with pytest.raises(SystemExit, match='b.png has colours'):
+    with pytest.raises(SystemExit, match='labels: .*b.png has 3 channels'):
         run(source, tmp_path / 'out')
+
+
+def test_links_suffixes_and_files_of_one_name(source, tmp_path):
+    """All are taken, under the suffix of the option; none over another."""
+    other, out = tmp_path / 'other', tmp_path / 'out'
+    write(other, 'f', square(), '.JPG')
+    for part in ('images', 'labels'):
+        (source / part / 'more').symlink_to(other / part)
+        (other / part / 'up').symlink_to(source / part)
+        (source / part / '._a.jpg').write_bytes(b'')
+    run(source, out)
+    assert images(out) == ['a', 'b', 'c', 'f']
+    assert (out / 'images/more/f.jpg').is_file()
+    write(other, 'f', square())
+    with pytest.raises(SystemExit, match=r"more/f.JPG .* name, 'more/f'"):
+        run(source, out)
 
 
 def test_files_of_others_are_safe(source, tmp_path):

@@ -288,11 +288,17 @@ class Evil:
         (dict(epoch=3), 'has no state_dict'),
         (dict(state_dict={}), 'not one that DOoD released'),
         (None, 'cannot be read safely'),
+        (b'hello', r'cannot be read safely \(KeyError: 101\); fetch it again'),
+        (dict(state_dict=[1]), 'is not of named tensors'),
+        (dict(state_dict={3: torch.zeros(1)}), 'is not of named tensors'),
+        (dict(state_dict={'backbone.a': 5}), 'is not of named tensors'),
     ],
 )
 def test_command_refuses_other_files(tmp_path, content, message):
     path, out = tmp_path / 'segm.pth', tmp_path / 'out.pth'
-    if content is not None:
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
         torch.save(content, path)
     with pytest.raises(SystemExit, match=f'error: .*{message}'):
         dood.main([str(path), str(path), '--out', str(out)])

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from coco_json import existing_dir, fail, print_report, read_text, write_json
+from coco_json import existing_dir, fail, print_report, write_json
+from ood_seg_files import find_files, read_names
 from ood_seg_masks import (
     contact_sheets,
     describe,
@@ -30,28 +31,11 @@ from ood_seg_masks import (
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from mmood.ops import atomic_write
+from mmood.ops import atomic_write, read_labels
+from mmood.ops.images import open_image
 
 SOURCES = ('images', 'labels', 'img_suffix', 'seg_map_suffix')
 MASKS = ('unlabelled_ids', 'ignore_ids', 'opening', 'closing', 'dilation')
-
-
-def find_names(args: argparse.Namespace) -> list[str]:
-    """Names of the images below the folder, without suffix, sorted."""
-    root, cut = args.images, -len(args.img_suffix)
-    paths = sorted(root.rglob(f'*{args.img_suffix}'))
-    names = [p.relative_to(root).as_posix()[:cut] for p in paths]
-    if not names:
-        fail(f'images: no *{args.img_suffix} in {root}; --img-suffix?')
-    suffix = args.seg_map_suffix
-    missing = [n for n in names if not (args.labels / (n + suffix)).is_file()]
-    if missing:
-        fail(
-            f'labels: {len(missing)} of {len(names)} images have no label '
-            f'file, such as {args.labels / (missing[0] + suffix)}; '
-            '--seg-map-suffix?'
-        )
-    return names
 
 
 class Builder:
@@ -59,7 +43,8 @@ class Builder:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args, self.out = args, args.out
-        self.names = find_names(args)
+        self.files = find_files(args)
+        self.names = list(self.files)
         self.image_suffix = os.path.splitext('x' + args.img_suffix)[1]
         settings = {key: vars(args)[key] for key in (*SOURCES, *MASKS)}
         settings.update(images=str(args.images), labels=str(args.labels))
@@ -97,18 +82,18 @@ class Builder:
         for path in reversed(self.outputs(name)):
             path.unlink(missing_ok=True)
 
-    def source(self, name: str) -> Path:
-        return self.args.images / (name + self.args.img_suffix)
-
     def load(self, name: str) -> tuple[Image.Image, np.ndarray, np.ndarray]:
-        """Picture, labels (H, W) and mask (H, W)."""
-        label = self.args.labels / (name + self.args.seg_map_suffix)
-        with Image.open(self.source(name)) as image:
+        """Picture, labels (H, W) and mask (H, W).
+
+        Raises OSError if one of the files is not readable.
+        """
+        path, label = self.files[name]
+        with open_image(path) as image:
             picture = ImageOps.exif_transpose(image).convert('RGB')
-        with Image.open(label) as ids:
-            labels = np.asarray(ids)
-        if labels.ndim != 2:
-            fail(f'{label} has colours where it should have ids; convert it')
+        try:
+            labels = read_labels(label)
+        except ValueError as error:
+            fail(f'labels: {error}')
         settings = {key: vars(self.args)[key] for key in MASKS}
         return picture, labels, refine(labels, **settings)
 
@@ -117,7 +102,7 @@ class Builder:
         if name not in self.records:
             try:
                 picture, labels, mask = self.load(name)
-            except (OSError, SyntaxError):
+            except OSError:
                 record = dict(problem='image or label not readable')
             else:
                 record = describe(labels, mask)
@@ -138,7 +123,7 @@ class Builder:
         with atomic_write(paths[1], 'wb') as file:
             preview(picture, mask).save(file, 'JPEG')
         with atomic_write(paths[2], 'wb') as file:
-            file.write(self.source(name).read_bytes())
+            file.write(Path(self.files[name][0]).read_bytes())
 
     def reason(self, name: str) -> str | None:
         """Why an image is left out, or None."""
@@ -192,13 +177,6 @@ def explain_nothing(builder: Builder, rejected: dict[str, int]) -> None:
             'lower --min-share or --min-region'
         )
     fail(f'no image is left ({rejected}); {found}')
-
-
-def read_names(path: str, argument: str, suffix: str) -> set[str]:
-    """Names or file names, one a line; ``#`` starts a comment."""
-    lines = read_text(path, argument).splitlines()
-    names = {line.split('#')[0].strip() for line in lines} - {''}
-    return {n[: -len(suffix)] if n.endswith(suffix) else n for n in names}
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -11,6 +11,7 @@ import argparse
 import collections
 import json
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -58,7 +59,7 @@ def canonical(name: str) -> str:
 def existing_file(path: str | Path, argument: str) -> Path:
     """``path`` as a ``Path``; ends the tool if it is not a file."""
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         fail(f'{argument}: no such file: {path}; check the path')
     return path
 
@@ -66,7 +67,7 @@ def existing_file(path: str | Path, argument: str) -> Path:
 def existing_dir(path: str | Path, argument: str) -> Path:
     """``path`` as a ``Path``; ends the tool if it is not a folder."""
     path = Path(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         fail(f'{argument}: no such folder: {path}; check the path')
     return path
 

@@ -35,7 +35,10 @@ MARGIN = 1  # by which a share may go beyond 0..1 and be cut
 def read_classes(path: str | Path) -> dict[str, str]:
     """MID -> class name, in the order of the file."""
     text = read_text(path, 'descriptions')
-    rows = [row for row in csv.reader(text.splitlines()) if row]
+    try:
+        rows = [row for row in csv.reader(text.splitlines()) if row]
+    except csv.Error as error:
+        fail(f'descriptions: {path} is not valid csv ({error})')
     if rows and rows[0][0] == 'LabelName':
         rows = rows[1:]
     names: dict[str, str] = {}
@@ -96,9 +99,11 @@ def read_rows(path: str | Path) -> Iterator[dict[str, str]]:
     with path.open(newline='', encoding='utf-8-sig') as file:
         reader = csv.DictReader(file)
         try:
-            missing = set(COLUMNS) - set(reader.fieldnames or ())
-            if missing:
-                fail(f'boxes: {path} has no column {min(missing)}')
+            columns = reader.fieldnames or ()
+            for name in COLUMNS:
+                if columns.count(name) != 1:
+                    count = 'no column' if name not in columns else 'two'
+                    fail(f'boxes: {path} has {count} {name}; it needs one')
             for row in reader:
                 if None in row or None in row.values():
                     fail(

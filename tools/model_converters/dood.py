@@ -10,7 +10,6 @@ number, and a key that is missing or that nothing was made of is an error.
 from __future__ import annotations
 
 import argparse
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -247,11 +246,22 @@ def load(path: str, argument: str) -> dict:
     """A checkpoint, read safely; ends the tool if that cannot be done."""
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        fail(f'{argument}: {path} cannot be read safely: {error}')
+    except Exception as error:  # a broken pickle may raise any
+        reason = next(iter(f'{error}'.splitlines()), '')
+        fail(
+            f'{argument}: {path} cannot be read safely '
+            f'({type(error).__name__}: {reason}); fetch it again'
+        )
     if not isinstance(content, dict) or 'state_dict' not in content:
         fail(f'{argument}: {path} has no state_dict; is it a checkpoint?')
+    state = content['state_dict']
+    if not isinstance(state, dict) or not all(map(_is_weight, state.items())):
+        fail(f'{argument}: the state_dict of {path} is not of named tensors')
     return content
+
+
+def _is_weight(item: tuple) -> bool:
+    return isinstance(item[0], str) and isinstance(item[1], Tensor)
 
 
 def save(checkpoint: dict, path: Path) -> None:
@@ -283,7 +293,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         state = convert(*states)
     except ValueError as error:
         fail(f'{error}')
-    dataset_meta = segmentor.get('meta', {}).get('dataset_meta')
+    meta = segmentor.get('meta')
+    dataset_meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
     meta = dict(dataset_meta=dataset_meta) if dataset_meta else {}
     save(dict(meta=meta, state_dict=state), args.out)
     print(f'{args.out}: {len(state)} tensors\n{describe(*states)}')

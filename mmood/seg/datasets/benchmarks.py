@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os.path as osp
 
-from mmengine import fileio
-
 from mmood.generation import ID as SHAPES
 from mmood.registry import DATASETS
 
@@ -82,25 +80,26 @@ class FishyscapesLostAndFoundDataset(_Preset, OODSegDataset):
     )
 
     def find_files(self) -> list[dict]:
-        images = {}
-        for info in super().find_files():
-            name = osp.basename(info['img_path'])
-            images[name[: -len(self.img_suffix)]] = info
-        folder, infos = self.data_prefix['seg_map_path'], []
-        suffix, backend = self.seg_map_suffix, self.backend_args
-        for label in fileio.list_dir_or_file(
-            folder, list_dir=False, suffix=suffix, backend_args=backend
-        ):
-            frame = label[: -len(suffix)].partition('_')[2]
+        images: dict[str, str] = {}
+        for path in self.named_images().values():
+            frame = osp.basename(path)[: -len(self.img_suffix)]
+            if frame in images:
+                raise ValueError(
+                    f'{images[frame]} and {path} are of one frame; remove one'
+                )
+            images[frame] = path
+        pairs = []
+        for name, label in self.named_labels().items():
+            frame = osp.basename(name).partition('_')[2]
             if frame not in images:
                 raise FileNotFoundError(
-                    f'{label} has no image {frame}{self.img_suffix} in '
+                    f'{osp.basename(label)} has no image '
+                    f'{frame}{self.img_suffix} in '
                     f'{self.data_prefix["img_path"]}; it needs the images of '
                     'Lost and Found, both train and test'
                 )
-            path = osp.join(folder, label)
-            infos.append({**images[frame], 'seg_map_path': path})
-        return infos
+            pairs.append(self.pair(images[frame], label))
+        return pairs
 
 
 @DATASETS.register_module()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os.path as osp
 import re
 from collections.abc import Sequence
 
 import numpy as np
 from mmengine import fileio
+from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 
 from mmood.registry import DATASETS
 
+from .file_pairs import left_out, named_paths, read_names
 from .transforms import LoadOODAnnotations, label_table, read_label_ids
 
 
@@ -38,8 +41,64 @@ class OriginSegDataset(BaseSegDataset):
                 transform.meta_keys = (*known, *missing)
 
     def find_files(self) -> list[dict]:
-        """Pairs of image and label file; where a set's layout is met."""
-        return super().load_data_list()
+        """Pairs of image and label file; where a set's layout is met.
+
+        Suffixes may be in upper or lower case. Without ``ann_file``, files
+        that are in no pair are logged.
+        """
+        images, labels = self.named_images(), self.named_labels()
+        names = list(images)
+        if self.ann_file and not osp.isdir(self.ann_file):
+            names = read_names(self.ann_file, self.backend_args)
+        else:
+            self._log_left_out(images, labels)
+        folder, label_folder = self._folders()
+        return [
+            self.pair(
+                images.get(name, osp.join(folder, name + self.img_suffix)),
+                labels.get(
+                    name, osp.join(label_folder, name + self.seg_map_suffix)
+                ),
+            )
+            for name in names
+        ]
+
+    def named_images(self) -> dict[str, str]:
+        """Image files by their paths in the folder without the suffix."""
+        return named_paths(
+            self._folders()[0], self.img_suffix, self.backend_args
+        )
+
+    def named_labels(self) -> dict[str, str]:
+        """Label files by their paths in the folder without the suffix."""
+        return named_paths(
+            self._folders()[1], self.seg_map_suffix, self.backend_args
+        )
+
+    def pair(self, image: str, label: str) -> dict:
+        """What mmseg's transforms want to know of a pair."""
+        return dict(
+            img_path=image,
+            seg_map_path=label,
+            label_map=self.label_map,
+            reduce_zero_label=self.reduce_zero_label,
+            seg_fields=[],
+        )
+
+    def _folders(self) -> tuple[str, str]:
+        return self.data_prefix['img_path'], self.data_prefix['seg_map_path']
+
+    def _log_left_out(self, images: dict, labels: dict) -> None:
+        for what in left_out(
+            images, labels, self._folders(), self.backend_args
+        ):
+            print_log(
+                f'set {self.origin!r} leaves out {what}; see img_suffix '
+                f'{self.img_suffix!r} and seg_map_suffix '
+                f'{self.seg_map_suffix!r}',
+                'current',
+                logging.WARNING,
+            )
 
     def load_data_list(self) -> list[dict]:
         self._check_sources()

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
-import mmcv
 import numpy as np
 from mmengine import fileio
 from mmseg.datasets.transforms import LoadAnnotations
 
+from mmood.ops import read_labels
 from mmood.registry import TRANSFORMS
 
 ID, OOD, IGNORE = 0, 1, 255
 
 
-def read_label_ids(
-    path: str, backend_args: dict | None = None, backend: str = 'pillow'
-) -> np.ndarray:
+def read_label_ids(path: str, backend_args: dict | None = None) -> np.ndarray:
     """Ids of a label file, (H, W) uint8; those of a palette PNG its indices.
 
-    Raises ValueError naming the file if it is no readable picture, has
-    several channels (colours), or holds a number outside 0..255.
+    Raises ValueError naming the file and the remedy if it is no readable
+    picture, holds no ids (`mmood.ops.read_labels`), or a number outside
+    0..255.
     """
     content = fileio.get(path, backend_args=backend_args)
     try:
-        labels = mmcv.imfrombytes(content, flag='unchanged', backend=backend)
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f'{path} is not a readable picture') from error
-    if labels.ndim != 2:
-        raise ValueError(
-            f'{path} has {labels.shape[2]} channels, where a label file has '
-            'one with the id of each pixel; convert its colours to ids'
-        )
+        labels = read_labels(io.BytesIO(content), path)
+    except OSError as error:
+        raise ValueError(f'{error}; make or fetch it again') from error
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high > 255:
         raise ValueError(
@@ -77,7 +72,8 @@ class LoadOODAnnotations(LoadAnnotations):
 
     The sample of an ``OODSegDataset`` says which ids of the file mean what.
     Writes ``gt_seg_map`` (H, W) uint8. It replaces the parent's loading,
-    which cuts ids to eight bits unseen.
+    which cuts ids to eight bits unseen, and decodes by Pillow, whatever
+    ``imdecode_backend`` is: others give a palette's colours for its ids.
     Raises ValueError as ``read_label_ids`` does, and if the labels are not
     as large as the image.
     """
@@ -90,7 +86,7 @@ class LoadOODAnnotations(LoadAnnotations):
                 'say which ids are OOD; load an OODSegDataset with it, other '
                 'sets with LoadAnnotations'
             )
-        labels = read_label_ids(path, self.backend_args, self.imdecode_backend)
+        labels = read_label_ids(path, self.backend_args)
         size = tuple(results.get('ori_shape', labels.shape)[:2])
         if labels.shape != size:
             raise ValueError(
