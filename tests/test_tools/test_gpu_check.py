@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 
-from helpers import ROOT
+from helpers import ROOT, run_here
 
 sys.path.append(str(ROOT / 'tools/gpu_check'))
 import gpu_check
@@ -128,3 +129,15 @@ def test_a_score_that_stayed_unfitted_is_an_error(tmp_path):
 
     with pytest.raises(ValueError, match='not finite: there are none'):
         train_method.check(Runner, {'AUROC': 0.5})
+
+
+def test_the_benchmark_writes_its_numbers(tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        sys.modules,
+        'benchmark_det',
+        SimpleNamespace(rows=lambda *_: [['blur', 1.0, 4.0, 0.25]]),
+    )
+    out = tmp_path / 'speed.json'
+    run_here(monkeypatch, 'analysis_tools/benchmark', 'det', '--out', out)
+    row = dict(ours_ms=1.0, direct_ms=4.0, ratio=0.25)
+    assert json.loads(out.read_text())['rows'] == {'blur': row}
