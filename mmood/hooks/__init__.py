@@ -4,11 +4,13 @@ from .after_training import AfterTraining
 from .calibrate import CalibrateOODHook
 from .finite_loss import FiniteLossHook
 from .fit_scores import FitScoresHook, fit_scores
+from .idle_parts import IdlePartsHook
 
 __all__ = [
     'AfterTraining',
     'CalibrateOODHook',
     'FiniteLossHook',
     'FitScoresHook',
+    'IdlePartsHook',
     'fit_scores',
 ]

@@ -128,11 +128,11 @@ def test_images_without_objects_give_zero_losses_with_gradient():
 
 def test_blurred_outliers_too_wait_for_their_start():
     torch.manual_seed(0)
-    losses, x = dfdd_losses(loss_head(outlier_start=7), samples())
+    losses, x = dfdd_losses(loss_head(outlier_start_iter=7), samples())
     assert losses['loss_uncertainty'] == 0
     losses['loss_uncertainty'].backward()
     assert (x.grad == 0).all()
-    losses, _ = dfdd_losses(loss_head(outlier_start=0), samples())
+    losses, _ = dfdd_losses(loss_head(outlier_start_iter=0), samples())
     assert losses['loss_uncertainty'] > 0
 
 
