@@ -158,6 +158,11 @@ def test_classifier_of_another_class_count_refuses_to_predict():
     props[0].pop('scores')
     head.train().loss(maps, props, data)  # fine-tuning is allowed
     assert predict(head.eval(), maps, [proposals(5)], data)
+    # So is a checkpoint that fits, after one that does not.
+    with pytest.raises(RuntimeError, match='size mismatch'):
+        head.load_state_dict(state, strict=False)
+    head.load_state_dict(build_head().state_dict())
+    assert predict(head.eval(), maps, [proposals(5)], data)
 
 
 @pytest.mark.parametrize('scores', ['energy', [], ['vim']])
