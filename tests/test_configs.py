@@ -281,7 +281,7 @@ def test_the_name_says_the_iterations(path):
 OWN = (
     'scores',
     'outliers',
-    'outlier_start',
+    'outlier_start_share',
     'loss_uncertainty',
     'loss_consistency',
     'auxiliary',

@@ -155,7 +155,7 @@ def test_known_objects_count_in_a_batch_without_flagged_ones():
 
 @pytest.mark.parametrize('labels', [SOME, NO_FLAGS])
 def test_nothing_counts_before_the_start(labels, at_iteration):
-    head = spied(outlier_start=7)
+    head = spied(outlier_start_iter=7)
     for number, active in ((6, False), (7, True)):
         at_iteration(number)
         _, known, flagged, others = step(head, labels)

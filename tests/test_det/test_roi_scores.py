@@ -308,6 +308,9 @@ def test_half_precision_logits_rank_as_their_float32_values():
         ([dict(name='odd')], "unknown score 'odd'.*mahalanobis"),
         ([dict(name='knn', source='embedding')], 'mmood.SIRENLoss'),
         (dict(name='knn'), 'must be a list'),
+        ([dict(name='reset', type='mmood.KNN')], "called 'reset'"),
+        ([dict(name='training', type='mmood.KNN')], "called 'training'"),
+        ([dict(name='a.b', type='mmood.KNN')], "without '.', '/'"),
     ],
 )
 def test_wrong_lists(scores, message):

@@ -291,3 +291,15 @@ def test_id_images_without_valid_pixels():
     one = noisy_sample('id', 'a.png')
     one['gt_sem_seg']['data'].fill_(255)
     assert np.isnan(evaluate_pixels([one])['ood/ood_threshold'])
+
+
+def test_one_channel_is_two_classes():
+    """Unsure pixels are OOD, and both classes are sure elsewhere."""
+    truth = random_label((12, 10))
+    z = np.where(truth == 1, 0.3, np.sign(np.random.randn(12, 10)) * 8.0)
+    results = []
+    for logits in (np.stack([0 * z, z]), 1 / (1 + np.exp(-z))[None]):
+        sample = pixel_sample(truth, 'far', 'a.png', logits)
+        results.append(evaluate_pixels([sample]))
+    assert results[0]['ood/far/msp/AUROC'] == 1
+    assert results[1] == pytest.approx(results[0], abs=1e-6)

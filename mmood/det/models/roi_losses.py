@@ -38,10 +38,13 @@ class OODLosses:
         labels = torch.cat([res.pos_gt_labels for res in sampling_results])
         rois = bbox2roi([res.pos_priors for res in sampling_results])
         if self.loss_uncertainty is not None:
-            active = has_started(self.outlier_start)
+            active = has_started(
+                self.outlier_start_share, self.outlier_start_iter
+            )
             outlier, losses = self._outliers(x, rois, own, labels, active)
             if active and len(flagged):
                 outlier = torch.cat([outlier, self._view_of(x, flagged)])
+            self.outlier_activity.add(len(outlier))
             with_background = getattr(
                 self.loss_uncertainty, 'uses_background', False
             )
