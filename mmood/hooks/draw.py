@@ -74,6 +74,8 @@ class OODVisualizationHook(Hook):
             set_meta = visualizer.dataset_meta
             own = set_meta if isinstance(set_meta, Mapping) else {}
             visualizer.dataset_meta = {**own, **self._trained_on}
+        if self.show:  # as the stock hooks: windows instead of backends
+            visualizer._vis_backends = {}
         for metric in runner.test_evaluator.metrics:
             if hasattr(metric, 'protocol') and hasattr(visualizer, 'protocol'):
                 visualizer.protocol = metric.protocol
