@@ -40,7 +40,7 @@ def draw_predictions(cfg: Config, show: bool, folder: str | None) -> None:
 
 
 def write_results(cfg: Config, folder: str) -> None:
-    """Have our metrics write there, each of several in a folder of its own.
+    """Have our metrics write there, the second one in a folder of its own.
 
     Raises ValueError if there is none.
     """
@@ -57,7 +57,7 @@ def write_results(cfg: Config, folder: str) -> None:
     for number, config in enumerate(ours):
         name = type_name(config).rsplit('.', 1)[-1]
         own = osp.join(folder, f'{number}_{name}')
-        config['out_dir'] = own if len(ours) > 1 else folder
+        config['out_dir'] = own if number else folder
 
 
 def main() -> None:

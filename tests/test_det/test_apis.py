@@ -9,12 +9,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import LoadImageFromFile
+from mmdet.datasets.transforms import LoadAnnotations, PackDetInputs, Resize
+from mmdet.models import FasterRCNN
 from mmdet.registry import MODELS
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config
 
 from helpers import ROOT
 from mmood.det import OODDetInferencer
+from mmood.det.datasets import IDCocoDataset
+from mmood.det.visualizer import OODDetLocalVisualizer
 
 CLASSES = ('circle', 'bar', 'star')
 LIMIT, COUNTING = -1.25, 0.46
@@ -347,8 +352,19 @@ def bare(cfg):
     )
 
 
+def new_style(cfg):
+    """Types are classes."""
+    plain_set(cfg)
+    kinds = (LoadImageFromFile, Resize, LoadAnnotations, PackDetInputs)
+    for step, kind in zip(cfg.test_dataloader.dataset.pipeline, kinds):
+        step.type = kind
+    cfg.test_dataloader.dataset.type = IDCocoDataset
+    cfg.visualizer.type = OODDetLocalVisualizer
+    cfg.model.type, cfg.default_scope = FasterRCNN, None
+
+
 @pytest.mark.parametrize(
-    'change', [plain_set, repeated, only_validation, bare]
+    'change', [new_style, plain_set, repeated, only_validation, bare]
 )
 def test_forms_of_the_config(build, inferencer, files, change, tmp_path):
     (one,) = boxes(build(change), files[0], out_dir=str(tmp_path))

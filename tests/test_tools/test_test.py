@@ -5,8 +5,22 @@ from mmengine.config import Config
 
 import mmood.launch
 from helpers import run_here
+from mmood.det.visualizer import OODDetLocalVisualizer
 
 METRIC = dict(type='mmood.OODDetMetric', ann_file='a.json')
+
+
+NEW_STYLE = """
+from mmdet.models import FasterRCNN
+from mmengine.config import read_base
+from mmood.det.evaluation import OODDetMetric
+from mmood.det.visualizer import OODDetLocalVisualizer
+
+default_scope = None
+model = dict(type=FasterRCNN)
+test_evaluator = [dict(type=OODDetMetric, ann_file='a.json')]
+visualizer = dict(type=OODDetLocalVisualizer)
+"""
 
 
 @pytest.fixture
@@ -25,7 +39,10 @@ def built(monkeypatch, tmp_path):
 
         monkeypatch.setattr(mmood.launch, 'build_runner', Runner)
         path = tmp_path / 'config.py'
-        Config(dict(dict(default_scope='mmdet'), **cfg)).dump(path)
+        if isinstance(cfg, str):
+            path.write_text(cfg)
+        else:
+            Config(dict(dict(default_scope='mmdet'), **cfg)).dump(path)
         run_here(monkeypatch, 'test', path, 'weights.pth', *options)
         return seen[0]
 
@@ -47,13 +64,13 @@ def test_results_are_written(built, form):
     assert metric.out_dir == 'out'
 
 
-def test_two_metrics_have_folders_of_their_own(built):
+def test_a_second_metric_has_a_folder_of_its_own(built):
     stock = dict(type='mmdet.CocoMetric', ann_file='a.json')
     other = dict(type='mmood.OpenSetDetMetric')
     evaluator = [METRIC, stock, other]
     found = built(dict(test_evaluator=evaluator), '--out-dir', 'out')
     folders = [metric.get('out_dir') for metric in found.test_evaluator]
-    assert folders == ['out/0_OODDetMetric', None, 'out/1_OpenSetDetMetric']
+    assert folders == ['out', None, 'out/1_OpenSetDetMetric']
 
 
 @pytest.mark.parametrize('form', [None, [], dict(type='mmdet.CocoMetric')])
@@ -103,3 +120,11 @@ def test_own_settings_of_pictures_are_kept(built):
     assert found.visualizer == dict(visualizer, name='visualizer')
     plain = built(dict(default_scope='mmseg'), '--show')
     assert plain.visualizer.type == 'mmood.OODSegLocalVisualizer'
+
+
+def test_a_config_of_the_new_style(built):
+    """Its types are classes, and it has no scope."""
+    found = built(NEW_STYLE, '--show-dir', 'pictures', '--out-dir', 'out')
+    assert found.test_evaluator[0].out_dir == 'out'
+    assert found.default_hooks.visualization.test_out_dir == 'pictures'
+    assert found.visualizer.type is OODDetLocalVisualizer
