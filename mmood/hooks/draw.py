@@ -76,9 +76,6 @@ class OODVisualizationHook(Hook):
             visualizer.dataset_meta = {**own, **self._trained_on}
         if self.show:  # as the stock hooks: windows instead of backends
             visualizer._vis_backends = {}
-        for metric in runner.test_evaluator.metrics:
-            if hasattr(metric, 'protocol') and hasattr(visualizer, 'protocol'):
-                visualizer.protocol = metric.protocol
         if get_world_size() > 1:
             runner.logger.warning(
                 'only the images of the first process are drawn: test with '

@@ -121,7 +121,7 @@ def test_boxes_count_by_the_best_class_of_their_roi(inferencer, files):
     assert counts.sum() != np.sum(one['counts'])
 
 
-def test_what_counts_is_drawn(inferencer, files, monkeypatch):
+def test_boxes_are_drawn_from_the_threshold(inferencer, files, monkeypatch):
     texts = []
     stock = DetLocalVisualizer._draw_instances
 
@@ -133,14 +133,13 @@ def test_what_counts_is_drawn(inferencer, files, monkeypatch):
     for limits in ({}, dict(ood_threshold=-1e9), dict(pred_score_thr=0.0)):
         texts.clear()
         (one,) = boxes(inferencer, files[0], return_vis=True, **limits)
-        rows = zip(
-            one['counts'], one['is_ood'], one['class_names'], one['scores'],
-            one['ood_scores'],
-        )  # fmt: skip
-        counting = [row[1:] for row in rows if row[0]]
+        keys = ('is_ood', 'class_names', 'scores', 'ood_scores')
+        rows = zip(*(one[key] for key in keys))
+        drawn = [row for row in rows if row[2] >= one['score_threshold']]
+        assert drawn
         assert sorted(texts) == sorted(
             f'unknown {value:.1f}' if is_ood else f'{name} {score:.2f}'
-            for is_ood, name, score, value in counting
+            for is_ood, name, score, value in drawn
         )
 
 

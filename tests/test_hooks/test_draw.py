@@ -18,7 +18,6 @@ class Recorder:
 
     def __init__(self):
         self.dataset_meta = dict(classes=('zebra',), palette=[[1, 2, 3]])
-        self.protocol = 'vos'
         self._vis_backends = dict(local=1)
         self.calls = []
 
@@ -38,9 +37,6 @@ def runner():
     return SimpleNamespace(
         model=model,
         visualizer=Recorder(),
-        test_evaluator=SimpleNamespace(
-            metrics=[SimpleNamespace(), SimpleNamespace(protocol='dreambox')]
-        ),
         logger=MMLogger.get_current_instance(),
         iter=3,
     )
@@ -131,7 +127,6 @@ def test_names_are_those_of_the_training(runner, sample):
     meta = dict(classes=('cat', 'dog'), palette=None)
     run(OODVisualizationHook(True), runner, [], meta=meta)
     assert runner.visualizer.dataset_meta['classes'] == ('cat', 'dog')
-    assert runner.visualizer.protocol == 'dreambox'
     runner.visualizer = Recorder()
     run(OODVisualizationHook(True), runner, [])
     assert runner.visualizer.dataset_meta['classes'] == ('zebra',)
