@@ -40,7 +40,7 @@ def draw_predictions(cfg: Config, show: bool, folder: str | None) -> None:
 
 
 def write_results(cfg: Config, folder: str) -> None:
-    """Have our metrics write there, each of several in a folder of its own.
+    """Have our metrics write there, the second one in a folder of its own.
 
     Raises ValueError if there is none.
     """
@@ -56,8 +56,8 @@ def write_results(cfg: Config, folder: str) -> None:
         )
     for number, config in enumerate(ours):
         name = type_name(config).rsplit('.', 1)[-1]
-        own = f'{number}_{name}' if len(ours) > 1 else ''
-        config['out_dir'] = osp.join(folder, own)
+        own = osp.join(folder, f'{number}_{name}')
+        config['out_dir'] = own if number else folder
 
 
 def main() -> None:
@@ -76,7 +76,10 @@ def main() -> None:
     cfg = load_config(args)
     use_checkpoint(cfg, args.checkpoint)
     if args.out_dir:
-        write_results(cfg, args.out_dir)
+        try:
+            write_results(cfg, args.out_dir)
+        except ValueError as error:
+            parser.error(str(error))
     if args.show or args.show_dir:
         draw_predictions(cfg, args.show, args.show_dir)
     build_runner(cfg).test()

@@ -56,7 +56,9 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
         pred_score_thr: float | None = None,
         **kwargs,
     ) -> dict:
-        """As the parents; boxes count and are drawn from ``pred_score_thr``.
+        """As the parents; ``pred_score_thr`` is what counts and is drawn.
+
+        A box counts by the best class of its RoI and is drawn by its own.
 
         None takes the confidence that training stored in the checkpoint, or
         0.3 where it has none.
@@ -92,9 +94,7 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
         self._protocol = next(
             (m['protocol'] for m in metrics if 'protocol' in m), 'vos'
         )
-        return self._build_visualizer(
-            cfg, OODDetLocalVisualizer, protocol=self._protocol
-        )
+        return self._build_visualizer(cfg, OODDetLocalVisualizer)
 
     # -------------------------------------------------------------- results
     def _scored(self, sample: DetDataSample) -> tuple:

@@ -10,8 +10,6 @@ from mmengine.structures import InstanceData
 from mmood.registry import VISUALIZERS
 from mmood.visualization.inferencer import to_float32
 
-from .counting import counting_boxes
-
 KNOWN_COLOR = (31, 119, 255)
 UNKNOWN_COLOR = (0, 190, 60)
 OBJECT_COLOR = (255, 200, 0)
@@ -23,24 +21,10 @@ class OODDetLocalVisualizer(DetLocalVisualizer):
     yellow.
 
     What is unknown stands in ``pred_instances.is_ood``; the number behind
-    "unknown" is the OOD score. Boxes that do not count are left out.
-    Annotations of OOD sets, whose categories the detector does not know, are
-    called "object", whatever their numbers; training objects that are
-    flagged OOD "outlier".
-
-    Args:
-        protocol: that of the evaluation, see `counting_boxes`.
+    "unknown" is the OOD score. Annotations of OOD sets, whose categories the
+    detector does not know, are called "object", whatever their numbers;
+    training objects that are flagged OOD "outlier".
     """
-
-    def __init__(
-        self,
-        name: str = 'visualizer',
-        *args,
-        protocol: str = 'vos',
-        **kwargs,
-    ) -> None:
-        super().__init__(name, *args, **kwargs)
-        self.protocol = protocol
 
     def add_datasample(
         self,
@@ -51,16 +35,16 @@ class OODDetLocalVisualizer(DetLocalVisualizer):
         pred_score_thr: float = 0.3,
         **kwargs,
     ) -> None:
-        """As the parent; boxes count from ``pred_score_thr``."""
+        """As the parent; boxes whose confidence reaches the threshold."""
         if data_sample is not None:
             data_sample = data_sample.cpu()
             to_float32(data_sample)
             self._name_objects(data_sample)
             if 'pred_instances' in data_sample:
                 boxes = data_sample.pred_instances
-                counts = counting_boxes(boxes, pred_score_thr, self.protocol)
-                is_box = boxes.bboxes.isfinite().all(1)
-                data_sample.pred_instances = boxes[counts & is_box]
+                is_drawn = boxes.scores >= pred_score_thr
+                is_drawn &= boxes.bboxes.isfinite().all(1)
+                data_sample.pred_instances = boxes[is_drawn]
         super().add_datasample(
             name, image, data_sample, *args, pred_score_thr=-1, **kwargs
         )

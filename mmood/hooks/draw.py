@@ -74,9 +74,8 @@ class OODVisualizationHook(Hook):
             set_meta = visualizer.dataset_meta
             own = set_meta if isinstance(set_meta, Mapping) else {}
             visualizer.dataset_meta = {**own, **self._trained_on}
-        for metric in runner.test_evaluator.metrics:
-            if hasattr(metric, 'protocol') and hasattr(visualizer, 'protocol'):
-                visualizer.protocol = metric.protocol
+        if self.show:  # as the stock hooks: windows instead of backends
+            visualizer._vis_backends = {}
         if get_world_size() > 1:
             runner.logger.warning(
                 'only the images of the first process are drawn: test with '

@@ -9,12 +9,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import LoadImageFromFile
+from mmdet.datasets.transforms import LoadAnnotations, PackDetInputs, Resize
+from mmdet.models import FasterRCNN
 from mmdet.registry import MODELS
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config
 
 from helpers import ROOT
 from mmood.det import OODDetInferencer
+from mmood.det.datasets import IDCocoDataset
+from mmood.det.visualizer import OODDetLocalVisualizer
 
 CLASSES = ('circle', 'bar', 'star')
 LIMIT, COUNTING = -1.25, 0.46
@@ -116,7 +121,7 @@ def test_boxes_count_by_the_best_class_of_their_roi(inferencer, files):
     assert counts.sum() != np.sum(one['counts'])
 
 
-def test_what_counts_is_drawn(inferencer, files, monkeypatch):
+def test_boxes_are_drawn_from_the_threshold(inferencer, files, monkeypatch):
     texts = []
     stock = DetLocalVisualizer._draw_instances
 
@@ -128,14 +133,13 @@ def test_what_counts_is_drawn(inferencer, files, monkeypatch):
     for limits in ({}, dict(ood_threshold=-1e9), dict(pred_score_thr=0.0)):
         texts.clear()
         (one,) = boxes(inferencer, files[0], return_vis=True, **limits)
-        rows = zip(
-            one['counts'], one['is_ood'], one['class_names'], one['scores'],
-            one['ood_scores'],
-        )  # fmt: skip
-        counting = [row[1:] for row in rows if row[0]]
+        keys = ('is_ood', 'class_names', 'scores', 'ood_scores')
+        rows = zip(*(one[key] for key in keys))
+        drawn = [row for row in rows if row[2] >= one['score_threshold']]
+        assert drawn
         assert sorted(texts) == sorted(
             f'unknown {value:.1f}' if is_ood else f'{name} {score:.2f}'
-            for is_ood, name, score, value in counting
+            for is_ood, name, score, value in drawn
         )
 
 
@@ -347,8 +351,19 @@ def bare(cfg):
     )
 
 
+def new_style(cfg):
+    """Types are classes."""
+    plain_set(cfg)
+    kinds = (LoadImageFromFile, Resize, LoadAnnotations, PackDetInputs)
+    for step, kind in zip(cfg.test_dataloader.dataset.pipeline, kinds):
+        step.type = kind
+    cfg.test_dataloader.dataset.type = IDCocoDataset
+    cfg.visualizer.type = OODDetLocalVisualizer
+    cfg.model.type, cfg.default_scope = FasterRCNN, None
+
+
 @pytest.mark.parametrize(
-    'change', [plain_set, repeated, only_validation, bare]
+    'change', [new_style, plain_set, repeated, only_validation, bare]
 )
 def test_forms_of_the_config(build, inferencer, files, change, tmp_path):
     (one,) = boxes(build(change), files[0], out_dir=str(tmp_path))

@@ -29,14 +29,12 @@ def draw(tmp_path, monkeypatch):
     def run(
         classes=('cat', 'dog'),
         origin=None,
-        protocol='vos',
         pred_score_thr=0.3,
         **parts,
     ):
         texts.clear()
         drawer = OODDetLocalVisualizer('boxes', save_dir=str(tmp_path))
         drawer.dataset_meta = dict(classes=classes)
-        drawer.protocol = protocol
         meta = dict(origin=origin) if origin else None
         sample = DetDataSample(metainfo=meta)
         for name, fields in parts.items():
@@ -93,23 +91,23 @@ def test_the_set_says_whether_its_objects_are_known(draw):
     assert texts == ['dog', 'cat']
 
 
-def test_boxes_that_count(draw):
-    """By the best class of their RoI; under dreambox by their own."""
+def test_boxes_that_are_drawn(draw):
+    """By their own confidence, not by the best one of their RoI."""
     fields = dict(
         labels=torch.tensor([1, 0]),
-        scores=torch.tensor([0.25, 0.125]),
-        max_class_scores=torch.tensor([0.25, 0.5]),
+        scores=torch.tensor([0.25, 0.5]),
+        max_class_scores=torch.tensor([0.5, 0.5]),
         is_ood=torch.tensor([False, False]),
         ood_scores=torch.tensor([-3.0, 12.25]),
     )
-    assert draw(pred_instances=fields)[1] == ['cat 0.12']
-    options = dict(protocol='dreambox', pred_score_thr=0.2)
-    assert draw(pred_instances=fields, **options)[1] == ['dog 0.25']
+    for limit in (0.3, 0.5):
+        found = draw(pred_instances=fields, pred_score_thr=limit)
+        assert found[1] == ['cat 0.50']
     # A box that is none leaves the others.
     fields['bboxes'] = BOXES.clone()
     fields['bboxes'][0, 0] = float('nan')
     found = draw(pred_instances=fields, pred_score_thr=0.0)
-    assert found[1] == ['cat 0.12']
+    assert found[1] == ['cat 0.50']
     assert color_at(found[0], BOXES[1]).sum() > 100
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def test_test_tool_prints_the_table_and_dumps(trained, shapes, tmp_path):
         '--out-dir',
         tmp_path / 'ood',
         '--show-dir',
-        'drawn',
+        tmp_path / 'drawn',
         *options(shapes, **{'test_evaluator.score_threshold': 0.05}),
     )
     for origin in ('near', 'far'):
@@ -75,8 +76,8 @@ def test_test_tool_prints_the_table_and_dumps(trained, shapes, tmp_path):
     scores = np.load(tmp_path / 'ood/ood_scores_energy.npz')
     assert sorted(scores) == ['far', 'id', 'near']
     assert all(len(scores[origin]) for origin in scores)
-    drawn = list(tmp_path.glob('*/drawn/*.png'))
-    assert len(drawn) == 14  # 6 ID, 4 near, 4 far
+    drawn = [path.parent.name for path in tmp_path.glob('drawn/*/*.png')]
+    assert Counter(drawn) == dict(id=6, near=4, far=4)
 
 
 def test_inferencer_takes_the_threshold_of_the_checkpoint(

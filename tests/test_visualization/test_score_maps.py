@@ -4,7 +4,12 @@ import matplotlib
 import numpy as np
 import pytest
 
-from mmood.visualization import color_map, draw_outline, overlay
+from mmood.visualization import (
+    color_map,
+    draw_outline,
+    finite_range,
+    overlay,
+)
 
 INF, NAN = float('inf'), float('nan')
 
@@ -107,3 +112,24 @@ def test_a_full_mask_has_the_border_of_the_image():
         [1, 0, 0, 1],
         [1, 1, 1, 1],
     ]
+
+
+@pytest.mark.parametrize(
+    ('score', 'expected'),
+    [
+        ([[1, 3, 2]], (1, 3)),
+        ([[np.nan, 1, np.inf, 3, -np.inf]], (1, 3)),
+        ([[np.nan, np.inf]], (0, 1)),
+    ],
+)
+def test_range_of_the_numbers(score, expected):
+    assert finite_range(np.array(score, np.float32)) == expected
+
+
+@pytest.mark.parametrize('value', [0.0, 1.0, -1e30])
+def test_range_of_equal_scores(value):
+    score = np.full((2, 2), value, np.float32)
+    low, high = finite_range(score)
+    assert low == float(score[0, 0]) < high
+    lowest = color_map(np.zeros((1, 1)), 0, 1)[0, 0]
+    assert (color_map(score, low, high) == lowest).all()

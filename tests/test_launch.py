@@ -1,0 +1,68 @@
+"""What tools read from configs, in any form that MMEngine takes."""
+
+import pytest
+from mmdet.models import FasterRCNN
+from mmengine.config import Config, ConfigDict
+from mmseg.models import EncoderDecoder
+
+from mmood.det.evaluation import OODDetMetric
+from mmood.launch import (
+    first_set,
+    is_segmentor,
+    metric_configs,
+    type_name,
+    use_checkpoint,
+)
+
+
+@pytest.mark.parametrize(
+    ('cfg', 'expected'),
+    [
+        (dict(default_scope='mmseg'), True),
+        (dict(default_scope='mmdet', model=None), False),
+        (dict(default_scope=None, model=dict(type=FasterRCNN)), False),
+        (dict(model=dict(type=EncoderDecoder)), True),
+        (dict(model=dict(type='mmdet.models.FasterRCNN')), False),
+    ],
+)
+def test_task(cfg, expected):
+    assert is_segmentor(Config(cfg)) is expected
+
+
+def test_no_task():
+    cfg = Config(dict(default_scope='mmengine', model=dict(type='Net')))
+    with pytest.raises(ValueError, match="set default_scope to 'mmdet' or"):
+        is_segmentor(cfg)
+
+
+@pytest.mark.parametrize(
+    'wrap',
+    [
+        lambda one: one,
+        lambda one: dict(type='RepeatDataset', times=2, dataset=one),
+        lambda one: dict(datasets=[one, dict(type='other')]),
+        lambda one: dict(dataset=dict(datasets=[dict(dataset=one)])),
+    ],
+)
+def test_first_set(wrap):
+    one = dict(type='mmood.IDCocoDataset', pipeline=[])
+    assert first_set(ConfigDict(wrap(one))) == one
+
+
+def test_metrics():
+    one = dict(type='mmood.OODDetMetric')
+    forms = (one, [one], dict(type='Evaluator', metrics=[one]))
+    for form in (*forms, dict(metrics=one)):
+        cfg = Config(dict(test_evaluator=form))
+        (found,) = metric_configs(cfg.test_evaluator)
+        found['out_dir'] = 'x'
+        assert "'out_dir': 'x'" in str(cfg.to_dict())
+    assert metric_configs(None) == []
+    assert type_name(one) == 'mmood.OODDetMetric'
+    assert type_name(dict(type=OODDetMetric)).startswith('mmood.')
+
+
+def test_a_checkpoint_is_all_that_is_loaded():
+    cfg = Config(dict(resume=True, load_from='first.pth'))
+    use_checkpoint(cfg, 'last.pth')
+    assert (cfg.load_from, cfg.resume) == ('last.pth', False)

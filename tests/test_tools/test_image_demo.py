@@ -1,0 +1,85 @@
+"""tools/image_demo.py: which pictures it takes and what it says of them."""
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+import mmood.det
+import mmood.seg
+from helpers import run_here
+
+
+@pytest.fixture
+def demo(monkeypatch, tmp_path):
+    """Function: what the inferencers are asked, which do nothing here."""
+
+    def run(inputs, *options, scope='mmdet'):
+        asked = []
+
+        class Inferencer:
+            def __init__(self, config, **options):
+                asked.append(options)
+
+            def __call__(self, images, **options):
+                asked.append(dict(options, images=images))
+
+        monkeypatch.setattr(mmood.det, 'OODDetInferencer', Inferencer)
+        monkeypatch.setattr(mmood.seg, 'OODSegInferencer', Inferencer)
+        path = tmp_path / 'config.py'
+        Config(dict(default_scope=scope)).dump(path)
+        run_here(monkeypatch, 'image_demo', inputs, path, 'c.pth', *options)
+        return asked
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three pictures, one that is broken, a hidden file of a Mac."""
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for name in ('c.png', 'a.JPG', 'd.png'):
+        cv2.imwrite(str(folder / name), np.zeros((4, 4, 3), np.uint8))
+    (folder / 'b.png').write_bytes(b'broken')
+    (folder / '._a.JPG').write_bytes(b'\0\5\26\7')
+    return folder
+
+
+def test_it_goes_on_and_names_what_it_left_out(demo, folder, capsys):
+    with pytest.warns(UserWarning, match=r'hidden files: \._a.JPG'):
+        _, call = demo(folder, '--out-dir', 'o', '--batch-size', 2)
+    names = ('a.JPG', 'c.png', 'd.png')
+    assert call['images'] == [str(folder / name) for name in names]
+    assert (call['out_dir'], call['batch_size']) == ('o', 2)
+    printed = capsys.readouterr()
+    assert 'o/vis, boxes as JSON: o/preds' in printed.out
+    assert f'left out, cannot be read: {folder}/b.png' in printed.err
+
+
+@pytest.mark.filterwarnings('ignore:.*hidden')
+def test_options_reach_the_call(demo, folder):
+    options = ('--limit', 1, '--ood-threshold', -3, '--score', 'msp')
+    _, call = demo(folder, *options, '--score-thr', 0.2)
+    assert call['images'] == [str(folder / 'a.JPG')]
+    assert (call['ood_threshold'], call['score']) == (-3, 'msp')
+    assert call['pred_score_thr'] == 0.2
+    made, call = demo(
+        folder / 'c.png', *options, '--score-range', 0, 1, scope='mmseg'
+    )
+    assert made['score_range'] == [0, 1]
+    assert (call['ood_threshold'], call['score']) == (-3, 'msp')
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('none', 'none does not exist'),
+        ('empty', 'empty has no image'),
+        ('images/b.png', 'left out, cannot be read: .*b.png'),
+    ],
+)
+def test_nothing_to_draw(demo, folder, tmp_path, name, message):
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(SystemExit, match=message):
+        demo(tmp_path / name)

@@ -1,0 +1,50 @@
+"""What the inferencers of boxes and pixels share."""
+
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+
+from mmood.visualization.inferencer import (
+    class_names,
+    for_first_set,
+    to_float32,
+)
+
+
+def test_the_names_that_fit():
+    assert class_names([None, ('a',), ('b', 'c')], 2) == ['b', 'c']
+    with pytest.warns(UserWarning, match='names the 3 classes of the model'):
+        names = class_names([('a', 'b'), None], 3)
+    assert names == ['class 0', 'class 1', 'class 2']
+
+
+def test_full_precision_at_any_depth():
+    sample = DetDataSample(metainfo=dict(img_path='a.png'))
+    sample.pred_instances = InstanceData(
+        scores=torch.tensor([0.5], dtype=torch.bfloat16),
+        labels=torch.tensor([3]),
+        is_ood=torch.tensor([True]),
+    )
+    to_float32(sample)
+    kinds = {k: v.dtype for k, v in sample.pred_instances.items()}
+    expected = (torch.float32, torch.int64, torch.bool)
+    assert kinds == dict(zip(('scores', 'labels', 'is_ood'), expected))
+    assert sample.pred_instances.numpy().scores.tolist() == [0.5]
+
+
+def test_the_config_of_the_first_set():
+    one = dict(type='A', pipeline=[])
+    loader = dict(num_workers=0, dataset=dict(datasets=[one, dict(type='B')]))
+    for cfg in (
+        ConfigDict(test_dataloader=loader),
+        ConfigDict(test_dataloader=None, val_dataloader=loader),
+    ):
+        found = for_first_set(cfg)
+        expected = dict(num_workers=0, dataset=one)
+        assert found.test_dataloader == expected
+        found.test_dataloader.dataset.type = 'changed'
+    assert loader['dataset']['datasets'][0]['type'] == 'A'
+    with pytest.raises(ValueError, match='config has no test_dataloader'):
+        for_first_set(ConfigDict())
