@@ -14,6 +14,7 @@ from .files import atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
 from .images import image_size, list_files, list_images
 from .labels import read_labels
+from .populations import check_populations, check_set_name
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
@@ -25,6 +26,8 @@ __all__ = [
     'apply_separable',
     'atomic_write',
     'by_class',
+    'check_populations',
+    'check_set_name',
     'coco_problems',
     'filter_matrix',
     'gather_labelled',

@@ -18,7 +18,8 @@ from mmengine.config import Config, ConfigDict
 from table_parts import SEED, flatten
 
 from mmood.det.datasets.class_splits import split_steps
-from mmood.det.datasets.coco import check_classes, read_coco_json
+from mmood.det.datasets.coco import check_classes
+from mmood.ops import read_coco
 
 KINDS = ('base', 'increment', 'finetune')
 SECTION = 'incremental'
@@ -222,4 +223,4 @@ def check_data(cfg: Config) -> None:
     }
     for path, steps in files.items():
         classes = [name for step in steps for name in step]
-        check_classes(read_coco_json(path), classes, path, True)
+        check_classes(read_coco(path), classes, path)

@@ -34,12 +34,13 @@ def test_labels_go_by_name_whatever_the_order_of_the_file(mixed, order):
     assert dataset.metainfo['classes'] == order
 
 
-def test_two_categories_of_one_name_are_one_class(tmp_path):
+def test_two_categories_of_one_name_are_refused(tmp_path):
     path = write_classes(tmp_path, ['dog'], ['cow'])
     content = json.loads(path.read_text())
     content['categories'][2]['name'] = 'dog'
     path.write_text(json.dumps(content))
-    assert labels(open_set(path, 'dog')) == {1: [0], 2: [0]}
+    with pytest.raises(ValueError, match=r"'dog' is the name of .*\[16, 19\]"):
+        open_set(path, 'dog')
 
 
 def test_objects_and_origin_reach_the_metric(mixed):

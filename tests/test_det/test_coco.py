@@ -13,7 +13,7 @@ PIPELINE = [
 
 
 def build(kind, path, classes=('cat', 'dog'), **kwargs):
-    if kind == 'IDCocoDataset':
+    if kind != 'OODCocoDataset':
         kwargs['metainfo'] = dict(classes=classes)
     return DATASETS.build(
         dict(
@@ -21,6 +21,7 @@ def build(kind, path, classes=('cat', 'dog'), **kwargs):
             ann_file=str(path),
             data_prefix=dict(img=str(path.parent)),
             pipeline=PIPELINE,
+            serialize_data=False,  # which takes most of the time
             **kwargs,
         )
     )
@@ -56,28 +57,15 @@ def test_missing_file(tmp_path):
         build('IDCocoDataset', tmp_path / 'nowhere.json')
 
 
-@pytest.mark.parametrize(
-    ('text', 'message'),
-    [
-        ('{"images": [', 'not valid JSON'),
-        ('[]', 'no COCO file'),
-        ('{"images": []}', "no \\['annotations', 'categories'\\]"),
-    ],
-)
-def test_malformed_file(tmp_path, text, message):
-    path = tmp_path / 'bad.json'
-    path.write_text(text)
-    with pytest.raises(ValueError, match=f'bad.json.*{message}'):
-        build('OODCocoDataset', path, name='far')
-
-
-@pytest.mark.parametrize('key', ['category_id', 'image_id'])
-def test_annotation_that_points_nowhere(ann, key):
+@pytest.mark.parametrize('kind', ['IDCocoDataset', 'OODCocoDataset'])
+def test_a_file_that_is_refused(ann, kind):
+    """For the reasons see tests/test_ops/test_coco.py."""
     content = json.loads(ann.read_text())
-    content['annotations'][0][key] = 99
+    content['annotations'][0]['image_id'] = 99
     ann.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=f'annotation 1 has {key} 99'):
-        build('IDCocoDataset', ann)
+    more = dict(name='far') if kind == 'OODCocoDataset' else {}
+    with pytest.raises(ValueError, match='annotation 1 has the image_id 99'):
+        build(kind, ann, **more)
 
 
 def test_class_that_the_file_does_not_have(ann):
@@ -105,7 +93,107 @@ def test_unreadable_image_is_named(ann):
         dataset[0]
 
 
-@pytest.mark.parametrize('name', ['', 'id', 'a/b'])
+@pytest.mark.parametrize('name', ['', 'id', 'ID', 'a/b'])
 def test_bad_name_of_an_ood_set(ann, name):
-    with pytest.raises(ValueError, match='name of an OOD set'):
+    with pytest.raises(ValueError, match='name of a(n OOD)? set'):
         build('OODCocoDataset', ann, name=name)
+
+
+def refile(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def labels(dataset, index=0):
+    instances = dataset.get_data_info(index)['instances']
+    return [instance['bbox_label'] for instance in instances]
+
+
+@pytest.mark.parametrize(
+    'kind', ['IDCocoDataset', 'OpenSetCocoDataset', 'OODFlagCocoDataset']
+)
+def test_label_i_is_the_ith_of_the_classes(tmp_path, kind):
+    """Not of the file, which may be another one for training and test."""
+    boxes = [[[4, 4, 20, 20], [9, 9, 20, 20], [1, 1, 9, 9]]]
+    path = write_coco(tmp_path, boxes, ['dog', 'cow', 'cat'])
+
+    def name_them(content):
+        for number, annotation in enumerate(content['annotations'], 1):
+            annotation.update(category_id=number, ood=0)
+
+    refile(path, name_them)
+    for _ in range(2):
+        dataset = build(kind, path, ('cat', 'cow', 'dog'))
+        assert labels(dataset) == [2, 1, 0]
+        refile(path, lambda content: content['categories'].reverse())
+
+
+def test_objects_whose_mask_has_no_area_are_kept(ann, caplog):
+    def without(content):
+        annotation = content['annotations'][0]
+        annotation['area'] = 0
+        del annotation['iscrowd'], annotation['id']
+
+    refile(ann, without)
+    for kind, more in (
+        ('IDCocoDataset', {}),
+        ('OODCocoDataset', dict(name='far')),
+    ):
+        assert labels(build(kind, ann, test_mode=True, **more)) == [0]
+
+
+def test_what_is_left_out_is_counted_in_the_log(tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        'mmengine.logging.MMLogger.info', lambda _, line: lines.append(line)
+    )
+    boxes = [[4, 4, 20, 20], [4, 4, 0, 9], [60, 4, 9, 9], [40, 4, 10, 9]]
+    boxes = [[*boxes, *[[5, 5, 20, 20]] * 3], [], [[1, 1, 9, 9]]]
+    path = write_coco(tmp_path, boxes, ['cat', 'dog'])
+
+    def change(content):
+        annotations = content['annotations']
+        annotations[4]['iscrowd'] = 1
+        annotations[5]['category_id'] = 2
+        annotations[6]['ignore'] = True
+        content['images'][2]['height'] = 31
+
+    refile(path, change)
+    options = dict(
+        classes=('cat',),
+        ignore_other_classes=True,
+        filter_cfg=dict(filter_empty_gt=True, min_size=32),
+    )
+    assert labels(build('IDCocoDataset', path, **options)) == [0, 0, 0]
+    assert lines == [
+        f"{path} (set 'id') has "
+        '2 boxes below a pixel or outside (left out), '
+        '1 boxes that stick out of the image (kept), '
+        '1 crowds (ignored), '
+        '1 objects of other classes (left out), '
+        '1 objects marked "ignore" (left out), '
+        '1 images smaller than min_size (left out), '
+        '1 images without objects (left out)'
+    ]
+    lines.clear()
+    build('OODCocoDataset', write_coco(tmp_path, [[]], ['cat']), name='x')
+    assert lines == []
+
+
+@pytest.mark.parametrize(
+    ('classes', 'message'),
+    [
+        ('cat', 'must be a list of class names.*cat'),
+        (('cat', 'dog', 'cat'), r"names \['cat'\] more than once"),
+        (('cat', 7), 'must be a list of class names'),
+    ],
+)
+def test_classes_that_are_no_list_of_names(ann, classes, message):
+    with pytest.raises(ValueError, match=message):
+        build('IDCocoDataset', ann, classes=classes)
+
+
+def test_file_and_classes_travel_with_the_sample(ann):
+    sample = build('IDCocoDataset', ann, test_mode=True)[0]['data_samples']
+    assert (sample.ann_file, sample.classes) == (str(ann), ('cat', 'dog'))

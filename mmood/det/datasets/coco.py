@@ -1,168 +1,244 @@
-"""COCO-style sets that know what they are and refuse to be half right."""
+"""COCO sets that know what they are and refuse to be half right.
+
+Labels go by name: label i is the i-th of ``metainfo.classes``, in every file.
+The stock set numbers them in the order of the file, which is another one in
+VOC's and in COCO's, so that two files would not agree on what label 3 is.
+"""
 
 from __future__ import annotations
 
-import json
-import os.path as osp
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 from mmdet.datasets import CocoDataset
+from mmengine.logging import MMLogger
 
+from mmood.ops import check_set_name
+from mmood.ops.coco_records import box_problem, shorten
 from mmood.registry import DATASETS
 
-_CARRIED = ('origin', 'instances')
-
-
-class _OriginCocoDataset(CocoDataset):
-    """Mark each sample with ``origin``, the name of its set.
-
-    The mark has to travel with the sample, because ``ConcatDataset`` keeps
-    the metainfo of its first set only. The pipeline's packing transform is
-    told to carry it, and the annotated boxes, to the metric.
-    """
-
-    origin: str
-
-    def full_init(self) -> None:
-        super().full_init()
-        packers = [
-            transform
-            for transform in self.pipeline.transforms
-            if hasattr(transform, 'meta_keys')
-        ]
-        for packer in packers:
-            missing = [k for k in _CARRIED if k not in packer.meta_keys]
-            packer.meta_keys = (*packer.meta_keys, *missing)
-
-    def parse_data_info(self, raw_data_info: dict) -> dict:
-        info = super().parse_data_info(raw_data_info)
-        info['origin'] = self.origin
-        return info
+from .coco_api import CheckedCOCO
 
 
 @DATASETS.register_module()
-class IDCocoDataset(_OriginCocoDataset):
-    """In-distribution set in COCO format, the stock one with its eyes open.
+class OriginCocoDataset(CocoDataset):
+    """Set in COCO format that marks its samples and counts what it drops.
 
-    ``CocoDataset`` drops annotations of classes it was not given, and shifts
-    all labels when it was given a class that the file does not have. Here
-    both are errors; ``ignore_other_classes=True`` permits the first, to
-    train on a part of a file's classes.
+    Each sample carries ``origin``, the name of its set, with ``ann_file``
+    and ``classes``, because ``ConcatDataset`` keeps the metainfo of its
+    first set only; the pipeline's packing transform is told to carry these,
+    and the annotated boxes, to the metric.
+
+    Args:
+        name: 'id' for in-distribution images, any other word for others.
+        others: what becomes of objects of categories that are not in
+            ``metainfo.classes``: ``'refuse'`` the file, ``'drop'`` them, or
+            ``'label'`` them K, the number of classes, in a test set.
+        kept: classes whose objects are kept; None: all of them.
+        missing_ok: permits classes that the file does not have.
+
+    Objects and images that are left out are counted in one line of the log.
     Raises FileNotFoundError or ValueError with the file and the remedy.
     """
 
-    origin = 'id'
+    def __init__(
+        self,
+        *args,
+        name: str = 'id',
+        others: str = 'refuse',
+        kept: Collection[str] | None = None,
+        missing_ok: bool = False,
+        **kwargs,
+    ) -> None:
+        check_set_name(name)
+        if others not in ('refuse', 'drop', 'label'):
+            raise ValueError(
+                f"others must be 'refuse', 'drop' or 'label', got {others!r}"
+            )
+        self.origin, self.others = name, others
+        self.kept, self.missing_ok = kept, missing_ok
+        super().__init__(*args, **kwargs)
+
+    def full_init(self) -> None:
+        super().full_init()
+        for transform in self.pipeline.transforms:
+            if hasattr(transform, 'meta_keys'):
+                known = transform.meta_keys
+                carried = ('instances', *self._marks())
+                missing = [key for key in carried if key not in known]
+                transform.meta_keys = (*known, *missing)
+
+    def get_data_info(self, idx: int) -> dict:
+        return {**super().get_data_info(idx), **self._marks()}
+
+    def _marks(self) -> dict:
+        return dict(
+            origin=self.origin,
+            ann_file=self.ann_file,
+            classes=tuple(self.metainfo['classes']),
+        )
+
+    def COCOAPI(self, path: str) -> CheckedCOCO:
+        """What the stock set opens its file with, before it parses it."""
+        coco = CheckedCOCO(path)
+        self._labels = self.category_labels(coco.dataset)
+        self._counts = _count_objects(coco.dataset, self._labels)
+        return coco
+
+    def category_labels(self, content: dict) -> dict:
+        """Category id -> label, for the categories that are kept."""
+        classes = check_class_names(self.metainfo['classes'])
+        if not self.missing_ok:
+            check_classes(content, classes, self.ann_file)
+        self._check_others(content, classes)
+        kept = classes if self.kept is None else self.kept
+        labels = {c: i for i, c in enumerate(classes) if c in kept}
+        names = {c['id']: c['name'] for c in content['categories']}
+        return {
+            number: labels.get(name, len(classes))
+            for number, name in names.items()
+            if name in labels or self.others == 'label'
+        }
+
+    def _check_others(self, content: dict, classes: Sequence[str]) -> None:
+        names = {c['id']: c['name'] for c in content['categories']}
+        used = {names[a['category_id']] for a in content['annotations']}
+        if used <= set(classes):
+            return
+        found = f'{self.ann_file} has boxes of {sorted(used - set(classes))}'
+        if self.others == 'refuse':
+            raise ValueError(
+                f'{found}, which are not in metainfo.classes; add them, or '
+                'set ignore_other_classes=True to leave them out'
+            )
+        if self.others == 'label' and not self.test_mode:
+            raise ValueError(
+                f'{found}, which are unknown, and label {len(classes)} is '
+                "not one to train on; set unknown='drop' to leave them out, "
+                'or test_mode=True for a test set'
+            )
+
+    def parse_data_info(self, raw_data_info: dict) -> dict:
+        # The stock set has just numbered the categories in its way. It reads
+        # both when it parses an image, the ids also when it drops images.
+        self.cat2label, self.cat_ids = self._labels, list(self._labels)
+        return super().parse_data_info(raw_data_info)
+
+    def filter_data(self) -> list[dict]:
+        infos = super().filter_data()
+        chosen = self.chosen(infos)
+        if not chosen:
+            raise ValueError(
+                f'{self.ann_file}: no image is left, of '
+                f'{len(self.data_list)} in the file; see filter_cfg and the '
+                'classes that are kept'
+            )
+        size = (self.filter_cfg or {}).get('min_size', 0)
+        kept = {info['img_id'] for info in infos}
+        gone = [i for i in self.data_list if i['img_id'] not in kept]
+        small = sum(min(i['width'], i['height']) < size for i in gone)
+        self._counts['images smaller than min_size (left out)'] = small
+        self._counts['images without objects (left out)'] = len(gone) - small
+        self._counts['images not chosen'] = len(infos) - len(chosen)
+        self._report()
+        return chosen
+
+    def chosen(self, infos: list[dict]) -> list[dict]:
+        """Those of the images that ``filter_cfg`` leaves; here all."""
+        return infos
+
+    def _report(self) -> None:
+        found = [f'{n} {what}' for what, n in self._counts.items() if n]
+        if found:
+            MMLogger.get_current_instance().info(
+                f'{self.ann_file} (set {self.origin!r}) has '
+                + ', '.join(found)
+            )
+
+
+def _count_objects(content: dict, labels: Mapping) -> Counter:
+    """Objects that are not used as they are, by what the stock set does."""
+    sizes = {i['id']: (i['width'], i['height']) for i in content['images']}
+    counts: Counter = Counter()
+    for annotation in content['annotations']:
+        box, size = annotation['bbox'], sizes[annotation['image_id']]
+        kind, _ = box_problem(box, *size) or (None, '')
+        if annotation['category_id'] not in labels:
+            counts['objects of other classes (left out)'] += 1
+        elif annotation.get('ignore'):
+            counts['objects marked "ignore" (left out)'] += 1
+        elif kind == 'empty_boxes':
+            counts['boxes below a pixel or outside (left out)'] += 1
+        elif annotation['iscrowd']:
+            counts['crowds (ignored)'] += 1
+        elif kind == 'protruding_boxes':
+            counts['boxes that stick out of the image (kept)'] += 1
+    return counts
+
+
+@DATASETS.register_module()
+class IDCocoDataset(OriginCocoDataset):
+    """In-distribution set in COCO format, the stock one with its eyes open.
+
+    ``CocoDataset`` drops annotations of classes it was not given. Here that
+    is an error; ``ignore_other_classes=True`` permits it, to train on a part
+    of a file's classes.
+    """
 
     def __init__(
         self, *args, ignore_other_classes: bool = False, **kwargs
     ) -> None:
-        self.ignore_other_classes = ignore_other_classes
-        super().__init__(*args, **kwargs)
-
-    def load_data_list(self) -> list[dict]:
-        content = read_coco_json(self.ann_file)
-        check_classes(
-            content,
-            self.metainfo['classes'],
-            self.ann_file,
-            self.ignore_other_classes,
-        )
-        return super().load_data_list()
+        others = 'drop' if ignore_other_classes else 'refuse'
+        super().__init__(*args, others=others, **kwargs)
 
 
 @DATASETS.register_module()
-class OODCocoDataset(_OriginCocoDataset):
+class OODCocoDataset(OriginCocoDataset):
     """Out-of-distribution test set in COCO format, under a name.
 
     All categories of the file count as objects to find, whatever their
     names; the classes of the detector do not matter here.
-    Raises FileNotFoundError or ValueError with the file and the remedy.
     """
+
+    own_classes = True  # not those of the detector
 
     def __init__(self, *args, name: str, **kwargs) -> None:
-        if not name or name == IDCocoDataset.origin or '/' in name:
-            raise ValueError(
-                f'name of an OOD set must be a word without "/" and not '
-                f'"id", got {name!r}'
-            )
-        self.origin = name
-        super().__init__(*args, **kwargs)
+        check_set_name(name, is_ood=True)
+        super().__init__(*args, name=name, **kwargs)
 
-    def load_data_list(self) -> list[dict]:
-        content = read_coco_json(self.ann_file)
+    def category_labels(self, content: dict) -> dict:
         names = tuple(c['name'] for c in content['categories'])
         self._metainfo['classes'] = names
-        return super().load_data_list()
+        return super().category_labels(content)
 
 
-def read_coco_json(path: str) -> dict:
-    """Read a COCO annotation file with the keys that detection needs.
+def check_class_names(classes: object) -> list[str]:
+    """The names of ``metainfo.classes``.
 
-    Raises FileNotFoundError if it is missing and ValueError if it is not
-    JSON, lacks a key, or an annotation points to an image or a category
-    that the file does not list.
+    Raises ValueError if they are no list of names, or one is there twice.
     """
-    if not osp.isfile(path):
-        raise FileNotFoundError(
-            f'annotation file {path} does not exist; check data_root and '
-            'ann_file of the dataset'
+    is_list = isinstance(classes, Sequence) and not isinstance(classes, str)
+    names = list(classes) if is_list else []
+    if not is_list or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            'metainfo.classes must be a list of class names (a single one '
+            f"with a comma, ('cat',)), got {classes!r}"
         )
-    try:
-        with open(path, encoding='utf-8') as file:
-            content = json.load(file)
-    except ValueError as error:
-        raise ValueError(f'{path} is not valid JSON: {error}') from error
-    keys = ('images', 'annotations', 'categories')
-    missing = (
-        [k for k in keys if k not in content]
-        if isinstance(content, dict)
-        else list(keys)
-    )
-    if missing:
-        raise ValueError(f'{path} is no COCO file: it has no {missing}')
-    _check_references(content, path)
-    return content
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f'metainfo.classes names {twice} more than once; name every '
+            'class once'
+        )
+    return names
 
 
-def _check_references(content: dict, path: str) -> None:
-    images = {image['id'] for image in content['images']}
-    categories = {category['id'] for category in content['categories']}
-    for ann in content['annotations']:
-        if ann['category_id'] not in categories:
-            raise ValueError(
-                f'{path}: annotation {ann["id"]} has category_id '
-                f'{ann["category_id"]}, which is not in "categories"'
-            )
-        if ann['image_id'] not in images:
-            raise ValueError(
-                f'{path}: annotation {ann["id"]} has image_id '
-                f'{ann["image_id"]}, which is not in "images"'
-            )
-
-
-def check_classes(
-    content: dict,
-    classes: Sequence[str],
-    path: str,
-    ignore_other_classes: bool = False,
-) -> None:
-    """Compare the classes of a config with the categories of a file.
-
-    Raises ValueError if the file lacks one of them, or if annotated
-    categories are not among them and ``ignore_other_classes`` is False.
-    """
-    names = {c['id']: c['name'] for c in content['categories']}
-    absent = [c for c in classes if c not in names.values()]
+def check_classes(content: dict, classes: Sequence[str], path: str) -> None:
+    """Raise ValueError if a COCO file lacks one of a config's classes."""
+    names = [c['name'] for c in content['categories']]
+    absent = [c for c in classes if c not in names]
     if absent:
         raise ValueError(
-            f'{path} has no category {absent}; it has '
-            f'{sorted(names.values())}. Correct metainfo.classes'
-        )
-    used = {names[ann['category_id']] for ann in content['annotations']}
-    others = sorted(used - set(classes))
-    if others and not ignore_other_classes:
-        raise ValueError(
-            f'{path} has boxes of {others}, which are not in '
-            'metainfo.classes; add them, or set ignore_other_classes=True '
-            'to leave them out'
+            f'{path} has no category {shorten(absent)}; it has '
+            f'{shorten(sorted(names))}. Correct metainfo.classes'
         )

@@ -10,9 +10,10 @@ from mmdet.datasets.transforms import PackDetInputs
 
 from mmood.registry import DATASETS, TRANSFORMS
 
-from .coco import IDCocoDataset, read_coco_json
+from .coco import IDCocoDataset
 
 OOD_LABEL = -1
+_OUTLIER = ('outlier',)  # in the place of a flagged object's category id
 
 
 @DATASETS.register_module()
@@ -25,8 +26,8 @@ class OODFlagCocoDataset(IDCocoDataset):
     does.
     """
 
-    def load_data_list(self) -> list[dict]:
-        annotations = read_coco_json(self.ann_file)['annotations']
+    def category_labels(self, content: dict) -> dict:
+        annotations = content['annotations']
         if not annotations:
             raise ValueError(
                 f'{self.ann_file} has no annotation: nothing was painted, '
@@ -40,19 +41,15 @@ class OODFlagCocoDataset(IDCocoDataset):
                 '1: tools/dream_box/generate.py writes them; a set without '
                 'outliers is an mmood.IDCocoDataset'
             )
-        return super().load_data_list()
+        return {**super().category_labels(content), _OUTLIER: OOD_LABEL}
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
-        """As the parent, which drops some boxes: hence one by one."""
-        annotations = raw_data_info['raw_ann_info']
-        info = super().parse_data_info({**raw_data_info, 'raw_ann_info': []})
-        for annotation in annotations:
-            one = {**raw_data_info, 'raw_ann_info': [annotation]}
-            for instance in super().parse_data_info(one)['instances']:
-                if annotation['ood']:
-                    instance['bbox_label'] = OOD_LABEL
-                info['instances'].append(instance)
-        return info
+        annotations = [
+            {**a, 'category_id': _OUTLIER} if a['ood'] else a
+            for a in raw_data_info['raw_ann_info']
+        ]
+        raw = {**raw_data_info, 'raw_ann_info': annotations}
+        return super().parse_data_info(raw)
 
 
 @TRANSFORMS.register_module()

@@ -1,0 +1,57 @@
+"""Sets of images that are measured apart, each under its own name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable
+
+ID = 'id'  # the name of the in-distribution set
+_NAME = re.compile(r'(?![. ])[^/\\:*?"<>|\x00-\x1f\x7f]+(?<![. ])')
+
+
+def check_set_name(name: object, is_ood: bool = False) -> None:
+    """Raise ValueError unless a set can be called so.
+
+    The name stands before those of measures and is part of file names. One
+    of an OOD set may not look like ``id``.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(
+            'name of a set must be a word without any of /\\:*?"<>| and '
+            f'without a dot or space at its ends, got {name!r}'
+        )
+    if name.casefold() == ID and (is_ood or name != ID):
+        raise ValueError(
+            f'name of an OOD set cannot be {name!r}, which is that of '
+            'in-distribution sets; give it another name'
+        )
+
+
+def check_populations(
+    images: Iterable[tuple[str, object, Hashable]],
+) -> None:
+    """Check what was measured: name of the set, its source, the image's id.
+
+    Sources and ids may be None, for unknown. Raises ValueError if two sets
+    share a name, also but for upper and lower case, or if a set has an image
+    twice.
+    """
+    sources: dict[str, tuple[str, object]] = {}
+    seen = set()
+    for name, source, image in images:
+        check_set_name(name)
+        key = name.casefold()
+        other, place = sources.setdefault(key, (name, source))
+        if (other, place) != (name, source):
+            raise ValueError(
+                f'the set {name!r} of {source} and the set {other!r} of '
+                f'{place} share a name: their images would be mixed. Give '
+                'each set its own name and put ID images into one file'
+            )
+        if image is not None and (key, image) in seen:
+            raise ValueError(
+                f'the image {image!r} is there twice in the set {name!r}: '
+                'two sets share this name, or ids are not unique. Give each '
+                'set its own name, or put both into one file with new ids'
+            )
+        seen.add((key, image))
