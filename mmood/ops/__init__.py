@@ -20,6 +20,7 @@ from .locks import FolderInUseError, lock_folder
 from .pictures import OutputNames, as_bgr, list_pictures
 from .populations import check_populations, check_set_name
 from .rank_mean import or_one, rank_count, rank_mean
+from .populations import check_populations, check_set_name
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 

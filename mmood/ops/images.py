@@ -126,15 +126,22 @@ def open_image(
     a larger one; so does what Pillow raises within the block.
     """
     name = os.fspath(source) if name is None else name
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        with Image.open(source) as image:
+        with any_size(), Image.open(source) as image:
             check_pixels(image.size, name)
             yield image
     except (FileNotFoundError, PictureTooLargeError):
         raise
     except BROKEN as error:
         raise OSError(f'{name} is not a readable image ({error})') from error
+
+
+@contextmanager
+def any_size() -> Iterator[None]:
+    """Pillow's limit of pixels does not hold within the block."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 

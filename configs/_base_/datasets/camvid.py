@@ -3,7 +3,7 @@
 data_root = '{{$MMOOD_DATA:data}}/'
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.LoadAnnotations'),
+    dict(type='mmood.LoadIDAnnotations'),
     dict(
         type='RandomResize',
         scale=(480, 360),
@@ -17,7 +17,7 @@ train_pipeline = [
 ]
 plain_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.LoadAnnotations'),
+    dict(type='mmood.LoadIDAnnotations'),
     dict(type='mmseg.PackSegInputs'),
 ]
 # Pictures of other cameras in the height that the segmentor knows.

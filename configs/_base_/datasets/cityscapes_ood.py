@@ -9,12 +9,12 @@ test_pipeline = [
 ]
 fit_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.LoadAnnotations'),
+    dict(type='mmood.LoadIDAnnotations'),
     dict(type='mmseg.PackSegInputs'),
 ]
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.LoadAnnotations'),
+    dict(type='mmood.LoadIDAnnotations'),
     dict(type='mmseg.RandomCrop', crop_size=crop_size),
     dict(type='mmseg.PackSegInputs'),
 ]

@@ -2,12 +2,12 @@
 data_root = 'data/shapes/'
 plain_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.LoadAnnotations'),
+    dict(type='mmood.LoadIDAnnotations'),
     dict(type='mmseg.PackSegInputs'),
 ]
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.LoadAnnotations'),
+    dict(type='mmood.LoadIDAnnotations'),
     dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical']),
     dict(type='mmseg.PackSegInputs'),
 ]

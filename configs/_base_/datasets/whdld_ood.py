@@ -8,12 +8,12 @@ test_pipeline = [
 ]
 fit_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.LoadAnnotations', reduce_zero_label=True),
+    dict(type='mmood.LoadIDAnnotations', reduce_zero_label=True),
     dict(type='mmseg.PackSegInputs'),
 ]
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.LoadAnnotations', reduce_zero_label=True),
+    dict(type='mmood.LoadIDAnnotations', reduce_zero_label=True),
     dict(type='mmseg.RandomCrop', crop_size=crop_size),
     dict(type='mmseg.PackSegInputs'),
 ]

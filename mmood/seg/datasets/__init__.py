@@ -17,7 +17,7 @@ from .benchmarks import (
 from .feature_cache import CorruptShardError, FeatureCache
 from .feature_dataset import FeatureDataset
 from .ood_seg import OODSegDataset, OriginSegDataset
-from .transforms import LoadOODAnnotations
+from .transforms import LoadIDAnnotations, LoadOODAnnotations
 
 __all__ = [
     'ADEOoDDataset',
@@ -29,6 +29,7 @@ __all__ = [
     'FeatureDataset',
     'FishyscapesDataset',
     'FishyscapesLostAndFoundDataset',
+    'LoadIDAnnotations',
     'LoadOODAnnotations',
     'LostAndFoundNoKnownDataset',
     'OODSegDataset',

@@ -19,9 +19,11 @@ from .file_pairs import left_out, named_paths, read_names
 from .transforms import LoadOODAnnotations, label_table, read_label_ids
 
 
+@DATASETS.register_module(name='IDSegDataset')
 class OriginSegDataset(BaseSegDataset):
     """Mark each sample with ``origin``, the name of its set.
 
+    As it is, ``mmood.IDSegDataset``: any ID set with classes of its own.
     The mark has to travel with the sample, because ``ConcatDataset`` keeps
     the metainfo of its first set only. The pipeline's packing transform is
     told to carry what ``carried`` lists.

@@ -10,6 +10,7 @@ from mmengine import fileio
 from mmseg.datasets.transforms import LoadAnnotations
 
 from mmood.ops import read_labels
+from mmood.ops.images import any_size
 from mmood.registry import TRANSFORMS
 
 ID, OOD, IGNORE = 0, 1, 255
@@ -66,6 +67,43 @@ def label_table(
     return table
 
 
+def read_of_image(results: dict, backend_args: dict | None) -> np.ndarray:
+    """`read_label_ids` of a sample; ValueError unless as large as its image.
+
+    The image is as it was loaded, turned by EXIF.
+    """
+    path = results['seg_map_path']
+    labels = read_label_ids(path, backend_args)
+    size = tuple(results.get('ori_shape', labels.shape)[:2])
+    if labels.shape != size:
+        raise ValueError(
+            f'{path} has {labels.shape} pixels (H, W) and its image '
+            f'{size}; they must be equal'
+        )
+    return labels
+
+
+@TRANSFORMS.register_module()
+class LoadIDAnnotations(LoadAnnotations):
+    """mmseg's ``LoadAnnotations`` of what it reads right; the rest is refused.
+
+    It would cut ids to eight bits, fractions to whole numbers, and take
+    labels of another size than the image's, unseen.
+    Raises ValueError, with the file and the remedy, as ``read_of_image``.
+    """
+
+    def _load_seg_map(self, results: dict) -> None:
+        labels = read_of_image(results, self.backend_args)
+        with any_size():
+            super()._load_seg_map(results)
+        if results['gt_seg_map'].shape != labels.shape:
+            raise ValueError(
+                f'{results["seg_map_path"]} is a palette picture, of which '
+                f'imdecode_backend {self.imdecode_backend!r} gives colours, '
+                "not ids; use 'pillow'"
+            )
+
+
 @TRANSFORMS.register_module()
 class LoadOODAnnotations(LoadAnnotations):
     """mmseg's ``LoadAnnotations``, with labels 0 ID, 1 OOD and 255 ignore.
@@ -74,8 +112,7 @@ class LoadOODAnnotations(LoadAnnotations):
     Writes ``gt_seg_map`` (H, W) uint8. It replaces the parent's loading,
     which cuts ids to eight bits unseen, and decodes by Pillow, whatever
     ``imdecode_backend`` is: others give a palette's colours for its ids.
-    Raises ValueError as ``read_label_ids`` does, and if the labels are not
-    as large as the image.
+    Raises ValueError as ``read_of_image`` does.
     """
 
     def _load_seg_map(self, results: dict) -> None:
@@ -84,15 +121,9 @@ class LoadOODAnnotations(LoadAnnotations):
             raise ValueError(
                 f'LoadOODAnnotations got {path} from a dataset that does not '
                 'say which ids are OOD; load an OODSegDataset with it, other '
-                'sets with LoadAnnotations'
+                'sets with LoadIDAnnotations'
             )
-        labels = read_label_ids(path, self.backend_args)
-        size = tuple(results.get('ori_shape', labels.shape)[:2])
-        if labels.shape != size:
-            raise ValueError(
-                f'{path} has {labels.shape} pixels (H, W) and its image '
-                f'{size}; they must be equal'
-            )
+        labels = read_of_image(results, self.backend_args)
         keys = ('ood_ids', 'ignore_ids', 'id_ids')
         table = label_table(*(results[key] for key in keys))
         results['gt_seg_map'] = table[labels]
