@@ -1,11 +1,13 @@
 """Hooks for training."""
 
 from .calibrate import CalibrateOODHook
+from .check_data import CheckDataHook
 from .finite_loss import FiniteLossHook
 from .fit_scores import FitScoresHook, fit_scores
 
 __all__ = [
     'CalibrateOODHook',
+    'CheckDataHook',
     'FiniteLossHook',
     'FitScoresHook',
     'fit_scores',

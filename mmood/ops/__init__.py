@@ -12,7 +12,7 @@ from .coco import coco_problems, read_coco, read_json
 from .feature_range import FeatureRange
 from .files import atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
-from .populations import check_populations, check_set_name
+from .populations import check_populations, check_set_name, stated_origin
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
@@ -37,4 +37,5 @@ __all__ = [
     'log_scaled_bessel_i',
     'read_coco',
     'read_json',
+    'stated_origin',
 ]
