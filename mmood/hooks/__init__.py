@@ -2,6 +2,7 @@
 
 from .after_training import AfterTraining
 from .calibrate import CalibrateOODHook
+from .check_data import CheckDataHook
 from .draw import OODVisualizationHook
 from .finite_loss import FiniteLossHook
 from .fit_scores import FitScoresHook, fit_scores
@@ -10,6 +11,7 @@ from .idle_parts import IdlePartsHook
 __all__ = [
     'AfterTraining',
     'CalibrateOODHook',
+    'CheckDataHook',
     'FiniteLossHook',
     'FitScoresHook',
     'OODVisualizationHook',

@@ -18,9 +18,8 @@ from .images import image_size, list_files, list_images
 from .labels import read_labels
 from .locks import FolderInUseError, lock_folder
 from .pictures import OutputNames, as_bgr, list_pictures
-from .populations import check_populations, check_set_name
+from .populations import check_populations, check_set_name, stated_origin
 from .rank_mean import or_one, rank_count, rank_mean
-from .populations import check_populations, check_set_name
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
@@ -63,4 +62,5 @@ __all__ = [
     'read_coco',
     'read_json',
     'read_labels',
+    'stated_origin',
 ]

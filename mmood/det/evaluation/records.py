@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmood.metrics.voc import ImageDetections
-from mmood.ops import atomic_write
+from mmood.ops import atomic_write, stated_origin
 from mmood.ops.coco_records import shorten
 
 
@@ -25,13 +25,8 @@ def origin_of(
     of the ID sets (or ``of_all_sets``) are numbered by other classes than
     those that the metric is given.
     """
-    if 'origin' not in sample:
-        raise ValueError(
-            f'the image {sample.get("img_id")!r} does not say which set it '
-            "is of, so that it may be ID or OOD: test on mmood's datasets, "
-            'such as mmood.IDCocoDataset and mmood.OODCocoDataset'
-        )
-    origin, classes = sample['origin'], class_names(dataset_meta)
+    origin = stated_origin(sample, sample.get('img_id'))
+    classes = class_names(dataset_meta)
     own = tuple(sample.get('classes', classes))
     if own != classes and (origin == 'id' or of_all_sets):
         raise ValueError(

@@ -18,7 +18,7 @@ from mmengine.logging import MMLogger
 from torch import Tensor
 
 from mmood.metrics import ScoreHistogram, check_share, protocol_rule
-from mmood.ops import atomic_write
+from mmood.ops import atomic_write, check_populations, stated_origin
 from mmood.registry import METRICS
 from mmood.scores import class_logits, get_score
 from mmood.visualization import plot_counted_curves
@@ -34,9 +34,9 @@ class OODSegMetric(BaseMetric):
     """AP, AUROC, FPR95 and Fmax of OOD pixels, for each set and score.
 
     Pixels of a whole set are pooled; labels are 0 ID, 1 OOD, 255 ignored
-    (`mmood.OODSegDataset`); sets without a name are ID sets. Pixels are
-    counted in bins (`mmood.metrics.ScoreHistogram`): memory does not grow
-    with the set, and ranks agree with one process exactly. Works on any
+    (`mmood.OODSegDataset`). Pixels are counted in
+    bins (`mmood.metrics.ScoreHistogram`): memory does not grow with the set,
+    and ranks agree with one process exactly. Works on any
     segmentor: the logit scores come from its ``seg_logits``, other scores
     from ``pred_ood``.
 
@@ -114,10 +114,11 @@ class OODSegMetric(BaseMetric):
             record = self._record(sample)
             self._count_pending()
             self._pending = record
-            self.results.append(record['name'])
+            self.results.append(record['place'])
 
     def _record(self, sample: dict) -> dict:
-        name = sample.get('img_path') or 'image without a path'
+        path = sample.get('img_path')
+        name = path or 'image without a path'
         label = sample['gt_sem_seg']['data'][0].cpu().numpy()
         logits = class_logits(sample['seg_logits']['data'])
         maps = {
@@ -128,12 +129,13 @@ class OODSegMetric(BaseMetric):
         predicted.pop('is_ood', None)
         for key in sorted(predicted, key=partial(_rank, predicted, default)):
             maps[key] = predicted[key][0]
-        origin = sample.get('origin', 'id')
+        origin = stated_origin(sample, path)
         if origin == 'id' and default is not None:
             maps[''] = default[0]
         return dict(
             name=name,
             origin=origin,
+            place=(origin, sample.get('source'), path),
             fold=sample.get('fold', 0) if self.resample else 0,
             label=label,
             maps={
@@ -162,8 +164,10 @@ class OODSegMetric(BaseMetric):
                 raise ValueError(
                     f'components.score is {key!r}; there are {sorted(maps)}'
                 )
+            # If there is a nan, no measure of the map counts.
+            score = np.nan_to_num(maps[key], posinf=np.inf, neginf=-np.inf)
             self._store.add(
-                record['origin'], record['name'], maps[key], record['label']
+                record['origin'], record['name'], score, record['label']
             )
 
     # ------------------------------------------------------------ a pass
@@ -196,6 +200,7 @@ class OODSegMetric(BaseMetric):
             MMLogger.get_current_instance().warning(f'{row} is nan: {why}')
 
     def compute_metrics(self, results: list) -> dict[str, float]:
+        check_populations(results)
         sets = self._pooled()
         metrics: dict[str, float] = {}
         if ('id', '') in sets:
