@@ -16,7 +16,7 @@ from jobs import Job, carry_out, check, jobs_of
 from run import lines_of
 from table_parts import Row, Table
 
-from helpers import ROOT, load_weights, run, run_here
+from helpers import ROOT, load_weights, run_here, run_script
 from mmood.hooks import FiniteLossHook
 
 CONFIG = 'iod-dfdd_faster-rcnn_r18_fpn_shapes-4-2'
@@ -175,8 +175,10 @@ def test_two_processes_test_like_one(finished, shapes, tmp_path):
     steps = []
 
     def execute(step: str, command: list[str]) -> None:
+        """The script of a call to torchrun, which starts the same ranks."""
         steps.append(step)
-        run(*command)
+        assert command[-2:] == ['--launcher', 'pytorch']
+        run_script(*command[5:], ranks=2)
 
     carry_out(two, execute)
     assert steps == ['step_1_finetune, testing']
