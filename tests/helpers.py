@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -146,6 +147,16 @@ def equal_weights(state: dict, other: dict, prefix: str = '') -> bool:
     return all(torch.equal(state[name], other[name]) for name in names)
 
 
+def assert_equal_tables(one: list[str], two: list[str], **close) -> None:
+    """Rows of two printed tables: the same words, nearly the same numbers."""
+    assert len(one) == len(two)
+    number = re.compile(r'-?\d+\.?\d*')
+    for a, b in zip(one, two):
+        assert number.sub('', a).split() == number.sub('', b).split()
+        values = [list(map(float, number.findall(row))) for row in (a, b)]
+        assert values[0] == pytest.approx(values[1], **close)
+
+
 def logged_losses(work_dir: Path) -> list[float]:
     """Losses of the iterations, from the log's machine-readable file."""
     rows = {}
@@ -160,10 +171,12 @@ def logged_losses(work_dir: Path) -> list[float]:
 def content_noise(self, x0: torch.Tensor) -> tuple:
     """`DOoDHead._perturbation` without chance: it follows from the features.
 
-    Features that differ by rounding get nearly the same noise.
+    Features that differ by rounding get nearly the same noise, and the same
+    times: those of their largest and least channel.
     """
-    code = x0.reshape(len(x0), -1).double().abs().sum(1)
-    return (10 * code).long() * 37 % 1000, 1.4 * torch.sin(20 * x0)
+    rows = x0.reshape(len(x0), -1)
+    times = (37 * rows.argmax(1) + 101 * rows.argmin(1)) % 1000
+    return times, 1.4 * torch.sin(20 * x0)
 
 
 def write_coco(

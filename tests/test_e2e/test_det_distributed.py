@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from helpers import run, run_script, tiny_options
+from helpers import assert_equal_tables, run, run_script, tiny_options
 from processes import free_port
 from rank_helpers import (
     assert_equal_losses,
@@ -44,7 +44,7 @@ def test_queues_and_prototypes_are_those_of_all_ranks(
         'auxiliary.prototypes',
     ]
     for key in (f'roi_head.{name}' for name in shared):
-        assert torch.equal(first[key], second[key]), key
+        torch.testing.assert_close(first[key], second[key], msg=key)
         assert first[key].any()
     one = results[1][0]
     key = 'roi_head.outliers.queues.seen'
@@ -110,7 +110,8 @@ def test_dist_scripts_run_on_a_cpu_and_agree_with_one_process(
     checkpoint = tmp_path / 'epoch_1.pth'
     test = ('tools/test.py', config, checkpoint)
     two = run_script(*test, '--launcher', 'pytorch', *rest, ranks=2)
-    assert table(two) == table(run_script(*test, *rest))
+    one = run_script(*test, *rest)
+    assert_equal_tables(table(two), table(one), abs=0.1)
 
     state = torch.load(checkpoint, weights_only=True)['state_dict']
     assert torch.isfinite(state['roi_head.ood_threshold'])

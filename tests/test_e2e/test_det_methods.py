@@ -131,7 +131,7 @@ def test_fit_tool_with_two_processes_equals_one(shapes, tiny_config, tmp_path):
     assert len(states[1]['roi_head.scores.knn.bank']) > 5
     for key in states[1]:
         torch.testing.assert_close(
-            states[2][key], states[1][key], atol=1e-5, rtol=1e-5,
+            states[2][key], states[1][key], atol=1e-4, rtol=1e-4,
             equal_nan=True,
         )  # fmt: skip
     assert all(states[1][k] for k in fitted if k.endswith('is_fitted'))

@@ -177,7 +177,7 @@ def test_killed_training_resumes_and_ends_the_same(
     resumed = losses(work_dir)
     assert sorted(resumed) == sorted(expected)
     first = {k: v for k, v in resumed.items() if k <= 9}
-    assert first == {k: expected[k] for k in first}
+    assert first == pytest.approx({k: expected[k] for k in first}, rel=0.01)
     tail = [resumed[k] for k in range(10, 28)]
     reference = [expected[k] for k in range(10, 28)]
     assert np.mean(tail) == pytest.approx(np.mean(reference), rel=0.15)

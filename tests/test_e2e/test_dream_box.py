@@ -122,7 +122,7 @@ def test_two_processes_have_the_outlier_loss_of_one(config, tmp_path):
         ranks: [part['losses'][0]['loss_uncertainty'] for part in parts]
         for ranks, parts in train_on_ranks(build, tmp_path).items()
     }
-    assert np.mean(values[2]) == pytest.approx(values[1][0], abs=1e-5)
+    assert np.mean(values[2]) == pytest.approx(values[1][0], abs=1e-4)
     assert values[2][0] != values[2][1]
 
 

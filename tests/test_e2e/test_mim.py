@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(
     not installed(), reason='needs mmood installed by `pip install .`'
 )
 MIM = Path(sys.executable).with_name('mim')
-NAME = 'dfdd_faster-rcnn_r18_fpn_shapes.py'
+DFDD = 'dfdd/dfdd_faster-rcnn_r18_fpn_shapes.py'
 
 
 def test_the_wheel_carries_configs_tools_and_index():
@@ -47,53 +47,56 @@ def test_the_wheel_carries_configs_tools_and_index():
     assert os.access(mim / 'tools/dist_train.sh', os.X_OK)
 
 
-@pytest.mark.parametrize('package', ['mmdet', 'mmood'])
-def test_mim_trains_and_tests_from_any_folder(package, shapes, tmp_path):
-    """By path with mmdet's tools; by inheritance with our own."""
+def mim(folder: Path, command: str, *arguments: object) -> str:
+    """What a call of mim in a folder prints."""
+    return run(MIM, command, *arguments, cwd=folder)
+
+
+def inherited(folder: Path, config: str) -> Path:
+    path = folder / 'mine.py'
+    path.write_text(f"_base_ = 'mmood::{config}'\n")
+    return path
+
+
+def test_a_detector_from_any_folder(shapes, tmp_path):
+    """By path with mmdet's tools; by inheritance our own one trains."""
     options = tiny_options(shapes)
-    if package == 'mmdet':
-        config = ROOT / 'configs/dfdd' / NAME
-    else:
-        config = tmp_path / 'mine.py'
-        config.write_text(f"_base_ = 'mmood::dfdd/{NAME}'\n")
     rest = ['--cfg-options', *(f'{k}={v}' for k, v in options.items())]
     work = ['--work-dir', tmp_path / 'work']
-    run(MIM, 'train', package, config, *work, *rest, cwd=tmp_path)
-    checkpoint = tmp_path / 'work/epoch_1.pth'
-    output = run(
-        MIM,
-        *('test', package, config, '--checkpoint', checkpoint),
-        *work,
-        *(*rest, 'test_evaluator.score_threshold=0.05'),
-        cwd=tmp_path,
-    )
+    config = ROOT / 'configs' / DFDD
+    mim(tmp_path, 'train', 'mmdet', config, *work, *rest)
+    checkpoint = ['--checkpoint', tmp_path / 'work/epoch_1.pth']
+    rest.append('test_evaluator.score_threshold=0.05')
+    output = mim(tmp_path, 'test', 'mmdet', config, *checkpoint, *work, *rest)
     assert '| near      | energy' in output
     assert '| far       | msp' in output
 
+    other = ['--work-dir', tmp_path / 'other']
+    config = inherited(tmp_path, DFDD)
+    mim(tmp_path, 'train', 'mmood', config, *other, *rest)
+    assert (tmp_path / 'other/epoch_1.pth').is_file()
+
 
 @pytest.mark.parametrize('package', ['mmseg', 'mmood'])
-def test_mim_trains_and_tests_a_segmentor(
-    package, shapes, segmentor, tmp_path
-):
-    """The same for DOoD, on the checkpoint of a plain segmentor."""
-    if package == 'mmseg':
-        config = ROOT / 'configs' / DOOD
-    else:
-        config = tmp_path / 'mine.py'
-        config.write_text(f"_base_ = 'mmood::{DOOD}'\n")
-    rest = shell_options(tiny_seg_options(shapes))
-    work = ['--work-dir', tmp_path / 'work']
-    run(
-        *(MIM, 'train', package, config, *work, *rest),
-        f'load_from={segmentor}',
-        cwd=tmp_path,
-    )
-    checkpoint = tmp_path / 'work/iter_4.pth'
-    output = run(
-        *(MIM, 'test', package, config, '--checkpoint', checkpoint),
-        *(*work, *rest),
-        cwd=tmp_path,
-    )
+def test_a_segmentor_from_any_folder(package, trained, tmp_path):
+    """The same for DOoD, which our own tool tests."""
+    work_dir, rest = trained
+    config = ROOT / 'configs' / DOOD
+    if package == 'mmood':
+        config = inherited(tmp_path, DOOD)
+    checkpoint = ['--checkpoint', work_dir / 'iter_4.pth']
+    work = ['--work-dir', tmp_path]
+    output = mim(tmp_path, 'test', package, config, *checkpoint, *work, *rest)
     for origin in ('near', 'far'):
         for score in ('energy', 'diffusion', 'compound'):
             assert re.search(rf'\| {origin} +\| {score} +\|', output)
+
+
+@pytest.fixture(scope='module')
+def trained(shapes, segmentor, tmp_path_factory) -> tuple[Path, list]:
+    """DOoD on a plain segmentor's checkpoint: its folder, the options."""
+    folder = tmp_path_factory.mktemp('mim')
+    rest = shell_options(tiny_seg_options(shapes))
+    work = ['--work-dir', folder, *rest, f'load_from={segmentor}']
+    mim(folder, 'train', 'mmseg', ROOT / 'configs' / DOOD, *work)
+    return folder, rest

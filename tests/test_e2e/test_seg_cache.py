@@ -158,10 +158,13 @@ def test_resumed_training_from_the_cache_ends_the_same(
     cfg.resume, cfg.load_from = True, str(tmp_path / 'whole/iter_2.pth')
     Runner.from_cfg(cfg).train()
     expected = logged_losses(tmp_path / 'whole')
-    assert logged_losses(tmp_path / 'resumed') == expected[2:]
-    assert equal_weights(
+    found = logged_losses(tmp_path / 'resumed')
+    assert found == pytest.approx(expected[2:], rel=1e-4)
+    torch.testing.assert_close(
         load_weights(tmp_path / 'resumed/iter_4.pth'),
         load_weights(tmp_path / 'whole/iter_4.pth'),
+        atol=1e-5,
+        rtol=1e-4,
     )
 
 
@@ -185,6 +188,6 @@ def test_resumed_training_from_images_sees_the_same_images(
     Runner.from_cfg(cfg).train()
     assert [held for _, held in seen] == [0, 384, 768, 1152, 0, 384]
     for before, after in zip(seen[2:4], seen[4:]):
-        assert torch.equal(before[0], after[0])
+        torch.testing.assert_close(before[0], after[0])
     mean = load_weights(tmp_path / 'resumed/iter_4.pth')['ood_head.score_mean']
     assert torch.isfinite(mean).all()

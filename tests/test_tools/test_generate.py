@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
-import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -15,14 +16,14 @@ import pytest
 from mmengine.config import Config
 from pycocotools.coco import COCO
 
-from helpers import ROOT, run, run_here, write_coco
+from helpers import ROOT, run_here, run_script, write_coco
 from job_helpers import content
 from mmood.generation.settings import Settings
 from mmood.ops import lock_folder
+from processes import start_script
 
 TOOL = ROOT / 'tools/dream_box/generate.py'
 CONFIGS = ROOT / 'configs/dream_box/generation'
-RANKS = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2')
 BOXES = [[[2, 3, 20, 22], [15, 20, 30, 25]], [[10, 4, 25, 30]]]
 
 
@@ -56,6 +57,17 @@ def whole(data, tmp_path, monkeypatch):
     return found
 
 
+@contextmanager
+def files_up_to(size: int):
+    """No file gets larger, as on a disk without space."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 def refused(monkeypatch, *options):
     with pytest.raises(SystemExit) as error:
         run_here(monkeypatch, 'dream_box/generate', *options)
@@ -64,20 +76,14 @@ def refused(monkeypatch, *options):
 
 def test_killed_and_started_again(data, whole, tmp_path, monkeypatch):
     out = tmp_path / 'out'
-    command = [sys.executable, TOOL, *arguments(data, out)]
-    with subprocess.Popen(
-        [str(part) for part in command],
-        cwd=ROOT,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        end = time.time() + 120
-        while len(list(out.glob('records/*.json'))) < 3:
-            assert process.poll() is None and time.time() < end
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+    (process,) = start_script(os.devnull, ROOT, TOOL, *arguments(data, out))
+    end = time.time() + 120
+    while len(list(out.glob('records/*.json'))) < 3:
+        assert process.is_alive() and time.time() < end
+        time.sleep(0.002)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert not (out / 'annotations.json').exists()
     for path in out.glob('images/*.png'):
         assert cv2.imread(str(path)).shape == (48, 48, 3)
@@ -87,7 +93,7 @@ def test_killed_and_started_again(data, whole, tmp_path, monkeypatch):
 
 def test_two_ranks_paint_what_one_paints(data, whole, tmp_path):
     out = tmp_path / 'out'
-    text = run(sys.executable, *RANKS, TOOL, *arguments(data, out))
+    text = run_script(TOOL, *arguments(data, out), ranks=2)
     assert content(out) == whole
     assert text.count('images: 40 painted') == 1
     assert ' 20/20 ' in text and '<00:00' in text  # with the time left
@@ -97,14 +103,10 @@ def test_out_of_disk(data, whole, tmp_path, monkeypatch):
     """A limit of the files' size that two pictures go beyond."""
     out = tmp_path / 'out'
     sizes = sorted(len(v) for k, v in whole.items() if k.parts[0] == 'images')
-    limit = sizes[-2] // 1024  # bash counts in such units
-    assert sizes[-3] <= 1024 * limit < sizes[-2]
-    command = [sys.executable, TOOL, *arguments(data, out)]
-    text = run(
-        *('bash', '-c', f'ulimit -f {limit}; exec "$@"', 'bash', *command),
-        check=False,
-        PYTHONDONTWRITEBYTECODE='1',
-    )
+    assert sizes[-3] < sizes[-2]
+    monkeypatch.setattr(sys, 'dont_write_bytecode', True)
+    with files_up_to(sizes[-3]):
+        text = refused(monkeypatch, *arguments(data, out))
     assert f'error: cannot write {out}/images/' in text
     assert 'File too large; make room or set the rights. What is' in text
     assert 'Traceback' not in text

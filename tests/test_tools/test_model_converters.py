@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import sys
 
 import pytest
 import torch
@@ -19,7 +18,7 @@ from dood_release import (
     released_shapes,
     released_statistics,
 )
-from helpers import ROOT, run
+from helpers import ROOT, run_script
 from mmood.diffusion import DenoisingMLP
 from mmood.ops import FeatureRange
 from mmood.seg.models import DistilledVisionTransformer
@@ -255,7 +254,7 @@ def test_command_writes_one_checkpoint_and_says_what_fits_it(tmp_path):
     torch.save(dict(state_dict=segmentor, meta=meta), files[0])
     torch.save(dict(state_dict=diffusion, optimizer={}), files[1])
     out = tmp_path / 'new' / 'dood.pth'
-    printed = run(sys.executable, PATH, *files, '--out', out)
+    printed = run_script(PATH, *files, '--out', out)
     for setting in (
         "backbone.type='mmood.DistilledVisionTransformer'",
         'decode_head.num_classes=5',

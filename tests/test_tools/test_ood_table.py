@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import ood_table
 import pytest
 
-from helpers import ROOT, run
+from helpers import ROOT, run_script
 
 TOOL = ROOT / 'tools/analysis_tools/ood_table.py'
 
@@ -187,7 +186,7 @@ def test_seeds_of_one_method_must_have_the_same_sets(results, capsys):
 
 
 def test_it_runs_as_a_script(results):
-    text = run(sys.executable, TOOL, results)
+    text = run_script(TOOL, results)
     assert '| vos    | energy | 55.0 ± 7.1 / 25.0 ± 7.1 |' in text
 
 

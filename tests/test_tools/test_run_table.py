@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 
 import pytest
 import run_table
 
-from helpers import ROOT, run
+from helpers import ROOT, run_script
 
 PATH = ROOT / 'tools/analysis_tools/run_table.py'
 
@@ -239,7 +238,7 @@ def test_the_script_reads_a_real_config(tmp_path):
     folder.mkdir(parents=True)
     (folder / 'metrics.json').write_text(json.dumps(content))
     options = ('--seeds', 0, '--tag', 'plain', '--format', 'tsv')
-    output = run(sys.executable, PATH, config, *options, '--out', tmp_path)
+    output = run_script(PATH, config, *options, '--out', tmp_path)
     assert f'[1/1] {config.stem}, seed 0: finished before' in output
     line = f'{config.stem}\tcompound\tfar\t50.0\t75.0\t25.0\t60.0'
     assert line in output.splitlines()

