@@ -33,7 +33,7 @@ def as_array(values: ArrayLike, name: str) -> np.ndarray:
         array = np.asarray(values)
         if array.dtype == object:
             array = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f'{name} must be numbers: {error}') from error
     if array.dtype.kind not in 'biuf':
         raise ValueError(f'{name} must be real numbers, got {array.dtype}')

@@ -293,6 +293,8 @@ def test_refuses_nan_scores_and_other_lengths(metric):
         ([1, 0, np.nan, 1], 'got nan'),
         (np.ma.array([1, 0, 1, 1], mask=[0, 0, 1, 0]), '1 masked .* drop'),
         (['id', 'ood', 'id', 'id'], 'is_positive must be real numbers'),
+        ([1, 0, 10**400, 1], 'is_positive must be numbers: int too large'),
+        ([1, [0], 0, 1], 'is_positive must be numbers'),
     ],
 )
 def test_refuses_other_sides_than_two(metric, labels, named):
