@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-_DROP = 'drop them before'
-
 
 class NanScoreError(ValueError):
     """A score is not a number: what it measures has no value."""
@@ -28,7 +26,7 @@ def as_array(values: ArrayLike, name: str) -> np.ndarray:
             values = values.float()
     if np.ma.is_masked(values):
         count = int(np.ma.getmaskarray(values).sum())
-        raise ValueError(f'{name} has {count} masked entries: {_DROP}')
+        raise ValueError(f'{name} has {count} masked entries: drop them')
     try:
         array = np.asarray(values)
         if array.dtype == object:
