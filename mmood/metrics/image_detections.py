@@ -6,6 +6,7 @@ pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,3 +66,20 @@ class ImageDetections:
             rows = {name: len(getattr(self, name)) for name in names}
             if len(set(rows.values())) > 1:
                 raise ValueError(f'{rows} rows; the numbers must agree')
+
+
+def check_labels(
+    images: Sequence[ImageDetections], num_classes: int, unknown: bool = False
+) -> None:
+    """Raise ValueError for labels that are no class, nor K for unknown."""
+    highest = num_classes if unknown else num_classes - 1
+    for index, image in enumerate(images):
+        for name in ('labels', 'gt_labels'):
+            labels = getattr(image, name)
+            wrong = labels[(labels < 0) | (labels > highest)]
+            if wrong.size:
+                other = f', or {highest} for unknown' if unknown else ''
+                raise ValueError(
+                    f'{name} must be 0 to {num_classes - 1}{other}, got '
+                    f'{wrong[0]} in image number {index}'
+                )

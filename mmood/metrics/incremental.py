@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .detection import EmptySetWarning
+from .image_detections import ImageDetections, check_labels
 from .inputs import as_array
-from .voc import ImageDetections, check_style, match_classes
+from .voc import check_style, match_classes
 
 
 def class_ap(
@@ -26,9 +27,10 @@ def class_ap(
 
     nan for a class without objects. Boxes are continuous: the width is
     x2 - x1. Raises ValueError for another style
-    (`voc_average_precision`).
+    (`voc_average_precision`) and for labels that are no class.
     """
     check_style(style)
+    check_labels(images, num_classes)
     matches = match_classes(images, range(num_classes), ious)
     return (
         np.array(

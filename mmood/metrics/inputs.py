@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-_DROP = 'drop them before'
-
 
 class NanScoreError(ValueError):
     """A score is not a number: what it measures has no value."""
@@ -28,12 +26,12 @@ def as_array(values: ArrayLike, name: str) -> np.ndarray:
             values = values.float()
     if np.ma.is_masked(values):
         count = int(np.ma.getmaskarray(values).sum())
-        raise ValueError(f'{name} has {count} masked entries: {_DROP}')
+        raise ValueError(f'{name} has {count} masked entries: drop them')
     try:
         array = np.asarray(values)
         if array.dtype == object:
             array = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f'{name} must be numbers: {error}') from error
     if array.dtype.kind not in 'biuf':
         raise ValueError(f'{name} must be real numbers, got {array.dtype}')

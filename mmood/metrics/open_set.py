@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from .detection import EmptySetWarning
-from .voc import ImageDetections, RankedMatches, check_style, match_classes
+from .image_detections import ImageDetections, check_labels
+from .voc import RankedMatches, check_style, match_classes
 
 WI_PROTOCOLS = ('opendet', 'definition')
 
@@ -99,7 +100,7 @@ def open_set_metrics(
     """
     check_operating_point(recall, protocol)
     check_style(style)
-    _check_labels(images, num_known)
+    check_labels(images, num_known, unknown=True)
     labels = range(num_known + 1)
     every = match_classes(images, labels, [iou], num_known, offset)
     *known, unknown = [match for (match,) in every]
@@ -130,15 +131,3 @@ def _row(match: RankedMatches, style: str) -> list[float]:
     if not len(match.scores):
         return [average, 0.0, 0.0]
     return [average, float(match.precision[-1]), float(match.recall[-1])]
-
-
-def _check_labels(images: Sequence[ImageDetections], num_known: int) -> None:
-    for name in ('labels', 'gt_labels'):
-        for image in images:
-            labels = np.asarray(getattr(image, name))
-            wrong = labels[(labels < 0) | (labels > num_known)]
-            if wrong.size:
-                raise ValueError(
-                    f'{name} must be 0 to {num_known - 1}, or {num_known} '
-                    f'for unknown, got {wrong[0]}'
-                )

@@ -38,7 +38,7 @@ def test_class_ap_over_iou_in_closed_form():
 @pytest.mark.parametrize('images', [[], [image()], [image([(BOX, 0.9, 0)])]])
 def test_class_ap_without_objects(images):
     np.testing.assert_array_equal(class_ap(images, 2, [0.5]), [[NAN, NAN]])
-    assert class_ap(images, 0, IOUS).shape == (3, 0)
+    assert class_ap([image()], 0, IOUS).shape == (3, 0)
 
 
 def test_group_means():
@@ -69,6 +69,9 @@ def test_forgetting():
 
 
 def test_bad_arguments_are_named():
+    one = image([], [((0, 0, 9, 9), 2, 0)])
+    with pytest.raises(ValueError, match='gt_labels must be 0 to 1, got 2 in'):
+        class_ap([image(), one], 2, [0.5])
     with pytest.raises(ValueError, match=r'ap must hold .* got \(1, 2\)'):
         group_means([[0.1, 0.2]], dict(new=[0]))
     with pytest.raises(ValueError, match=r"group 'new' .*\[2\].* 0 to 1"):
