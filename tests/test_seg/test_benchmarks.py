@@ -92,6 +92,7 @@ def write(root, image, label, ids):
 
 def build(kind, root, **options):
     cls = DATASETS.get(kind)
+    options.setdefault('serialize_data', False)  # it takes a second
     pipeline = [LoadOODAnnotations(), PackSegInputs()]
     if kind == 'FishyscapesDataset':
         options.setdefault('name', 'fs_static')
@@ -213,6 +214,7 @@ def test_defaults_can_be_given(tmp_path):
 
 
 def load_id(cls, root, **options):
+    options.setdefault('serialize_data', False)
     pipeline = [LoadAnnotations(), PackSegInputs()]
     return cls(data_root=str(root), pipeline=pipeline, **options)
 

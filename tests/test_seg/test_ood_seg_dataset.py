@@ -42,6 +42,7 @@ def build(root, **options):
         data_prefix=dict(img_path='images', seg_map_path='labels'),
         img_suffix='.png',
         pipeline=PIPELINE,
+        serialize_data=False,  # whose gc.collect() takes a second
     )
     return OODSegDataset(**{**defaults, **options})
 
