@@ -61,7 +61,8 @@ def test_the_detector_is_built_for_each_role(path, role):
     model = MODELS.build(cfg.model)
     assert type(model.rpn_head) is OODRPNHead and model.rpn_head.ood == role
     head = model.roi_head
-    assert head.outliers == 'annotated' and head.outlier_start == 0
+    assert head.outliers == 'annotated'
+    assert head.outlier_start_share is head.outlier_start_iter is None
     loss = head.loss_uncertainty
     assert isinstance(loss, EnergyOODLoss)
     assert (loss.kind, loss.loss_weight) == ('focal', 10)

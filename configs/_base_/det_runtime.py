@@ -10,5 +10,6 @@ custom_hooks = [
     dict(type='mmood.FitScoresHook'),
     dict(type='mmood.CalibrateOODHook'),
     dict(type='mmood.FiniteLossHook'),
+    dict(type='mmood.IdlePartsHook'),
 ]
 visualizer = dict(type='mmood.OODDetLocalVisualizer')

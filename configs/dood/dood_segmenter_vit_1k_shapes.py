@@ -24,11 +24,9 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset={{_base_.id_set}})
 val_evaluator = dict(_delete_=True, type='mmood.OODSegMetric')
-train_cfg = dict(max_iters=max_iters, val_begin=max_iters + 1)
+train_cfg = dict(max_iters=max_iters, val_interval=10**9)
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.0)
 )
-param_scheduler = [
-    dict(type='CosineAnnealingLR', T_max=max_iters, by_epoch=False)
-]
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False)]
 custom_hooks = {{_base_.dood_hooks}}

@@ -57,8 +57,11 @@ class BlurDiffusion:
             raise ValueError(f't must be in 0..{self.num_steps}, got {t}')
         return self._filter(x, self.sigmas[:t]) if t else x
 
-    def degrade(self, x: Tensor) -> Tensor:
-        """The end of the forward process, F_T."""
+    def degrade(self, x: Tensor, fixed: bool = False) -> Tensor:
+        """The end of the forward process, F_T.
+
+        ``fixed`` changes nothing: see `NoiseDiffusion.degrade`.
+        """
         return self.blur(x, self.num_steps)
 
     def _filter(self, x: Tensor, sigmas: list[float]) -> Tensor:
@@ -69,6 +72,7 @@ class BlurDiffusion:
 
 
 @lru_cache(maxsize=1024)
+@torch.inference_mode(False)  # what it keeps serves a backward pass too
 def _composed(
     size: int,
     sigmas: tuple[float, ...],

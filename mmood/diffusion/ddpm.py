@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+_TILE = 64  # pixels after which fixed noise repeats
+
 
 class GaussianDiffusion:
     """``q(x_t | x_0)`` for betas linear from start to end (DDPM, Sec. 4).
@@ -110,7 +112,7 @@ class NoiseDiffusion:
     """Noise in the place of `BlurDiffusion`'s blur: DFDD's "DDPM" row.
 
     The chain ``F_t = sqrt(1 - beta_t) F_{t-1} + sqrt(beta_t) s n`` has T
-    steps; s is the map's own standard deviation, because features do not
+    steps; s is each map's own standard deviation, because features do not
     have the unit variance that DDPM assumes. The paper states no schedule
     for T = 5; beta from 1e-4 to 0.5 leaves a fifth of the signal's variance at
     the end (for a single step beta is ``beta_end``).
@@ -128,16 +130,38 @@ class NoiseDiffusion:
 
     def forward_process(self, x: Tensor) -> list[Tensor]:
         """Add noise step by step: (B, C, H, W) -> [x, F_1, ..., F_T]."""
-        scale = x.detach().std() if x.numel() > 1 else 1.0
+        scale = _deviation(x)
         maps = [x]
         for beta in self._chain.betas.tolist():
             noise = torch.randn_like(x) * scale
             maps.append((1 - beta) ** 0.5 * maps[-1] + beta**0.5 * noise)
         return maps
 
-    def degrade(self, x: Tensor) -> Tensor:
-        """The end of the forward process, F_T, in one step."""
-        scale = x.detach().std() if x.numel() > 1 else 1.0
-        noise = torch.randn_like(x) * scale
+    def degrade(self, x: Tensor, fixed: bool = False) -> Tensor:
+        """The end of the forward process, F_T, in one step.
+
+        ``fixed``, for tests: the noise of a channel's pixel is always the
+        same, whatever the map's size, its place in the batch and the calls
+        before, so that predictions do not depend on chance.
+        """
+        noise = _fixed_noise(x) if fixed else torch.randn_like(x)
         last = torch.full((len(x),), self.num_steps - 1)
-        return self._chain.q_sample(x, last, noise)
+        return self._chain.q_sample(x, last, noise * _deviation(x))
+
+
+def _deviation(x: Tensor) -> Tensor:
+    """Of each map of its own, (B, C, H, W) -> (B, 1, 1, 1)."""
+    if x.shape[1:].numel() < 2:
+        return x.new_ones(len(x), 1, 1, 1)
+    return x.detach().flatten(1).std(1).view(-1, 1, 1, 1)
+
+
+def _fixed_noise(x: Tensor) -> Tensor:
+    """Standard normal (B, C, H, W), alike in the batch, a tile repeated."""
+    shape = x.shape[1], _TILE, _TILE
+    generator = torch.Generator().manual_seed(0)
+    tile = torch.randn(shape, generator=generator).to(x)
+    rows, columns = (
+        torch.arange(size, device=x.device) % _TILE for size in x.shape[-2:]
+    )
+    return tile[:, rows][:, :, columns].expand_as(x)

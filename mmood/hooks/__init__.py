@@ -5,6 +5,7 @@ from .calibrate import CalibrateOODHook
 from .draw import OODVisualizationHook
 from .finite_loss import FiniteLossHook
 from .fit_scores import FitScoresHook, fit_scores
+from .idle_parts import IdlePartsHook
 
 __all__ = [
     'AfterTraining',
@@ -12,5 +13,6 @@ __all__ = [
     'FiniteLossHook',
     'FitScoresHook',
     'OODVisualizationHook',
+    'IdlePartsHook',
     'fit_scores',
 ]

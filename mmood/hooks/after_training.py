@@ -7,7 +7,7 @@ import os.path as osp
 import torch
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseAveragedModel, is_model_wrapper
 from mmengine.runner import Runner, save_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
@@ -35,6 +35,9 @@ class AfterTraining(Hook):
     _may_hold = True  # whether there may be something to forget
     _saved = -1  # iterations behind the last checkpoint
 
+    def before_run(self, runner: Runner) -> None:
+        self._in_training = False
+
     def before_train(self, runner: Runner) -> None:
         _check_order(runner)
         self._in_training = self._may_hold = True
@@ -45,8 +48,7 @@ class AfterTraining(Hook):
         self, runner: Runner, batch_idx: int, data_batch: object = None
     ) -> None:
         if self._may_hold:
-            for model in copies(runner):
-                forget_fits(model)
+            forget(runner)
         self._may_hold = self._is_done = False
 
     def before_val(self, runner: Runner) -> None:
@@ -59,9 +61,9 @@ class AfterTraining(Hook):
         self._is_done = self._may_hold = True
 
     def after_val(self, runner: Runner) -> None:
-        if self._in_training and self._is_last(runner):
-            if self._saved == runner.iter:
-                update_checkpoint(runner)
+        is_saved = self._in_training and self._saved == runner.iter
+        if is_saved and self._is_last(runner):
+            update_checkpoint(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         self._saved = checkpoint.get('meta', {}).get('iter', -1)
@@ -83,7 +85,6 @@ class AfterTraining(Hook):
                     'tools/fit_scores.py fits and calibrates it'
                 )
                 raise
-        self._in_training = False
 
     def _is_last(self, runner: Runner) -> bool:
         hooks = [h for h in runner.hooks if isinstance(h, AfterTraining)]
@@ -96,10 +97,19 @@ def unwrapped(runner: Runner) -> nn.Module:
     return model.module if is_model_wrapper(model) else model
 
 
-def copies(runner: Runner) -> list[nn.Module]:
-    """The model, and its averages that hooks keep."""
-    averages = [getattr(hook, 'ema_model', None) for hook in runner.hooks]
-    return [unwrapped(runner), *(a.module for a in averages if a is not None)]
+def averages(runner: Runner) -> list[BaseAveragedModel]:
+    """The averages of the model that hooks keep."""
+    found = [getattr(hook, 'ema_model', None) for hook in runner.hooks]
+    return [average for average in found if average is not None]
+
+
+def forget(runner: Runner) -> None:
+    """Have the model and its averages forget fits and thresholds."""
+    forget_fits(unwrapped(runner))
+    for average in averages(runner):
+        forget_fits(average.module)
+        if average.update_buffers:  # it holds on to tensors of other sizes
+            average.avg_parameters = average.module.state_dict()
 
 
 def is_calibrated(model: nn.Module) -> bool:
@@ -115,9 +125,8 @@ def is_calibrated(model: nn.Module) -> bool:
 
 def share(runner: Runner) -> None:
     """Give the averages what must not be averaged: queues, fits, ..."""
-    model, *averages = copies(runner)
-    for average in averages:
-        copy_exact(model, average)
+    for average in averages(runner):
+        copy_exact(unwrapped(runner), average.module)
 
 
 def put_exact_state(model: nn.Module, checkpoint: dict) -> None:

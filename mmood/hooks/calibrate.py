@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -51,7 +52,7 @@ class CalibrateOODHook(AfterTraining):
         found = {key: (metrics or {}).get(key) for key, _ in buffers}
         if not found or all(value is None for value in found.values()):
             raise ValueError(
-                f'cannot calibrate {[*found] or "ood_threshold"}: the '
+                f'cannot calibrate {_names(found) or "ood_threshold"}: the '
                 'validation metric must be an mmood.OODDetMetric, '
                 'mmood.OpenSetDetMetric or mmood.OODSegMetric, the model '
                 'have an mmood.OODRoIHead or be an mmood.OODEncoderDecoder; '
@@ -61,7 +62,7 @@ class CalibrateOODHook(AfterTraining):
             value = found[key]
             if value is None or math.isnan(value):
                 runner.logger.warning(
-                    f'{key.removeprefix("ood/")} stays uncalibrated: nothing '
+                    f'{_names([key])} stays uncalibrated: nothing '
                     'to fit it on in the ID validation images'
                 )
             else:
@@ -70,13 +71,19 @@ class CalibrateOODHook(AfterTraining):
         super().after_val_epoch(runner, metrics)
 
 
+def _names(keys: Iterable[str]) -> str:
+    return ', '.join(key.removeprefix('ood/') for key in keys)
+
+
 def thresholds(model: nn.Module) -> list[tuple[str, Tensor]]:
     """What is calibrated in a model: metrics' names and buffers."""
     found = []
     for module in model.modules():
         buffers = dict(module.named_buffers(recurse=False))
         if isinstance(module, Thresholds):
-            found += [(f'ood/ood_threshold/{k}', v) for k, v in buffers.items()]
+            found += [
+                (f'ood/ood_threshold/{k}', v) for k, v in buffers.items()
+            ]
         elif 'score_threshold' in buffers:
             found.append(('ood/score_threshold', buffers['score_threshold']))
     return found

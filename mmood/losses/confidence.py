@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from mmood.ops import or_one
 from mmood.registry import MODELS
 
 
@@ -36,7 +37,7 @@ def confidence_loss(
     log_p = outlier_logits.log_softmax(1)
     divergence = -log_p.mean(1) - math.log(classes)
     count = divergence.numel() if avg_factor is None else avg_factor
-    return divergence.sum() / max(float(count), 1.0)
+    return divergence.sum() / or_one(count)
 
 
 @MODELS.register_module()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmood.ops import or_one
 from mmood.registry import MODELS
 
 
@@ -28,7 +29,7 @@ def kl_consistency(
     log_p, log_q = logits.log_softmax(1), other_logits.log_softmax(1)
     total = F.kl_div(log_q, log_p, reduction='sum', log_target=True)
     count = logits.numel() / max(logits.shape[1], 1)
-    return total / max(float(count if avg_factor is None else avg_factor), 1.0)
+    return total / or_one(count if avg_factor is None else avg_factor)
 
 
 @MODELS.register_module()

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmood.ops import or_one
 from mmood.registry import MODELS
 from mmood.scores.csi import SHIFTS, CSIScore, rotations
 from mmood.scores.fitted import View
@@ -137,7 +138,7 @@ class CSILoss(nn.Module):
 
     def _share(self, n: int, total: float | Tensor) -> float:
         """n by the number chosen at a mean rank."""
-        return n / max(min(float(total), self.max_samples), 1.0)
+        return n / or_one(min(float(total), self.max_samples))
 
 
 def _check(

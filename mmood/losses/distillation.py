@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmood.ops import or_one
+
 
 def kl_distillation(
     student: Tensor,
@@ -142,7 +144,7 @@ def _centred_maps(maps: Tensor) -> Tensor:
 
 
 def _rows(values: Tensor, avg_factor: float | Tensor | None) -> float:
-    """Number of rows (N) or pixels, or what replaces it; at least 1."""
+    """Number of rows (N) or pixels, or what replaces it; 1 for none."""
     if avg_factor is None:
         avg_factor = values.numel() / max(values.shape[1], 1)
-    return max(float(avg_factor), 1.0)
+    return or_one(avg_factor)

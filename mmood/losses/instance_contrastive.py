@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmood.ops import ClassQueues, by_class, gather_labelled
+from mmood.ops import ClassQueues, by_class, gather_labelled, rank_mean
 from mmood.registry import MODELS
 
-from .roi_batch import RoIBatch, mean_over_ranks
+from .roi_batch import RoIBatch
 
 
 def supervised_contrastive(
@@ -107,7 +107,7 @@ class InstanceContrastiveLoss(nn.Module):
         key = ious > self.enqueue_iou
         self._enqueue(z[key], labels[key])
         weight = self.loss_weight * (1 - batch.progress)
-        return {'loss_contrastive': weight * mean_over_ranks(values)}
+        return {'loss_contrastive': weight * rank_mean(values)}
 
     def embed(self, features: Tensor) -> Tensor:
         """Box features (N, C) -> embeddings (N, D) of length 1."""

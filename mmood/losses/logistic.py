@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmood.ops import or_one
 from mmood.registry import MODELS
 
 
@@ -43,12 +44,12 @@ def joint_factor(
 ) -> float:
     """What to divide the summed loss of known (N,) and outliers (M,) by.
 
-    The sum of both factors, each by default its own count; at least 1.
+    The sum of both factors, each by default its own count; 1 for none.
     """
     known_factor = len(known) if known_factor is None else known_factor
     if outlier_factor is None:
         outlier_factor = len(outlier)
-    return max(float(known_factor + outlier_factor), 1.0)
+    return or_one(known_factor + outlier_factor)
 
 
 @MODELS.register_module()

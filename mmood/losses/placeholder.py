@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmood.ops import rank_mean
 from mmood.registry import MODELS
 
-from .roi_batch import RoIBatch, mean_over_ranks
+from .roi_batch import RoIBatch
 from .unknown_probability import placeholder_cross_entropy
 
 
@@ -78,8 +79,8 @@ class PlaceholderLoss(nn.Module):
         )
         between = self._mixed(batch)
         return {
-            'loss_placeholder': self.loss_weight * mean_over_ranks(beside),
-            'loss_mix': self.mix_weight * mean_over_ranks(between),
+            'loss_placeholder': self.loss_weight * rank_mean(beside),
+            'loss_mix': self.mix_weight * rank_mean(between),
         }
 
     def _mixed(self, batch: RoIBatch) -> Tensor:

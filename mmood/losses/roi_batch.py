@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-from mmengine.dist import all_reduce
 from torch import Tensor
 
 
@@ -72,14 +70,3 @@ def check_logits(logits: Tensor) -> None:
             'logits must be (R, K + 2), of at least one known class, unknown '
             f'and the background, got {tuple(logits.shape)}'
         )
-
-
-def mean_over_ranks(values: Tensor) -> Tensor:
-    """The sum of values (n,) by the mean n over the ranks, a scalar.
-
-    The ranks' mean of it, which is what DDP makes of gradients, is the mean
-    of all their values; 0 without any. A collective call.
-    """
-    count = torch.tensor(float(len(values)), device=values.device)
-    all_reduce(count, 'mean')
-    return values.sum() / torch.where(count > 0, count, 1.0)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
+from mmood.ops import or_one
 from mmood.registry import MODELS
 from mmood.scores.vmf import log_vmf_density, vmf_score
 
@@ -89,9 +90,9 @@ class SIRENLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """``loss_weight * sum / factor`` of objects (N, C), classes (N,).
 
-        ``factor`` is the mean count over the ranks, by default N, at least
-        1. In training a collective call: every rank makes it, even with
-        N = 0. ``context``, what other losses ask for, is not used.
+        ``factor`` is the mean count over the ranks, by default N. In
+        training a collective call: every rank makes it, even with N = 0.
+        ``context``, what other losses ask for, is not used.
         """
         with torch.autocast(features.device.type, enabled=False):
             z = self.embed(features)
@@ -100,7 +101,7 @@ class SIRENLoss(nn.Module):
             prototypes, kappa = self.prototypes.clone(), self.kappa.relu()
             logits = log_vmf_density(z, prototypes, kappa)
             total = F.cross_entropy(logits, labels, reduction='sum')
-        factor = max(float(len(labels) if factor is None else factor), 1.0)
+        factor = or_one(len(labels) if factor is None else factor)
         return dict(loss_vmf=self.loss_weight * total / factor)
 
     @torch.no_grad()

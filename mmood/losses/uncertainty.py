@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmood.ops import or_one
 from mmood.registry import MODELS
 from mmood.scores import energy
 
@@ -29,13 +30,13 @@ def uncertainty_loss(
     """
     known = F.softplus(energy(known_logits))
     outlier = F.softplus(-energy(outlier_logits))
-    known_factor = _at_least_one(known_factor, known)
-    outlier_factor = _at_least_one(outlier_factor, outlier)
-    return known.sum() / known_factor + outlier.sum() / outlier_factor
-
-
-def _at_least_one(factor: float | Tensor | None, values: Tensor) -> float:
-    return max(float(values.numel() if factor is None else factor), 1.0)
+    if known_factor is None:
+        known_factor = known.numel()
+    if outlier_factor is None:
+        outlier_factor = outlier.numel()
+    return known.sum() / or_one(known_factor) + outlier.sum() / or_one(
+        outlier_factor
+    )
 
 
 @MODELS.register_module()

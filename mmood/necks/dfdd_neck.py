@@ -31,12 +31,48 @@ class DiffusedPyramid(tuple):
     The tuple itself holds the maps E. ``blurred`` are the maps F_T that
     outliers come from, ``deblurred`` the maps F^_0 and ``loss_deblur`` is
     lambda L_DFDD; each is None where it was not made. An attribute of a
-    tuple passes through the stock detectors untouched.
+    tuple passes through the stock detectors untouched. A backward pass
+    through the maps raises RuntimeError if nobody read ``loss_deblur``.
     """
 
     blurred: tuple[Tensor, ...] | None = None
     deblurred: tuple[Tensor, ...] | None = None
-    loss_deblur: Tensor | None = None
+    _loss: CollectedLoss | None = None
+
+    @property
+    def loss_deblur(self) -> Tensor | None:
+        return None if self._loss is None else self._loss.collect()
+
+    @loss_deblur.setter
+    def loss_deblur(self, loss: Tensor) -> None:
+        self._loss = CollectedLoss(loss)
+        for x in self:
+            if x.requires_grad:
+                x.register_hook(self._loss.check)
+
+
+class CollectedLoss:
+    """A loss that some head has to take along.
+
+    Without one a detector would train and never learn to deblur. That shows
+    when gradients arrive at the maps, before any weight is changed.
+    """
+
+    def __init__(self, loss: Tensor) -> None:
+        self._loss, self._is_collected = loss, False
+
+    def collect(self) -> Tensor:
+        self._is_collected = True
+        return self._loss
+
+    def check(self, grad: Tensor) -> None:
+        """Raises RuntimeError if nobody took the loss."""
+        if not self._is_collected:
+            raise RuntimeError(
+                'no head of this detector takes the loss_deblur of '
+                'mmood.DFDDNeck: set roi_head.type to mmood.OODRoIHead, or '
+                'deblur=False in the neck'
+            )
 
 
 @MODELS.register_module()
@@ -49,7 +85,8 @@ class DFDDNeck(BaseModule):
     Args:
         channels: C of the maps.
         diffusion: ``dict(type='blur' | 'noise', ...)`` with the arguments of
-            `BlurDiffusion` or `NoiseDiffusion` ("DDPM" in the paper).
+            `BlurDiffusion` or `NoiseDiffusion` ("DDPM" in the paper), whose
+            noise is fixed at test.
         enhance: whether the heads get E (Sec. 4.3) instead of F_0.
         deblur: whether to train the reverse process (Sec. 4.2).
         enhance_outliers: whether the maps of the outliers go through Psi
@@ -88,7 +125,9 @@ class DFDDNeck(BaseModule):
                 )
         if not self.training and self.psi is None:
             return DiffusedPyramid(inputs)
-        blurred = tuple(self.diffusion.degrade(x) for x in inputs)
+        blurred = tuple(
+            self.diffusion.degrade(x, fixed=not self.training) for x in inputs
+        )
         maps = inputs
         if self.psi is not None:
             maps = [self.psi(x, b) for x, b in zip(inputs, blurred)]

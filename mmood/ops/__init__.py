@@ -1,5 +1,6 @@
 """Tensor functions and statistics that know neither task nor framework."""
 
+from .activity import Activity
 from .bessel import log_bessel_i, log_scaled_bessel_i
 from .blur import (
     apply_separable,
@@ -15,10 +16,12 @@ from .files import atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
 from .images import image_size, list_files, list_images
 from .pictures import OutputNames, as_bgr, list_pictures
+from .rank_mean import or_one, rank_count, rank_mean
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
 __all__ = [
+    'Activity',
     'ClassQueues',
     'FeatureRange',
     'OutputNames',
@@ -47,4 +50,7 @@ __all__ = [
     'log_scaled_bessel_i',
     'read_coco',
     'read_json',
+    'or_one',
+    'rank_count',
+    'rank_mean',
 ]

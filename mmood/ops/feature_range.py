@@ -36,9 +36,20 @@ class FeatureRange(nn.Module):
     def update(self, x: Tensor) -> None:
         """Widen the range by vectors (N, C) of this and all other ranks.
 
-        A collective call: every rank makes it, even with N = 0.
+        A collective call: every rank makes it, even with N = 0. Raises
+        ValueError, on all ranks, for values that are not finite; the range
+        stays as it was.
         """
         minimum, maximum = self.minimum.clone(), self.maximum.clone()
+        finite = torch.isfinite(x).flatten(1).all(1)
+        bad = (~finite).sum()
+        all_reduce(bad)
+        if bad:
+            raise ValueError(
+                f'{int(bad)} feature vectors for the range are nan or '
+                'infinite: the network that makes them diverges or its '
+                'checkpoint is broken'
+            )
         if len(x):
             minimum = torch.minimum(minimum, x.amin(0).to(minimum))
             maximum = torch.maximum(maximum, x.amax(0).to(maximum))

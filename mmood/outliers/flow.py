@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmood.ops import rank_mean
 from mmood.registry import MODELS
-
-from .averages import rank_mean
 
 
 @MODELS.register_module()

@@ -14,9 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from mmood.ops import rank_mean
 from mmood.registry import MODELS
-
-from .averages import rank_mean
 
 
 def reverse_gradient(x: Tensor) -> Tensor:

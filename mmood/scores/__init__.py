@@ -10,7 +10,15 @@ from .generalized_odin import (
 )
 from .gram import GramMatrices, gram_deviation, gram_rows
 from .knn import KNN, knn_distance
-from .logits import energy, entropy, get_score, max_logit, msp, score_names
+from .logits import (
+    class_logits,
+    energy,
+    entropy,
+    get_score,
+    max_logit,
+    msp,
+    score_names,
+)
 from .mahalanobis import Mahalanobis, mahalanobis
 from .odin import ODIN, odin, perturb
 from .thresholds import Thresholded, Thresholds, check_score_name
@@ -30,6 +38,7 @@ __all__ = [
     'Thresholds',
     'View',
     'check_score_name',
+    'class_logits',
     'diffusion_score',
     'directional_error',
     'energy',

@@ -24,6 +24,27 @@ def _check(logits: Tensor, dim: int) -> Tensor:
     return logits
 
 
+def class_logits(values: Tensor, dim: int = 0) -> Tensor:
+    """What MMSegmentation calls ``seg_logits``, as logits of all classes.
+
+    (K, *) for K >= 2 is left as it is. A segmentor of one channel
+    (``out_channels=1``) gives the second class's probability sigmoid(z)
+    instead: its two classes' logits are (0, z), in float32 at least. What
+    rounds to 0 or 1 counts as the last number before. Raises ValueError for
+    one channel with values outside of [0, 1].
+    """
+    if values.shape[dim] != 1:
+        return values
+    p = values.to(torch.promote_types(values.dtype, torch.float32))
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(
+            'a segmentor of one channel must give probabilities in [0, 1], '
+            f'got {p.min():.4g} to {p.max():.4g}'
+        )
+    z = torch.logit(p, eps=torch.finfo(p.dtype).eps / 2)
+    return torch.cat([torch.zeros_like(z), z], dim)
+
+
 def msp(logits: Tensor, dim: int = 1) -> Tensor:
     """``1 - max softmax(logits)``, (N, K, *) -> (N, *), in [0, 1 - 1/K].
 

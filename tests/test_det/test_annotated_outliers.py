@@ -120,7 +120,7 @@ def test_sides_of_annotated_outliers(labels, background):
 
 
 def test_factors_are_means_over_the_ranks(monkeypatch):
-    monkeypatch.setattr(roi_losses, 'reduce_mean', lambda count: count + 0.5)
+    monkeypatch.setattr(roi_losses, 'rank_count', lambda rows: len(rows) + 0.5)
     head = spied()
     _, known, flagged, others = step(head, SOME)
     factors = head.loss_uncertainty.factors
@@ -155,7 +155,7 @@ def test_known_objects_count_in_a_batch_without_flagged_ones():
 
 @pytest.mark.parametrize('labels', [SOME, NO_FLAGS])
 def test_nothing_counts_before_the_start(labels, at_iteration):
-    head = spied(outlier_start=7)
+    head = spied(outlier_start_iter=7)
     for number, active in ((6, False), (7, True)):
         at_iteration(number)
         _, known, flagged, others = step(head, labels)

@@ -128,11 +128,11 @@ def test_images_without_objects_give_zero_losses_with_gradient():
 
 def test_blurred_outliers_too_wait_for_their_start():
     torch.manual_seed(0)
-    losses, x = dfdd_losses(loss_head(outlier_start=7), samples())
+    losses, x = dfdd_losses(loss_head(outlier_start_iter=7), samples())
     assert losses['loss_uncertainty'] == 0
     losses['loss_uncertainty'].backward()
     assert (x.grad == 0).all()
-    losses, _ = dfdd_losses(loss_head(outlier_start=0), samples())
+    losses, _ = dfdd_losses(loss_head(outlier_start_iter=0), samples())
     assert losses['loss_uncertainty'] > 0
 
 
@@ -157,6 +157,11 @@ def test_classifier_of_another_class_count_refuses_to_predict():
     props = [proposals(20)]
     props[0].pop('scores')
     head.train().loss(maps, props, data)  # fine-tuning is allowed
+    assert predict(head.eval(), maps, [proposals(5)], data)
+    # So is a checkpoint that fits, after one that does not.
+    with pytest.raises(RuntimeError, match='size mismatch'):
+        head.load_state_dict(state, strict=False)
+    head.load_state_dict(build_head().state_dict())
     assert predict(head.eval(), maps, [proposals(5)], data)
 
 

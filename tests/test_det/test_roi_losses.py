@@ -77,10 +77,18 @@ def outlier_head(**kwargs):
 
 
 @pytest.mark.parametrize(
-    ('start', 'first'), [(0, 0), (2 / 3, 20), (1.0, 30), (7, 7)]
+    ('start', 'first'),
+    [
+        (dict(), 0),
+        (dict(outlier_start_share=0.0), 0),
+        (dict(outlier_start_share=2 / 3), 20),
+        (dict(outlier_start_share=1), 30),
+        (dict(outlier_start_iter=1), 1),
+        (dict(outlier_start_iter=7), 7),
+    ],
 )
 def test_outliers_count_from_their_start_on(progress, start, first):
-    head = outlier_head(outlier_start=start)
+    head = outlier_head(**start)
     for iteration in (first - 1, first):
         if iteration < 0:
             continue
@@ -90,12 +98,30 @@ def test_outliers_count_from_their_start_on(progress, start, first):
         assert head.outliers.call[2] == active
         assert (losses['loss_uncertainty'] > 0) == active
         assert losses['loss_own'] == 2.5
+        assert bool(head.outlier_activity.count) == active
 
 
 def test_a_share_needs_a_training_loop():
-    assert has_started(0) and not has_started(5)
-    with pytest.raises(RuntimeError, match='give an iteration'):
+    assert has_started() and has_started(0) and not has_started(None, 5)
+    with pytest.raises(RuntimeError, match='set outlier_start_iter'):
         has_started(0.5)
+
+
+@pytest.mark.parametrize(
+    ('start', 'message'),
+    [
+        (dict(outlier_start_share=2), 'for an iteration set outlier_start_i'),
+        (dict(outlier_start_iter=0.5), 'for a share of the training set'),
+        (dict(outlier_start_iter=-1), 'from 0 on, got -1'),
+        (
+            dict(outlier_start_share=0.5, outlier_start_iter=3),
+            'exclude each other, got 0.5 and 3: set one of them to None',
+        ),
+    ],
+)
+def test_a_start_has_one_meaning(start, message):
+    with pytest.raises(ValueError, match=message):
+        outlier_head(**start)
 
 
 def test_loss_is_that_of_the_known_boxes_and_the_outliers():
@@ -113,7 +139,7 @@ def test_loss_is_that_of_the_known_boxes_and_the_outliers():
 def test_before_the_start_all_parameters_have_gradients(progress):
     """As DDP wants it."""
     progress(0)
-    head = outlier_head(outlier_start=5)
+    head = outlier_head(outlier_start_iter=5)
     losses, x = losses_of(head)
     sum(v for k, v in losses.items() if 'loss' in k).backward()
     for name, parameter in head.named_parameters():

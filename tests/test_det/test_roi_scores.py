@@ -4,6 +4,7 @@ Shapes: K classes, 16-channel maps of a 64 px image.
 """
 
 import copy
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -158,7 +159,7 @@ def runner(model, classes=CLASSES, **more):
         loader.dataset.metainfo['classes'] = classes
     return SimpleNamespace(
         model=model, test_dataloader=loader, cfg={}, logger=logger,
-        lines=lines, **more,
+        lines=lines, hooks=[], **more,
     )  # fmt: skip
 
 
@@ -182,8 +183,9 @@ def test_a_fit_that_fails_in_training_does_not_end_it():
     model = Detector(scores=['energy', dict(name='knn', k=20000)])
     hook, run = FitScoresHook(Loader(batches())), runner(model)
     hook.before_train(run)
-    hook.before_val_epoch(run)
-    assert 'k' in run.lines[0] and 'fit_scores.py before' in run.lines[0]
+    hook.before_val_iter(run, 0)
+    message = 'knn: k must be in.*fit_scores.py before'
+    assert re.search(message, run.lines[-1])
     kept = model.eval().test_step(batches(1)[0])[0].pred_instances
     assert names_of(kept) == {'energy'}
     with pytest.raises(ValueError, match='20000'):
@@ -306,6 +308,9 @@ def test_half_precision_logits_rank_as_their_float32_values():
         ([dict(name='odd')], "unknown score 'odd'.*mahalanobis"),
         ([dict(name='knn', source='embedding')], 'mmood.SIRENLoss'),
         (dict(name='knn'), 'must be a list'),
+        ([dict(name='reset', type='mmood.KNN')], "called 'reset'"),
+        ([dict(name='training', type='mmood.KNN')], "called 'training'"),
+        ([dict(name='a.b', type='mmood.KNN')], "without '.', '/'"),
     ],
 )
 def test_wrong_lists(scores, message):

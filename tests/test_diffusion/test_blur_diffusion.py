@@ -140,3 +140,11 @@ def test_filter_has_no_denormal_weights():
     )  # fmt: skip
     assert weights[weights > 0].min() >= 1e-12
     torch.testing.assert_close(weights.sum(1), torch.ones(64))
+
+
+def test_what_inference_mode_has_kept_serves_a_backward_pass():
+    x = torch.randn(1, 2, 23, 19, requires_grad=True)  # sizes of no other test
+    with torch.inference_mode():
+        BlurDiffusion().degrade(x)
+    BlurDiffusion().degrade(x).sum().backward()
+    assert x.grad.sum().item() == pytest.approx(x.numel(), rel=1e-4)

@@ -26,7 +26,8 @@ def test_queues_and_prototypes_are_those_of_all_ranks(
     more = {
         'model.roi_head.outliers.queue_size': 4,
         'model.roi_head.outliers.patience': 0,
-        'model.roi_head.outlier_start': 4,
+        'model.roi_head.outlier_start_share': None,
+        'model.roi_head.outlier_start_iter': 4,
         'model.roi_head.auxiliary': dict(type='mmood.SIRENLoss', channels=8),
     }
 

@@ -65,7 +65,8 @@ TINY = {
     'model.test_cfg.rcnn.score_thr': 0.0,
     'val_evaluator.score_threshold': 0.0,
     'test_evaluator.score_threshold': 0.0,
-    'model.roi_head.outlier_start': 3,
+    'model.roi_head.outlier_start_share': None,
+    'model.roi_head.outlier_start_iter': 3,
 }
 
 

@@ -159,9 +159,7 @@ def test_killed_training_resumes_and_ends_the_same(
     """
     more = {
         'train_cfg.max_epochs': 3,
-        'train_cfg.val_begin': 4,
         'param_scheduler.0.end': 2,
-        'param_scheduler.1.T_max': 3,
     }
     whole = tmp_path / 'whole'
     Runner.from_cfg(tiny_config(DFDD, shapes, whole, **more)).train()

@@ -174,16 +174,19 @@ def runner(model, data=(), **more):
     lines = []
     logger = SimpleNamespace(info=lines.append, warning=lines.append)
     built = dict(build_dataloader=lambda cfg: data, logger=logger)
+    more = dict(hooks=[], **more)
     return SimpleNamespace(model=model, lines=lines, **built, **more)
 
 
 def test_the_hook_fits_before_validation_in_training_alone():
     model, data = unfitted(), batches(2)
     hook, run = FitScoresHook(dict(batch_size=1)), runner(model, data)
-    hook.before_val_epoch(run)
+    hook.before_val_iter(run, 0)
     assert model.ood_head.score_mean.isnan().all() and not run.lines
     hook.before_train(run)
-    hook.before_val_epoch(run)
+    hook.before_val_iter(run, 1)
+    assert model.ood_head.score_mean.isnan().all() and not run.lines
+    hook.before_val_iter(run, 0)
     mean, std = by_hand(model, data)
     check((model.ood_head.score_mean, model.ood_head.score_std), (mean, std))
     assert f'diffusion {mean[1]:.4f} ± {std[1]:.4f}' in run.lines[0]
@@ -194,7 +197,7 @@ def test_the_hook_takes_a_wrapped_model_and_its_limit():
     hook = FitScoresHook(dict(batch_size=1), max_images=2)
     run = runner(DataParallel(model), data)
     hook.before_train(run)
-    hook.before_val_epoch(run)
+    hook.before_val_iter(run, 0)
     expected = by_hand(model, data[:2])
     check((model.ood_head.score_mean, model.ood_head.score_std), expected)
 
@@ -203,9 +206,15 @@ def test_the_hook_takes_a_wrapped_model_and_its_limit():
 @pytest.mark.parametrize('wrap', [DataParallel, lambda model: model])
 def test_the_threshold_of_the_validation_is_stored(wrap):
     model = build_segmentor()
-    metrics = {'ood/ood_threshold': 1.25, 'ood/far/energy/AP': 0.5}
+    metrics = {
+        'ood/ood_threshold': 7.0,
+        'ood/ood_threshold/diffusion': -0.5,
+        'ood/ood_threshold/compound': 1.25,
+        'ood/ood_threshold/energy': -3.0,
+    }
     CalibrateOODHook().after_val_epoch(runner(wrap(model)), metrics)
-    assert model.ood_threshold == 1.25
+    assert model.ood_threshold == model.ood_thresholds['compound'] == 1.25
+    assert model.ood_thresholds['diffusion'] == -0.5
     sample = model.test_step(batches(1)[0])[0].pred_ood
     assert torch.equal(sample.is_ood, sample.data > 1.25)
 
@@ -214,15 +223,18 @@ def test_no_id_pixel_leaves_the_threshold():
     model = build_segmentor()
     model.ood_threshold.fill_(3)
     run = runner(model)
-    nan = {'ood/ood_threshold': float('nan')}
+    nan = {'ood/ood_threshold/compound': float('nan')}
     CalibrateOODHook().after_val_epoch(run, nan)
     assert model.ood_threshold == 3
-    assert run.lines[0].startswith('ood_threshold stays uncalibrated')
+    start = 'ood_threshold/compound stays uncalibrated'
+    assert run.lines[0].startswith(start)
 
 
-@pytest.mark.parametrize('metrics', [None, {}, {'mIoU': 3.0}])
+@pytest.mark.parametrize(
+    'metrics', [None, {}, {'mIoU': 3.0}, {'ood/ood_threshold': 1.0}]
+)
 def test_a_metric_without_a_threshold(metrics):
-    message = r"calibrate \['ood_threshold'\].*mmood.OODSegMetric"
+    message = r'calibrate ood_threshold/compound, .*mmood.OODSegMetric'
     with pytest.raises(ValueError, match=message):
         CalibrateOODHook().after_val_epoch(runner(build_segmentor()), metrics)
 
@@ -235,20 +247,7 @@ def test_a_model_without_a_threshold():
         )
 
 
-def test_it_validates_after_the_last_iteration():
-    model, calls = build_segmentor().train(), []
-
-    def validate():
-        calls.append(1)
-        model.eval()
-
-    loop = SimpleNamespace(run=validate)
-    hook = CalibrateOODHook()
-    for number in range(3):
-        run = runner(model, iter=number, max_iters=3, val_loop=loop)
-        hook.after_train_iter(run, number)
-        assert len(calls) == (number == 2)
-        assert model.training
-    run = runner(model, iter=2, max_iters=3, val_loop=None)
+def test_calibration_needs_a_validation_set():
+    run = runner(build_segmentor(), val_loop=None)
     with pytest.raises(ValueError, match='set val_dataloader'):
-        hook.after_train_iter(run, 2)
+        CalibrateOODHook().before_train(run)

@@ -84,11 +84,13 @@ def test_infinite_known_logits_do_no_harm():
 
 
 @pytest.mark.parametrize('kind', [float, torch.tensor])
-def test_factor_divides_the_sum_and_counts_at_least_one(kind):
+def test_factor_divides_the_sum(kind):
     z = logits(5)
     total = divergences(z).sum()
     halves = confidence_loss(z[:2], kind(5.0)) + confidence_loss(z[2:], 5)
     torch.testing.assert_close(halves, confidence_loss(z))
+    quarter = confidence_loss(z, kind(0.25)).item()
+    assert quarter == pytest.approx(4 * total, 1e-5)
     assert confidence_loss(z, kind(0.0)).item() == pytest.approx(total, 1e-5)
 
 

@@ -77,10 +77,12 @@ def test_half_batches_with_a_common_factor_add_up_to_the_whole():
     torch.testing.assert_close(parts, kl_consistency(a, b))
 
 
-def test_factor_divides_the_sum_and_counts_at_least_one():
+def test_factor_divides_the_sum():
     a, b = pair(4, 3)
     total = scipy_kl(a, b).sum()
     assert kl_consistency(a, b, 10).item() == pytest.approx(total / 10, 1e-5)
+    # One sample on one of four ranks.
+    assert kl_consistency(a, b, 0.25).item() == pytest.approx(4 * total, 1e-5)
     assert kl_consistency(a, b, 0.0).item() == pytest.approx(total, 1e-5)
 
 

@@ -10,7 +10,7 @@ import torch
 
 import mmood.losses
 from helpers import ROOT, run
-from mmood.losses.roi_batch import check_logits, mean_over_ranks
+from mmood.losses.roi_batch import check_logits
 from roi_batches import NAMES, gradients, roi_batch, rows_of
 
 CASES = {
@@ -48,15 +48,6 @@ def test_refuses_rows_of_other_rois(name):
 def test_refuses_logits_without_a_known_class(shape):
     with pytest.raises(ValueError, match=r'\(R, K \+ 2\), of at least one'):
         check_logits(torch.zeros(shape))
-
-
-@pytest.mark.parametrize('n', [0, 1, 4])
-def test_mean_without_other_ranks(n):
-    values = torch.randn(n, requires_grad=True)
-    mean = mean_over_ranks(values)
-    assert mean.item() == pytest.approx(sum(values.tolist()) / max(n, 1))
-    (grad,) = torch.autograd.grad(mean, values)
-    assert grad.tolist() == pytest.approx([1 / max(n, 1)] * n)
 
 
 # ----------------------------------------------------------------- ranks

@@ -98,7 +98,7 @@ def test_evaluation_leaves_the_prototypes():
 
 @pytest.mark.parametrize(
     ('factor', 'divisor'),
-    [(None, 6), (2.0, 2), (torch.tensor(30.0), 30), (0.25, 1), (0.0, 1)],
+    [(None, 6), (2.0, 2), (torch.tensor(30.0), 30), (0.25, 0.25), (0.0, 1)],
 )
 def test_factor_and_weight(factor, divisor):
     loss = unlike(build(loss_weight=1.5)).eval()

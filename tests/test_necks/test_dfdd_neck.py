@@ -125,7 +125,7 @@ def test_loss_pulls_the_network_but_not_the_maps():
 
 def test_outputs_and_blurred_maps_pass_the_gradient_on():
     maps = pyramid(grad=True)
-    out = DFDDNeck(4).train()(maps)
+    out = DFDDNeck(4, deblur=False).train()(maps)
     for got in (out, out.blurred):
         total = sum(m.sum() for m in got)
         for x, g in zip(
@@ -246,3 +246,38 @@ def test_outliers_pass_through_psi_unless_told_otherwise():
         if enhance_outliers:
             expected = [neck.psi(b, process.degrade(b)) for b in expected]
         assert_same_maps(neck(maps).blurred, expected)
+
+
+def test_a_loss_that_no_head_takes_is_refused():
+    """A detector would train, and never learn to deblur."""
+    maps = pyramid(grad=True)
+    out = DFDDNeck(4).train()(maps)
+    with pytest.raises(RuntimeError, match='loss_deblur.*mmood.OODRoIHead'):
+        sum(m.sum() for m in out).backward()
+    assert out.loss_deblur is not None  # now somebody has it
+    sum(m.sum() for m in out).backward()
+
+
+def test_noise_at_test_depends_on_nothing_but_the_place():
+    """Neither on batch mates, nor on the order, nor on the map's size."""
+    neck = DFDDNeck(4, diffusion=dict(type='noise')).eval()
+    nn.init.normal_(neck.psi.residual.weight)
+    x = torch.randn(3, 4, 9, 70)
+    x[1] *= 50
+    (whole,) = neck([x])
+    for part in ([2, 0], [1]):
+        (alone,) = neck([x[part]])
+        torch.testing.assert_close(alone, whole[part])
+    chain = neck.diffusion
+    # Each map has its own deviation.
+    kept = np.sqrt(np.prod(1 - np.linspace(1e-4, 0.5, 5)))
+    noise = (chain.degrade(x, fixed=True) - kept * x).flatten(1)
+    share = noise.std(1) / x.flatten(1).std(1)
+    torch.testing.assert_close(share, share[:1].expand(3))
+    assert share[0].item() == pytest.approx(np.sqrt(1 - kept**2), rel=0.1)
+    # A map that goes on elsewhere, and is as varied, has the same there.
+    twice = chain.degrade(torch.cat([x, x], 2), fixed=True)[:, :, :9]
+    torch.testing.assert_close(
+        twice, chain.degrade(x, fixed=True), rtol=1e-3, atol=0.02
+    )
+    assert not torch.equal(chain.degrade(x), chain.degrade(x))

@@ -1,5 +1,7 @@
 """FeatureRange: PROTOCOLS.md, section 3h, and what it must not do."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -112,3 +114,28 @@ def test_the_range_is_in_the_state_dict_and_in_place():
     other.load_state_dict(module.state_dict())
     x = torch.randn(2, 3, 2, 2)
     assert torch.equal(other(x), module(x))
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_one_bad_batch_does_not_end_the_range(value):
+    x = torch.randn(20, 3)
+    module = seen(x)
+    bad = x * 9
+    bad[[2, 5], 1] = value
+    with pytest.raises(ValueError, match='2 feature vectors .* are nan or'):
+        module.update(bad)
+    assert torch.equal(module.minimum, x.amin(0))
+    module.update(2 * x)
+    assert torch.equal(module.maximum, 2 * x.amax(0))
+
+
+def test_a_bad_batch_of_another_rank_counts(monkeypatch):
+    def all_reduce(value, op='sum'):
+        value += op == 'sum'  # the other rank has one bad vector
+
+    module = sys.modules['mmood.ops.feature_range']
+    monkeypatch.setattr(module, 'all_reduce', all_reduce)
+    ours = FeatureRange(3)
+    with pytest.raises(ValueError, match='1 feature vectors'):
+        ours.update(torch.randn(4, 3))
+    assert torch.isinf(ours.maximum).all()

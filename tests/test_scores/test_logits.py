@@ -5,7 +5,14 @@ import pytest
 import scipy.special
 import torch
 
-from mmood.scores import energy, entropy, get_score, max_logit, msp
+from mmood.scores import (
+    class_logits,
+    energy,
+    entropy,
+    get_score,
+    max_logit,
+    msp,
+)
 
 SHAPES = [(4, 7), (2, 7, 5, 3), (0, 7), (3, 1)]
 NAMES = ['energy', 'entropy', 'max_logit', 'msp']
@@ -133,3 +140,22 @@ def test_get_score_finds_the_functions_and_refuses_other_names():
     assert [get_score(n) for n in NAMES] == [energy, entropy, max_logit, msp]
     with pytest.raises(ValueError, match=r"'odin'.*'energy', 'entropy'"):
         get_score('odin')
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_one_channel_scores_as_the_two_classes_that_it_is(name):
+    """MMSegmentation gives the second class's probability."""
+    z = torch.tensor([[-14.0, -1.0, 0.0], [0.5, 8.0, 14.0]])
+    two = torch.stack([torch.zeros_like(z), z])
+    score = get_score(name)
+    one = score(class_logits(z.double().sigmoid()[None]), dim=0)
+    torch.testing.assert_close(one.float(), score(two, dim=0))
+    assert class_logits(two) is two
+    half = score(class_logits(z.sigmoid().bfloat16()[None]), dim=0)
+    assert torch.isfinite(half).all() and half.dtype == torch.float32
+
+
+@pytest.mark.parametrize('value', [-0.1, 1.5, float('nan')])
+def test_one_channel_of_what_is_no_probability(value):
+    with pytest.raises(ValueError, match='one channel must give probabil'):
+        class_logits(torch.tensor([[0.5, value]]))

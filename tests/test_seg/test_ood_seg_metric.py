@@ -244,10 +244,26 @@ def test_threshold_is_the_quantile_of_the_id_pixels(tpr, named):
     assert result['ood/ood_threshold'] == expected
     assert (values <= expected).mean() >= tpr
     assert {k.split('/')[1] for k in result} == {'far', 'ood_threshold'}
-    assert evaluate_pixels(samples, tpr=tpr) == {'ood/ood_threshold': expected}
+    alone = evaluate_pixels(samples, tpr=tpr)
+    # That of each score by its name beside it, those of logits too.
+    assert alone['ood/ood_threshold/compound'] == expected
+    assert set(alone) == {k for k in result if 'ood_threshold' in k}
+    assert len(alone) == 7
 
 
 def test_id_images_without_valid_pixels():
     one = noisy_sample('id', 'a.png')
     one['gt_sem_seg']['data'].fill_(255)
     assert np.isnan(evaluate_pixels([one])['ood/ood_threshold'])
+
+
+def test_one_channel_is_two_classes():
+    """Unsure pixels are OOD, and both classes are sure elsewhere."""
+    truth = random_label((12, 10))
+    z = np.where(truth == 1, 0.3, np.sign(np.random.randn(12, 10)) * 8.0)
+    results = []
+    for logits in (np.stack([0 * z, z]), 1 / (1 + np.exp(-z))[None]):
+        sample = pixel_sample(truth, 'far', 'a.png', logits)
+        results.append(evaluate_pixels([sample]))
+    assert results[0]['ood/far/msp/AUROC'] == 1
+    assert results[1] == pytest.approx(results[0], abs=1e-6)

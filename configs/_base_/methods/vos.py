@@ -2,7 +2,7 @@
 vos = dict(
     scores=['energy', 'msp'],
     outliers=dict(type='mmood.VirtualOutlierSynthesis', queue_size=300),
-    outlier_start=2 / 3,  # of the training
+    outlier_start_share=2 / 3,
     loss_uncertainty=dict(
         type='mmood.LogisticUncertaintyLoss', loss_weight=0.1
     ),

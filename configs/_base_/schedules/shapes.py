@@ -2,7 +2,7 @@
 # where the thresholds are fitted.
 max_epochs = 10
 train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=max_epochs, val_begin=max_epochs + 1
+    type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=10**9
 )
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
@@ -15,7 +15,6 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.02, by_epoch=False, end=100),
     dict(
         type='CosineAnnealingLR',
-        T_max=max_epochs,
         eta_min_ratio=0.01,
         convert_to_iter_based=True,
     ),

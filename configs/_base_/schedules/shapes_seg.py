@@ -14,7 +14,6 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=100),
     dict(
         type='CosineAnnealingLR',
-        T_max=max_iters,
         by_epoch=False,
         eta_min_ratio=0.01,
     ),

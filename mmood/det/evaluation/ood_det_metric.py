@@ -49,8 +49,8 @@ class OODDetMetric(CocoMetric):
 
     Returns ``bbox_mAP`` ... of `CocoMetric`, ``score_threshold``,
     ``ood_threshold`` (the first score's), ``ood_threshold/<score>`` and
-    ``<set>/<score>/{FPR95,AUROC,AUPR,recall,flagged}`` under the prefix ``ood``; shares in [0, 1], nan with a warning where a
-    side is empty.
+    ``<set>/<score>/{FPR95,AUROC,AUPR,recall,flagged}`` under the prefix
+    ``ood``; shares in [0, 1], nan with a warning where a side is empty.
 
     Args:
         protocol: see `mmood.metrics.fpr_at_tpr`.

@@ -17,17 +17,26 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmood.ops import Activity
 from mmood.registry import MODELS
 from mmood.scores import Samples, Thresholded, Thresholds
 
 from .roi_losses import OODLosses
 from .roi_tools import (
     build_part,
+    check_start,
     correct_boxes,
     record_calls,
     take_outliers,
 )
 from .score_list import ScoreList
+
+_OUTLIERS = (
+    'the outliers of loss_uncertainty, as in a plain detector: train longer, '
+    'start earlier (outlier_start_share or outlier_start_iter of '
+    'model.roi_head; queue_size and patience of its outliers), or flag '
+    'objects as OOD'
+)
 
 
 @MODELS.register_module()
@@ -46,8 +55,8 @@ class OODRoIHead(OODLosses, Thresholded, StandardRoIHead):
             from the known objects' features (VOS, FFS, GAN); None: they come
             from the ``blurred`` maps of a `DFDDNeck`; ``'annotated'``:
             there are only those of the annotations.
-        outlier_start: when outliers begin to count: a share of the training
-            or, above 1, an iteration.
+        outlier_start_share, outlier_start_iter: when outliers begin to
+            count, as a share of the training, in [0, 1], or an iteration.
         loss_uncertainty: config of the loss on known objects and outliers.
         loss_consistency: config of DFDD's loss on the ``deblurred`` maps.
         auxiliary: config of a further part that learns from the known
@@ -74,7 +83,8 @@ class OODRoIHead(OODLosses, Thresholded, StandardRoIHead):
         *args,
         scores: Sequence[str | dict] = ('energy',),
         outliers: dict | str | None = None,
-        outlier_start: float = 0.0,
+        outlier_start_share: float | None = None,
+        outlier_start_iter: int | None = None,
         loss_uncertainty: dict | None = None,
         loss_consistency: dict | None = None,
         auxiliary: dict | None = None,
@@ -99,10 +109,14 @@ class OODRoIHead(OODLosses, Thresholded, StandardRoIHead):
             if outliers == 'annotated'
             else build(outliers, channels=self.channels)
         )
-        self.outlier_start = outlier_start
+        check_start(outlier_start_share, outlier_start_iter)
+        self.outlier_start_share = outlier_start_share
+        self.outlier_start_iter = outlier_start_iter
         self.loss_uncertainty = build(
             loss_uncertainty, in_channels=self.channels
         )
+        if self.loss_uncertainty is not None:
+            self.outlier_activity = Activity(_OUTLIERS)
         self.loss_consistency = build(loss_consistency)
         self.auxiliary = build(auxiliary, in_channels=self.channels)
         self.scores = ScoreList(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import torch
 from mmdet.structures.bbox import bbox2roi
-from mmdet.utils import reduce_mean
 from torch import Tensor
+
+from mmood.ops import rank_count
 
 from .roi_tools import foreground, has_started, jittered, record_calls
 
@@ -37,10 +38,13 @@ class OODLosses:
         labels = torch.cat([res.pos_gt_labels for res in sampling_results])
         rois = bbox2roi([res.pos_priors for res in sampling_results])
         if self.loss_uncertainty is not None:
-            active = has_started(self.outlier_start)
+            active = has_started(
+                self.outlier_start_share, self.outlier_start_iter
+            )
             outlier, losses = self._outliers(x, rois, own, labels, active)
             if active and len(flagged):
                 outlier = torch.cat([outlier, self._view_of(x, flagged)])
+            self.outlier_activity.add(len(outlier))
             with_background = getattr(
                 self.loss_uncertainty, 'uses_background', False
             )
@@ -53,7 +57,7 @@ class OODLosses:
             maps = self._product(x, 'deblurred')
             deblurred = self._bbox_forward(maps, rois)['cls_score']
             losses['loss_consistency'] = self.loss_consistency(
-                known, deblurred, avg_factor=_mean_count(known)
+                known, deblurred, avg_factor=rank_count(known)
             )
         if self.auxiliary is not None:
             needs_second = getattr(self.auxiliary, 'needs_second_view', False)
@@ -61,7 +65,7 @@ class OODLosses:
             own = self.auxiliary(
                 features,
                 labels,
-                factor=_mean_count(features),
+                factor=rank_count(features),
                 inputs=results['bbox_feats'][mask],
                 second=second,
                 view=self.view,
@@ -100,8 +104,8 @@ class OODLosses:
         return self.loss_uncertainty(
             known,
             outlier,
-            known_factor=_mean_count(known),
-            outlier_factor=_mean_count(outlier),
+            known_factor=rank_count(known),
+            outlier_factor=rank_count(outlier),
         )
 
     @property
@@ -132,8 +136,3 @@ class OODLosses:
         maps = x[: self.bbox_roi_extractor.num_inputs]
         pooled = self.bbox_roi_extractor(maps, rois)
         return self.shared_head(pooled) if self.with_shared_head else pooled
-
-
-def _mean_count(values: Tensor) -> Tensor:
-    """Mean number of rows over the ranks."""
-    return reduce_mean(values.new_tensor(float(len(values))))

@@ -105,24 +105,48 @@ def progress() -> float:
     return hub.get_info('iter', 0) / total if total else 0.0
 
 
-def has_started(start: float) -> bool:
-    """Whether the training in progress has passed ``start``.
+def check_start(share: float | None, iteration: int | None) -> None:
+    """Raises ValueError for both, and for what is neither."""
+    if share is not None and iteration is not None:
+        raise ValueError(
+            'outlier_start_share and outlier_start_iter exclude each other, '
+            f'got {share!r} and {iteration!r}: set one of them to None'
+        )
+    if share is not None and not 0 <= share <= 1:
+        raise ValueError(
+            f'outlier_start_share must be in [0, 1], got {share!r}: for an '
+            'iteration set outlier_start_iter'
+        )
+    if iteration is not None and (
+        not isinstance(iteration, int) or iteration < 0
+    ):
+        raise ValueError(
+            'outlier_start_iter must be a whole number from 0 on, got '
+            f'{iteration!r}: for a share of the training set '
+            'outlier_start_share'
+        )
 
-    A share of all iterations if it is at most 1, else an iteration. Raises
-    RuntimeError for a share where no training loop tells its length.
+
+def has_started(
+    share: float | None = None, iteration: int | None = None
+) -> bool:
+    """Whether the training in progress has passed a share or an iteration.
+
+    True for neither. Raises RuntimeError for a share where no training loop
+    tells its length.
     """
     hub = MessageHub.get_current_instance()
-    if start > 1:
-        return hub.get_info('iter', 0) >= start
-    if start <= 0:
+    if iteration is not None:
+        return hub.get_info('iter', 0) >= iteration
+    if not share:
         return True
     total = hub.get_info('max_iters')
     if total is None:
         raise RuntimeError(
-            f'outlier_start={start} is a share of the training, and no '
-            'MMEngine training loop says how long it is: give an iteration'
+            f'outlier_start_share={share} is of the training, and no MMEngine '
+            'training loop says how long it is: set outlier_start_iter'
         )
-    return hub.get_info('iter', 0) >= start * total
+    return hub.get_info('iter', 0) >= share * total
 
 
 def correct_boxes(

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mmood.metrics import ScoreHistogram, leave_group_out, protocol_rule
 from mmood.registry import METRICS
-from mmood.scores import get_score
+from mmood.scores import class_logits, get_score
 from mmood.visualization import plot_counted_curves
 
 from .components import ComponentStore
@@ -112,9 +112,9 @@ class OODSegMetric(BaseMetric):
     def _record(self, sample: dict) -> dict:
         name = sample.get('img_path') or 'image without a path'
         label = sample['gt_sem_seg']['data'][0].cpu().numpy()
+        logits = class_logits(sample['seg_logits']['data'])
         maps = {
-            key: score(sample['seg_logits']['data'], dim=0)
-            for key, score in self.scores.items()
+            key: score(logits, dim=0) for key, score in self.scores.items()
         }
         predicted = dict(sample.get('pred_ood', {}))
         default = predicted.pop('data', None)

@@ -18,7 +18,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmood.registry import MODELS
-from mmood.scores import Thresholded, Thresholds, energy
+from mmood.scores import Thresholded, Thresholds, class_logits, energy
 
 from .feature_probe import FeatureProbe
 
@@ -142,7 +142,7 @@ class OODEncoderDecoder(Thresholded, EncoderDecoder):
     def _all_scores(self, diffusion: Tensor, logits: Tensor) -> PixelData:
         maps = dict(diffusion=diffusion)
         if self.compound and (self.is_fitted or not self._skips_unfitted):
-            uncertainty = energy(logits, dim=0)[None]
+            uncertainty = energy(class_logits(logits), dim=0)[None]
             maps['compound'] = self.ood_head.compound(uncertainty, diffusion)
         name, last = next(reversed(maps.items()))
         is_ood = last > self.ood_thresholds[name]
@@ -261,7 +261,7 @@ def _score_sums(sample: SegDataSample) -> Tensor:
     label = sample.gt_sem_seg.data
     scores = torch.stack(
         [
-            energy(sample.seg_logits.data, dim=0)[None],
+            energy(class_logits(sample.seg_logits.data), dim=0)[None],
             sample.pred_ood.diffusion,
         ]
     )

@@ -14,7 +14,6 @@ import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.structures import SampleList
 from mmdet.structures.bbox import bbox2roi
-from mmdet.utils import reduce_mean
 from torch import Tensor
 
 from mmood.det.models.roi_tools import record_calls
@@ -25,6 +24,7 @@ from mmood.losses.distillation import (
     kl_distillation,
     squared_distillation,
 )
+from mmood.ops import rank_count
 
 
 @dataclass
@@ -244,5 +244,4 @@ def _anchors(
 
 def _mean_count(values: Tensor) -> Tensor:
     """Mean number of rows, or of pixels of (B, H, W), over the ranks."""
-    count = values.numel() if values.dim() == 3 else len(values)
-    return reduce_mean(torch.tensor(float(count), device=values.device))
+    return rank_count(values.flatten() if values.dim() == 3 else values)

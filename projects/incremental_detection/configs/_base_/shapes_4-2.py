@@ -4,10 +4,9 @@
 incremental = dict(
     steps=[['circle', 'bar', 'triangle', 'star'], ['cross', 'ring']],
     exemplars=10,
-    base={'train_cfg.max_epochs': 6, 'param_scheduler.1.T_max': 6},
+    base={'train_cfg.max_epochs': 6},
     increment={
         'train_cfg.max_epochs': 4,
-        'param_scheduler.1.T_max': 4,
         'optim_wrapper.optimizer.lr': 0.01,
         'model.backbone.norm_eval': True,
     },

@@ -39,7 +39,10 @@ test_dataloader = dict(
 )
 val_evaluator = dict(_delete_=True, type='mmood.IncrementalDetMetric')
 test_evaluator = dict(_delete_=True, type='mmood.IncrementalDetMetric')
-hooks = [dict(type='mmood.FiniteLossHook')]
+hooks = [
+    dict(type='mmood.FiniteLossHook'),
+    dict(type='mmood.IdlePartsHook'),
+]
 custom_hooks = hooks
 visualizer = dict(type='mmdet.DetLocalVisualizer')
 optim_wrapper = dict(optimizer=dict(lr=0.005))

@@ -1,0 +1,40 @@
+"""Averages that mean the same on any number of ranks.
+
+What DDP makes of the ranks' gradients is their mean. So that it is the
+gradient of the mean over all ranks' values, each rank divides the sum of its
+own by the mean number over the ranks, which may be below 1.
+"""
+
+from __future__ import annotations
+
+import torch
+from mmengine.dist import all_reduce
+from torch import Tensor
+
+
+def rank_mean(values: Tensor) -> Tensor:
+    """Sum of this rank's values (N,) by the ranks' mean N, a scalar.
+
+    Without any value on any rank it is 0 and keeps the graph. A collective
+    call: every rank makes it, even with N = 0.
+    """
+    return values.sum() / or_one(rank_count(values))
+
+
+@torch.no_grad()
+def rank_count(values: Tensor | int) -> Tensor:
+    """The ranks' mean number of rows, a scalar; a collective call.
+
+    For ``values`` of other shapes than rows give the number itself.
+    """
+    number = values if isinstance(values, int) else len(values)
+    device = None if isinstance(values, int) else values.device
+    count = torch.tensor(float(number), device=device)
+    all_reduce(count, 'mean')
+    return count
+
+
+def or_one(count: float | Tensor) -> float:
+    """The count to divide a sum by: 1 where there is nothing to add up."""
+    count = float(count)
+    return count if count > 0 else 1.0

@@ -1,0 +1,270 @@
+"""Fits and thresholds in checkpoints: when they are made, whose they are."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.hooks import EMAHook
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import Dataset
+
+from mmood.hooks import CalibrateOODHook, FitScoresHook
+from mmood.scores import KNN, Thresholded, Thresholds
+
+STEPS = 4  # of one image each
+
+
+class Images(Dataset):
+    metainfo = dict(classes=('ant', 'bee'))
+
+    def __len__(self):
+        return STEPS
+
+    def __getitem__(self, index):
+        return dict(inputs=torch.full((2,), 1.0 + index), data_samples=index)
+
+
+class Toy(Thresholded, BaseModel):
+    """Its scores are its weight (`mean`), and a kNN of weighted images."""
+
+    needs_fit = True
+
+    def __init__(self, names=('mean', 'knn')):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+        self.knn = KNN(2, 1, normalize=False)
+        self.ood_thresholds = Thresholds(names)
+        self.fails = None
+
+    def forward(self, inputs, data_samples=None, mode='loss'):
+        x = inputs * self.weight
+        if mode == 'loss':
+            return dict(loss=x.sum())
+        scores = dict(mean=self.weight.detach().mean())
+        if self.knn.is_fitted:
+            scores['knn'] = self.knn.bank.mean()
+        return [dict(x=row, scores=scores) for row in x]
+
+    def start_fit(self):
+        self.knn.reset()
+
+    def update_fit(self, sample):
+        if self.fails:
+            raise self.fails
+        self.knn.update(sample['x'][None], labels=torch.zeros(1))
+
+    def finish_fit(self, classes):
+        self.knn.finish(classes)
+        return 'fitted'
+
+    def end_fit(self):
+        pass
+
+    def skip_unfitted(self, skip):
+        self.skips = skip
+
+
+class Metric(BaseMetric):
+    """Thresholds that tell the weights they were made with."""
+
+    default_prefix = 'ood'
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def process(self, data_batch, data_samples):
+        self.results.extend(sample['scores'] for sample in data_samples)
+
+    def compute_metrics(self, results):
+        self.calls += 1
+        found = {
+            f'ood_threshold/{k}': float(results[0][k]) for k in results[0]
+        }
+        return dict(found, mAP=float(self.calls))
+
+
+@pytest.fixture
+def train(tmp_path, plain_dumps):
+    """Function: train a `Toy`; the runner."""
+
+    def run(*hooks, model=None, by_epoch=True, checkpoint=None, **loop):
+        loader = dict(
+            dataset=Images(),
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            batch_size=1,
+            num_workers=0,
+            collate_fn=dict(type='default_collate'),
+        )
+        kind = 'EpochBasedTrainLoop' if by_epoch else 'IterBasedTrainLoop'
+        length = dict(max_epochs=2) if by_epoch else dict(max_iters=2 * STEPS)
+        saving = dict(
+            type='CheckpointHook',
+            by_epoch=by_epoch,
+            interval=1 if by_epoch else STEPS,
+        )
+        runner = Runner(
+            model or Toy(),
+            str(tmp_path),
+            train_dataloader=dict(
+                loader, sampler=dict(type='InfiniteSampler', shuffle=False)
+            )
+            if not by_epoch
+            else loader,
+            val_dataloader=copy.deepcopy(loader),
+            val_evaluator=Evaluator(Metric()),
+            train_cfg=dict(type=kind, **{**length, **loop}),
+            val_cfg=dict(type='ValLoop'),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
+            default_hooks=dict(checkpoint={**saving, **(checkpoint or {})}),
+            custom_hooks=[
+                *hooks,
+                FitScoresHook(loader),
+                CalibrateOODHook(),
+            ],
+            default_scope='mmengine',
+            experiment_name=tmp_path.name,
+            log_level='ERROR',
+        )
+        runner.train()
+        return runner
+
+    return run
+
+
+def load(path):
+    return torch.load(path, weights_only=True)
+
+
+def assert_own(state, prefix=''):
+    """The thresholds and the bank are those of the weights."""
+    weight = state[f'{prefix}weight']
+    mean = state[f'{prefix}ood_thresholds.mean']
+    torch.testing.assert_close(mean, weight.mean())
+    assert state[f'{prefix}ood_threshold'] == mean
+    bank = state[f'{prefix}knn.bank'].sort(0).values
+    images = torch.arange(1.0, STEPS + 1)[:, None]
+    torch.testing.assert_close(bank, (images * weight).sort(0).values)
+    assert state[f'{prefix}knn.is_fitted']
+    torch.testing.assert_close(
+        state[f'{prefix}ood_thresholds.knn'], bank.mean()
+    )
+
+
+def assert_none(state):
+    assert state['ood_threshold'].isnan()
+    assert not state['knn.is_fitted'] and not len(state['knn.bank'])
+
+
+AVERAGES = [
+    dict(momentum=0.3),
+    dict(momentum=0.3, update_buffers=True),
+    dict(ema_type='StochasticWeightAverage', update_buffers=True),
+    dict(ema_type='StochasticWeightAverage', begin_iter=3),
+]
+
+
+@pytest.mark.parametrize('options', AVERAGES)
+@pytest.mark.parametrize('priority', ['VERY_HIGH', 'NORMAL', 'LOW'])
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_a_checkpoint_has_the_fits_of_the_average_it_holds(
+    train, tmp_path, options, priority, by_epoch
+):
+    """In the loop's validations and in the last one, in the best one too."""
+    hook = EMAHook(**options)
+    hook.priority = priority
+    unit = 1 if by_epoch else STEPS
+    runner = train(
+        hook,
+        by_epoch=by_epoch,
+        val_interval=unit,
+        checkpoint=dict(save_best='ood/mAP', rule='greater'),
+    )
+    name = 'epoch_{}.pth' if by_epoch else 'iter_{}.pth'
+    raw, average = runner.model.weight, hook.ema_model.module.weight
+    assert not torch.allclose(raw, average)
+    best = next(tmp_path.glob('best_*.pth'))
+    for path in (tmp_path / name.format(2 * unit), best):
+        checkpoint = load(path)
+        assert torch.equal(checkpoint['state_dict']['weight'], average)
+        assert_own(checkpoint['state_dict'])
+    first = load(tmp_path / name.format(unit))
+    assert_own(first['state_dict'])
+    assert not torch.allclose(first['state_dict']['weight'], average)
+
+
+@pytest.mark.parametrize('by_epoch', [True, False])
+@pytest.mark.parametrize(
+    'loop', [dict(), dict(val_begin=99), dict(val_interval=10**9)]
+)
+def test_one_validation_after_the_last_step(train, tmp_path, by_epoch, loop):
+    runner = train(by_epoch=by_epoch, **loop)
+    each = by_epoch and not loop  # mmengine's default is every epoch
+    assert runner.val_loop.evaluator.metrics[0].calls == 1 + each
+    last = 'epoch_2.pth' if by_epoch else f'iter_{2 * STEPS}.pth'
+    assert_own(load(tmp_path / last)['state_dict'])
+
+
+def test_between_validations_there_are_none(train, tmp_path):
+    """A checkpoint of weights that no validation has seen."""
+    train(by_epoch=False, val_interval=3, checkpoint=dict(interval=1))
+    for step in range(1, 2 * STEPS + 1):
+        state = load(tmp_path / f'iter_{step}.pth')['state_dict']
+        if step % 3 and step < 2 * STEPS:
+            assert_none(state)
+        else:
+            assert_own(state)
+
+
+def test_a_new_training_forgets_what_it_was_given(train, tmp_path):
+    model = Toy()
+    model.ood_threshold.fill_(5)
+    model.knn.load_state_dict(
+        dict(
+            bank=torch.ones(7, 2),
+            is_fitted=torch.tensor(True),
+            class_code=torch.tensor(0),
+        )
+    )
+    average = EMAHook(update_buffers=True)
+    train(average, model=model, val_begin=9, checkpoint=dict(interval=1))
+    assert_none(load(tmp_path / 'epoch_1.pth')['state_dict'])
+    assert_own(load(tmp_path / 'epoch_2.pth')['state_dict'])
+
+
+@pytest.mark.parametrize('error', [IndexError('9'), RuntimeError('9')])
+def test_a_fit_that_fails_keeps_the_training(train, tmp_path, error):
+    model = Toy()
+    model.fails = error
+    train(model=model, val_begin=9)
+    state = load(tmp_path / 'epoch_2.pth')['state_dict']
+    assert torch.equal(state['weight'], model.weight)
+    torch.testing.assert_close(
+        state['ood_thresholds.mean'], state['weight'].mean()
+    )
+    assert not state['knn.is_fitted']
+    assert state['ood_thresholds.knn'].isnan() and not model.skips
+
+
+def test_a_validation_that_fails_keeps_the_training(
+    train, tmp_path, monkeypatch
+):
+    def fail(self, results):
+        raise IndexError('no such class')
+
+    monkeypatch.setattr(Metric, 'compute_metrics', fail)
+    model = Toy()
+    with pytest.raises(IndexError, match='no such class'):
+        train(model=model, val_begin=9)
+    state = load(tmp_path / 'epoch_2.pth')['state_dict']
+    assert torch.equal(state['weight'], model.weight)
+
+
+def test_an_average_behind_the_saving_is_refused(train):
+    hook = EMAHook()
+    hook.priority = 'LOWEST'
+    with pytest.raises(ValueError, match='EMAHook.*priority to .NORMAL'):
+        train(hook)
