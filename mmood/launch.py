@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import os.path as osp
 import sys
@@ -98,6 +99,22 @@ def first_set(dataset: ConfigDict) -> ConfigDict:
     while 'datasets' in dataset or 'dataset' in dataset:
         dataset = (dataset.get('datasets') or [dataset.get('dataset')])[0]
     return dataset
+
+
+def for_first_set(cfg: Config | ConfigDict) -> Config | ConfigDict:
+    """A copy of the config as if its first set were all to test on.
+
+    Raises ValueError if there is none.
+    """
+    cfg = copy.deepcopy(cfg)
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
+    if not loader:
+        raise ValueError(
+            'the config has no test_dataloader, whose pipeline says how '
+            'pictures are read: set it'
+        )
+    cfg.test_dataloader = dict(loader, dataset=first_set(loader.dataset))
+    return cfg
 
 
 def metric_configs(evaluator: dict | list | None) -> list[dict]:

@@ -8,6 +8,7 @@ from mmseg.models import EncoderDecoder
 from mmood.det.evaluation import OODDetMetric
 from mmood.launch import (
     first_set,
+    for_first_set,
     is_segmentor,
     metric_configs,
     type_name,
@@ -66,3 +67,19 @@ def test_a_checkpoint_is_all_that_is_loaded():
     cfg = Config(dict(resume=True, load_from='first.pth'))
     use_checkpoint(cfg, 'last.pth')
     assert (cfg.load_from, cfg.resume) == ('last.pth', False)
+
+
+def test_the_config_of_the_first_set():
+    one = dict(type='A', pipeline=[])
+    loader = dict(num_workers=0, dataset=dict(datasets=[one, dict(type='B')]))
+    for cfg in (
+        ConfigDict(test_dataloader=loader),
+        ConfigDict(test_dataloader=None, val_dataloader=loader),
+    ):
+        found = for_first_set(cfg)
+        expected = dict(num_workers=0, dataset=one)
+        assert found.test_dataloader == expected
+        found.test_dataloader.dataset.type = 'changed'
+    assert loader['dataset']['datasets'][0]['type'] == 'A'
+    with pytest.raises(ValueError, match='config has no test_dataloader'):
+        for_first_set(ConfigDict())

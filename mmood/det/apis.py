@@ -12,13 +12,12 @@ from mmengine.config import ConfigDict
 from mmengine.visualization import Visualizer
 from torch import nn
 
-from mmood.launch import metric_configs
+from mmood.launch import for_first_set, metric_configs
 from mmood.ops.pictures import write_json
 from mmood.registry import MODELS  # noqa: F401  (safe checkpoints)
 from mmood.visualization.inferencer import (
     PictureInferencer,
     class_names,
-    for_first_set,
 )
 
 from .counting import counting_boxes

@@ -13,7 +13,7 @@ from mmseg.structures import SegDataSample
 from rich.progress import track
 from torch import nn
 
-from mmood.launch import type_name
+from mmood.launch import for_first_set, type_name
 from mmood.ops import atomic_write
 from mmood.ops.pictures import write_json
 from mmood.registry import MODELS  # noqa: F401  (safe checkpoints)
@@ -21,7 +21,6 @@ from mmood.seg.visualizer import OODSegLocalVisualizer, class_palette
 from mmood.visualization.inferencer import (
     PictureInferencer,
     class_names,
-    for_first_set,
 )
 
 _LOADERS = ('LoadOODAnnotations', 'LoadAnnotations', 'LoadDepthAnnotation')

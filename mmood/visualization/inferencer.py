@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import os.path as osp
 import warnings
 from collections import defaultdict
@@ -20,7 +21,7 @@ from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
 from torch import Tensor, nn
 
-from mmood.launch import first_set, type_name
+from mmood.launch import for_first_set, type_name
 from mmood.ops.pictures import (
     OutputNames,
     as_bgr,
@@ -86,6 +87,7 @@ class PictureInferencer:
                 inferencer's or, of another score, the checkpoint's.
             score: name of the score to judge by; None: the first one.
         """
+        out_dir = os.fspath(out_dir)
         self._names = self._all_names[osp.abspath(out_dir)]
         with self._judging(ood_threshold, score):
             return super().__call__(inputs, *args, out_dir=out_dir, **kwargs)
@@ -105,7 +107,7 @@ class PictureInferencer:
         stored = buffer.clone()
         if threshold is not None:
             buffer.fill_(_number(threshold))
-        self._score = score
+        self._score, self._is_given = score, threshold is not None
         self._threshold = None if buffer.isnan() else buffer.item()
         if self._threshold is None and score != next(iter(thresholds)):
             warnings.warn(
@@ -121,12 +123,18 @@ class PictureInferencer:
 
     def _judge(self, sample: BaseDataElement) -> None:
         """Turn to the call's score, unless it is the one of the model."""
-        if self._score == next(iter(_by_score(self.part))):
-            return
         element, prefix, values = self._scored(sample)
-        scores = element.get(prefix + self._score)
         limit = math.nan if self._threshold is None else self._threshold
-        element.set_data({values: scores, 'is_ood': scores > limit})
+        if self._score != next(iter(_by_score(self.part))):
+            scores = element.get(prefix + self._score)
+            element.set_data({values: scores, 'is_ood': scores > limit})
+        is_above = element.get(values) > limit
+        if self._is_given and (element.is_ood != is_above).any():
+            warnings.warn(
+                f'{type(self.part).__name__} calls a {self.judged} OOD by a '
+                'rule of its own, on which ood_threshold has no effect',
+                stacklevel=2,
+            )
 
     def _scored(self, sample: BaseDataElement) -> tuple:
         """What has the scores, their names' prefix, the judged one's name."""
@@ -247,31 +255,19 @@ class _Loader:
 
 
 def _number(threshold: float) -> float:
-    if isinstance(threshold, str) or math.isnan(threshold):
+    try:
+        value = float(threshold)
+    except (TypeError, ValueError):
+        value = math.nan
+    if math.isnan(value):
         raise ValueError(f'ood_threshold must be a number, got {threshold!r}')
-    return float(threshold)
+    return value
 
 
 def _by_score(part: nn.Module) -> dict[str, Tensor]:
     """The buffers with the thresholds; the first is that of ``is_ood``."""
     names = part.ood_thresholds.exact_buffers
     return {name: part.ood_thresholds[name] for name in names}
-
-
-def for_first_set(cfg: Config | ConfigDict) -> Config | ConfigDict:
-    """A copy of the config as if its first set were all to test on.
-
-    Raises ValueError if there is none.
-    """
-    cfg = copy.deepcopy(cfg)
-    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
-    if not loader:
-        raise ValueError(
-            'the config has no test_dataloader, whose pipeline says how '
-            'pictures are read: set it'
-        )
-    cfg.test_dataloader = dict(loader, dataset=first_set(loader.dataset))
-    return cfg
 
 
 def to_float32(element: BaseDataElement) -> None:

@@ -175,7 +175,24 @@ def test_another_score_has_its_own_threshold(inferencer, files):
         inferencer(files, score='x')
 
 
-@pytest.mark.parametrize('limit', [float('nan'), 'high'])
+def test_a_head_with_a_rule_of_its_own(inferencer, files, monkeypatch):
+    """As one that rejects boxes above another number."""
+    stock = inferencer.part._keep
+
+    def keep(*args):
+        kept = stock(*args)
+        kept.is_ood = kept.labels == 0
+        return kept
+
+    monkeypatch.setattr(inferencer.part, '_keep', keep)
+    with warnings.catch_warnings():
+        warnings.filterwarnings('error', message='.*of its own')
+        inferencer(files[0])
+    with pytest.warns(UserWarning, match='OODRoIHead .* a rule of its own'):
+        inferencer(files[0], ood_threshold=5.0)
+
+
+@pytest.mark.parametrize('limit', [float('nan'), 'high', [1, 2]])
 def test_a_threshold_that_is_no_number(inferencer, files, limit):
     with pytest.raises(ValueError, match='ood_threshold must be a number'):
         inferencer(files, ood_threshold=limit)

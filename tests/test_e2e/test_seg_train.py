@@ -51,7 +51,8 @@ def test_test_tool_prints_the_table_and_writes_files(
     more = {'test_evaluator.save_maps': True, 'visualizer.name': tmp_path}
     options = shell_options({**tiny_seg_options(shapes), **more})
     rest = (dood[0], '--work-dir', tmp_path, '--out-dir', tmp_path / 'ood')
-    rest = (ROOT / 'configs' / DOOD, *rest, '--show-dir', 'drawn', *options)
+    pictures = ('--show-dir', tmp_path / 'drawn')
+    rest = (ROOT / 'configs' / DOOD, *rest, *pictures, *options)
     run_here(monkeypatch, 'test', *rest)
     output = capsys.readouterr().out
     rows = re.findall(r'^\| (near|far) +\| (\w+) +\| +([\d.]+)', output, re.M)
@@ -76,8 +77,8 @@ def test_test_tool_prints_the_table_and_writes_files(
             expected = measure(labels.ravel() > 8, scores.ravel())
             found = metrics[f'{origin}/compound/{name}']
             assert found == pytest.approx(expected)
-    drawn = sorted(p.name for p in tmp_path.glob('*/vis_data/drawn/*'))
-    assert len(drawn) == 8 and drawn[0].startswith('test_far_00000')
+    drawn = [path.parent.name for path in tmp_path.glob('drawn/*/*.png')]
+    assert sorted(drawn) == 4 * ['far'] + 4 * ['near']
 
 
 def test_a_plain_segmentor_is_tested_too(

@@ -3,12 +3,10 @@
 import pytest
 import torch
 from mmdet.structures import DetDataSample
-from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 from mmood.visualization.inferencer import (
     class_names,
-    for_first_set,
     to_float32,
 )
 
@@ -32,19 +30,3 @@ def test_full_precision_at_any_depth():
     expected = (torch.float32, torch.int64, torch.bool)
     assert kinds == dict(zip(('scores', 'labels', 'is_ood'), expected))
     assert sample.pred_instances.numpy().scores.tolist() == [0.5]
-
-
-def test_the_config_of_the_first_set():
-    one = dict(type='A', pipeline=[])
-    loader = dict(num_workers=0, dataset=dict(datasets=[one, dict(type='B')]))
-    for cfg in (
-        ConfigDict(test_dataloader=loader),
-        ConfigDict(test_dataloader=None, val_dataloader=loader),
-    ):
-        found = for_first_set(cfg)
-        expected = dict(num_workers=0, dataset=one)
-        assert found.test_dataloader == expected
-        found.test_dataloader.dataset.type = 'changed'
-    assert loader['dataset']['datasets'][0]['type'] == 'A'
-    with pytest.raises(ValueError, match='config has no test_dataloader'):
-        for_first_set(ConfigDict())
