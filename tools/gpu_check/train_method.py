@@ -66,14 +66,14 @@ def shrink(cfg: Config, work_dir: Path, data: Path) -> Config:
 
 
 def shrink_detector(cfg: Config) -> Config:
-    cfg.train_cfg.update(max_epochs=1, val_begin=2)
+    cfg.train_cfg.max_epochs = 1
     cfg.model.test_cfg.rcnn.score_thr = 0.0
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         if evaluator.type == 'mmood.OODDetMetric':
             evaluator.score_threshold = 0.0
     head = cfg.model.roi_head
-    if head.get('outlier_start'):
-        head.outlier_start = 0.0
+    if 'outlier_start_share' in head:
+        head.outlier_start_share = 0.0
     if 'queue_size' in (head.get('outliers') or {}):
         head.outliers.queue_size = QUEUE
     unknown = head.get('open_set_losses', {}).get('unknown')
