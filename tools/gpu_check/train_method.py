@@ -60,8 +60,6 @@ def shrink(cfg: Config, work_dir: Path, data: Path) -> Config:
     cfg.train_cfg.max_iters = STEPS
     cfg.train_cfg.val_interval = STEPS
     cfg.default_hooks.checkpoint.interval = STEPS
-    if 'val_begin' in cfg.train_cfg:
-        cfg.train_cfg.val_begin = STEPS + 1
     return cfg
 
 
