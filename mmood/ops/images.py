@@ -54,18 +54,22 @@ def list_files(
     endings = (suffixes,) if isinstance(suffixes, str) else tuple(suffixes)
     endings = tuple(ending.lower() for ending in endings)
     folder = os.fspath(folder)
-    paths = [
-        path
-        for path in _walk(folder, recursive)
-        if path.lower().endswith(endings)
-    ]
-    for path in paths:
-        if os.path.islink(path) and not os.path.exists(path):
-            raise FileNotFoundError(
-                f'{path} is a link to a file that is not there: restore the '
-                'file or remove the link'
-            )
+    paths = []
+    for path in _walk(folder, recursive):
+        is_wanted = path.lower().endswith(endings)
+        may_be_folder = recursive and not os.path.splitext(path)[1]
+        if is_wanted or may_be_folder:
+            _check_link(path)
+        paths += [path] * is_wanted
     return sorted(paths, key=natural_key)
+
+
+def _check_link(path: str) -> None:
+    if os.path.islink(path) and not os.path.exists(path):
+        raise FileNotFoundError(
+            f'{path} is a link to nothing: restore what it leads to or '
+            'remove it'
+        )
 
 
 def _walk(
@@ -75,7 +79,9 @@ def _walk(
     with os.scandir(folder) as entries:
         visible = [e for e in entries if not e.name.startswith('.')]
     for entry in visible:
-        if not os.path.isdir(entry.path):
+        # A link may lead in a circle, which `is_dir` does not stand.
+        is_link = entry.is_symlink()
+        if not (os.path.isdir(entry.path) if is_link else entry.is_dir()):
             yield entry.path
         elif recursive and os.path.realpath(entry.path) not in above:
             yield from _walk(entry.path, recursive, above)

@@ -51,9 +51,15 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
         'c.png',
         'there/sub/a.png',
     ]
-    (tmp_path / 'here/d.png').symlink_to(tmp_path / 'nowhere.png')
-    with pytest.raises(FileNotFoundError, match='d.png is a link to a file'):
-        list_images(tmp_path / 'here')
+    (tmp_path / 'here/d.txt').symlink_to(tmp_path / 'nowhere.txt')
+    assert names(list_images(tmp_path / 'here'), tmp_path / 'here') == found
+    for name in ('here/d.png', 'here/folder'):
+        link = tmp_path / name
+        for target in (tmp_path / 'nowhere', link):
+            link.symlink_to(target)
+            with pytest.raises(FileNotFoundError, match=f'{name} is a link'):
+                list_images(tmp_path / 'here')
+            link.unlink()
     with pytest.raises(FileNotFoundError, match='nowhere'):
         list_images(tmp_path / 'nowhere')
 

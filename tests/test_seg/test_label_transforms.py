@@ -5,6 +5,7 @@ import pytest
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
+from mmood.registry import DATASETS
 from mmood.seg.datasets import LoadIDAnnotations
 
 IDS = np.array([[0, 1, 2], [3, 254, 255]], np.uint8)
@@ -59,6 +60,39 @@ def test_what_the_parent_would_misread(tmp_path, ids, message):
     Image.fromarray(ids).save(path)
     with pytest.raises(ValueError, match=f'a.tif {message}'):
         LoadIDAnnotations()(sample(path))
+
+
+def test_ids_without_a_class(tmp_path):
+    """Those of the set, after its mapping; 255 is none."""
+    path = tmp_path / 'a.png'
+    Image.fromarray(np.array([[0, 3, 255]], np.uint8)).save(path)
+    size, load = (1, 3), LoadIDAnnotations()
+    for more in (
+        dict(num_classes=4),
+        dict(num_classes=0),  # a set that names none
+        dict(num_classes=3, label_map={3: 255}),
+    ):
+        assert load(sample(path, size, **more))['gt_seg_map'].shape == size
+    with pytest.raises(ValueError, match='a.png has pixels of class 3, and '):
+        load(sample(path, size, num_classes=3))
+
+
+def test_own_classes(tmp_path):
+    for part, suffix in (('images', 'jpg'), ('labels', 'png')):
+        (tmp_path / part).mkdir()
+        Image.fromarray(IDS % 4).save(tmp_path / part / f'a.{suffix}')
+    dataset = DATASETS.build(
+        dict(
+            type='mmood.IDSegDataset',
+            data_root=str(tmp_path),
+            data_prefix=dict(img_path='images', seg_map_path='labels'),
+            metainfo=dict(classes=('bolt', 'nut', 'washer')),
+            pipeline=[LoadIDAnnotations()],
+            serialize_data=False,
+        )
+    )
+    with pytest.raises(ValueError, match='class 3, and the set has 3 classes'):
+        dataset[0]
 
 
 def test_a_backend_that_gives_colours_for_ids(tmp_path):

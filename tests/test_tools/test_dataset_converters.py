@@ -203,13 +203,14 @@ def test_openimages_description_header(tmp_path):
         (
             'boxes.csv',
             'ImageID,LabelName\n',
-            'boxes: .* has no column IsGroupOf',
+            'boxes: .* has no column XMin; it needs one',
         ),
         (
             'boxes.csv',
             HEADER + 'aa,x,/m/2,1,left,1,0,1,0,0,0,0,0\n',
             "image aa: XMin is 'left', not a finite number",
         ),
+        ('boxes.csv', 'XMin,' + HEADER, 'has two XMin; it needs one'),
         ('boxes.csv', HEADER + 'aa,x,/m/2,1,0\n', 'line 2: not as many col'),
         (
             'boxes.csv',

@@ -237,6 +237,8 @@ def test_classes_of_own_xml(cells, capsys):
     assert [c['name'] for c in builder.coco['categories']] == ['WBC', 'RBC']
     assert len(builder.coco['images']) == 4
     assert builder.notes["boxes skipped: other class 'Platelets'"] == 1
+    convert(cells / 'xml', *options, 'rbc', '--others', 'skip')
+    assert 'WARNING: no object is of class rbc; sp' in capsys.readouterr().out
     with pytest.raises(SystemExit, match="--classes has 'RBC' twice"):
         convert(cells / 'xml', *options, 'RBC')
     path = cells / 'xml/plate 0/cell 0.xml'

@@ -112,6 +112,11 @@ def test_several_files_and_their_folders(build, tmp_path):
         build(make_coco(['bench']), *options)
     with pytest.raises(SystemExit, match='ids of images occur twice'):
         tool.main([path, path, str(out), '--groups', '1'])
+    twin = make_coco(['bench'], start=50)
+    twin['images'][0]['file_name'] = f'{1:012}.jpg'
+    twin = dump(tmp_path / 'twin.json', twin)
+    with pytest.raises(SystemExit, match='one file name; tell with --folders'):
+        tool.main([path, twin, str(out), '--groups', '1'])
     fewer = dump(tmp_path / 'fewer.json', make_coco([], names=['bench']))
     with pytest.raises(SystemExit, match='different categories'):
         tool.main([path, fewer, str(out), '--groups', '1'])

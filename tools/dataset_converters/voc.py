@@ -84,16 +84,22 @@ def warn_of_spellings(names: set[str]) -> None:
             )
 
 
-def check_names(items: Sequence[Item], classes: set, name: Name) -> None:
-    """End the tool if there are objects of other classes."""
+def check_names(
+    items: Sequence[Item], classes: Sequence[str], name: Name, refuse: bool
+) -> None:
+    """End the tool on objects of other classes; warn of unused classes."""
     others: collections.Counter[str] = collections.Counter()
-    example = {}
+    example, used = {}, set()
     for annotation, _, _ in items:
         for obj in annotation.objects:
+            used.add(name(obj['name']))
             if name(obj['name']) not in classes:
                 others[obj['name']] += 1
                 example.setdefault(obj['name'], annotation.path)
-    if others:
+    unused = [n for n in classes if n not in used]
+    if unused:
+        print(f'WARNING: no object is of class {", ".join(unused)}; spelling?')
+    if others and refuse:
         found = ', '.join(f'{n!r}: {k}' for n, k in others.most_common())
         path = example[others.most_common(1)[0][0]]
         fail(
@@ -138,8 +144,7 @@ def convert(args: argparse.Namespace) -> CocoBuilder:
         images = args.images and Path(args.images)
         items = folder_items(source, images, args.list, notes)
     classes, name = choose_classes(items, args.classes, bool(args.split))
-    if args.others == 'refuse':
-        check_names(items, set(classes), name)
+    check_names(items, classes, name, args.others == 'refuse')
     builder = CocoBuilder(classes, ' '.join(['VOC xml', *(args.split or ())]))
     builder.notes = notes
     for annotation, picture, file_name in tqdm(items, disable=None):

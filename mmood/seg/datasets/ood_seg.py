@@ -86,6 +86,7 @@ class OriginSegDataset(BaseSegDataset):
             label_map=self.label_map,
             reduce_zero_label=self.reduce_zero_label,
             seg_fields=[],
+            num_classes=len(self._metainfo.get('classes') or ()),
         )
 
     def _folders(self) -> tuple[str, str]:

@@ -89,19 +89,37 @@ class LoadIDAnnotations(LoadAnnotations):
 
     It would cut ids to eight bits, fractions to whole numbers, and take
     labels of another size than the image's, unseen.
-    Raises ValueError, with the file and the remedy, as ``read_of_image``.
+    Raises ValueError, with the file and the remedy, as ``read_of_image``, and
+    in an ``IDSegDataset`` for an id without a class that is not 255.
     """
 
     def _load_seg_map(self, results: dict) -> None:
         labels = read_of_image(results, self.backend_args)
         with any_size():
             super()._load_seg_map(results)
-        if results['gt_seg_map'].shape != labels.shape:
+        if results['gt_seg_map'].size != labels.size:
             raise ValueError(
                 f'{results["seg_map_path"]} is a palette picture, of which '
                 f'imdecode_backend {self.imdecode_backend!r} gives colours, '
                 "not ids; use 'pillow'"
             )
+        # The parent drops the axis of a single row or column.
+        results['gt_seg_map'] = results['gt_seg_map'].reshape(labels.shape)
+        _check_classes(results)
+
+
+def _check_classes(results: dict) -> None:
+    """ValueError if a pixel's class is beyond those of the set."""
+    count = results.get('num_classes')
+    labels = results['gt_seg_map']
+    beyond = labels[(labels >= count) & (labels != IGNORE)] if count else ()
+    if len(beyond):
+        raise ValueError(
+            f'{results["seg_map_path"]} has pixels of class {beyond.max()}, '
+            f'and the set has {count} classes, 0 to {count - 1}, and '
+            f'{IGNORE} for what is ignored; check classes, reduce_zero_label '
+            'and the ids of the file'
+        )
 
 
 @TRANSFORMS.register_module()
