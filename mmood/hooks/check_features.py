@@ -29,7 +29,10 @@ class CheckFeaturesHook(Hook):
         cache = getattr(runner.train_dataloader.dataset, 'cache', None)
         if cache is None:
             return
-        for key, value in source_of(runner.cfg, runner.model).items():
+        model = _unwrapped(runner.model)
+        if hasattr(model, 'check_weights'):
+            model.check_weights()
+        for key, value in source_of(runner.cfg, model).items():
             if cache.about.get(key) != value:
                 raise ValueError(
                     f'{cache.folder} holds features of another {key} '
@@ -47,9 +50,8 @@ def source_of(cfg: Config, model: nn.Module) -> dict[str, int]:
     """
     parts = {k: v for k, v in cfg.model.to_dict().items() if k not in _AFTER}
     images = cfg.train_dataloader.dataset.dataset.to_dict()
-    model = model.module if is_model_wrapper(model) else model
     checksum = 0
-    for name, value in sorted(model.state_dict().items()):
+    for name, value in sorted(_unwrapped(model).state_dict().items()):
         if name.startswith('ood_'):
             continue
         checksum = zlib.crc32(name.encode(), checksum)
@@ -58,3 +60,7 @@ def source_of(cfg: Config, model: nn.Module) -> dict[str, int]:
     return dict(
         config=zlib.crc32(repr((parts, images)).encode()), segmentor=checksum
     )
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    return model.module if is_model_wrapper(model) else model
