@@ -56,9 +56,10 @@ class OODDetMetric(CocoMetric):
     boxes.
 
     Returns ``bbox_mAP`` ... of `CocoMetric`, ``score_threshold``,
-    ``ood_threshold`` and ``<set>/<score>/{FPR95,AUROC,AUPR,recall,flagged}``
-    under the prefix ``ood``; shares in [0, 1], nan with a warning where a
-    side is empty or a score is nan.
+    ``ood_threshold`` (the first score's), ``ood_threshold/<score>`` and
+    ``<set>/<score>/{FPR95,AUROC,AUPR,recall,flagged}`` under the prefix
+    ``ood``; shares in [0, 1], nan with a warning where a side is empty or a
+    score is nan.
 
     Args:
         ann_file: annotations of the ID set; None: the file that the set was
@@ -150,6 +151,7 @@ class OODDetMetric(CocoMetric):
         for name in names:
             id_scores = sets['id']['scores'][name]
             gamma = threshold_at(id_scores, self.tpr)
+            metrics[f'ood_threshold/{name}'] = gamma
             for origin, kept in sets.items():
                 if origin != 'id':
                     row = measure(

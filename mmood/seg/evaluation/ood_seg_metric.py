@@ -36,15 +36,14 @@ class OODSegMetric(BaseMetric):
     """AP, AUROC, FPR95 and Fmax of OOD pixels, for each set and score.
 
     Pixels of a whole set are pooled; labels are 0 ID, 1 OOD, 255 ignored
-    (`mmood.OODSegDataset`). Pixels are counted in
-    bins (`mmood.metrics.ScoreHistogram`): memory does not grow with the set,
-    and ranks agree with one process exactly. Works on any
+    (`mmood.OODSegDataset`); sets have a name each, ID ones `id`. Pixels are
+    counted in bins (`mmood.metrics.ScoreHistogram`): memory does not grow
+    with the set, and ranks agree with one process exactly. Works on any
     segmentor: the logit scores come from its ``seg_logits``, other scores
     from ``pred_ood``.
 
     Returns ``<set>/<score>/{AP,AUROC,FPR95,Fmax}`` in [0, 1] under the prefix
-    ``ood``, nan with a warning where a set has no OOD or no ID pixel, or a
-    map has a nan; with
+    ``ood``, nan with a warning where a set has no OOD or no ID pixel; with
     ``resample`` also ``..._mean`` and ``..._std``, with ``components``
     ``{sIoU,PPV,F1*}``; and ``ood_threshold``, the score of ``pred_ood.data``
     that ``tpr`` of the pixels of the set named ``id`` do not exceed.
@@ -149,8 +148,7 @@ class OODSegMetric(BaseMetric):
             is_ood = np.zeros_like(is_ood)
         for key, score in record['maps'].items():
             place = (record['origin'], key, record['fold'])
-            pixels = score[valid], is_ood
-            self._counts.add(place, *pixels, record['name'])
+            self._counts.add(place, score[valid], is_ood)
         if self._store is not None:
             maps = record['maps']
             key = self._map_score or [k for k in maps if k][-1]
@@ -158,10 +156,8 @@ class OODSegMetric(BaseMetric):
                 raise ValueError(
                     f'components.score is {key!r}; there are {sorted(maps)}'
                 )
-            # If there is a nan, no measure of the map counts.
-            score = np.nan_to_num(maps[key], posinf=np.inf, neginf=-np.inf)
             self._store.add(
-                record['origin'], record['name'], score, record['label']
+                record['origin'], record['name'], maps[key], record['label']
             )
 
     # ------------------------------------------------------------ a pass
@@ -174,7 +170,7 @@ class OODSegMetric(BaseMetric):
         own = len(range(get_rank(), size, get_world_size()))
         if len(self.results) <= own:
             self._count_pending()
-        self._merged, self._nan = self._counts.gather()
+        self._merged = self._counts.gather()
         try:
             self._components = self._component_measures()
             return super().evaluate(size)
@@ -196,9 +192,7 @@ class OODSegMetric(BaseMetric):
             if self.resample:
                 row.update(self._resampled(origin, score))
             rows.append((origin, score, row))
-            if (origin, score) in self._nan:
-                self._warn(f'{score} on {origin} {self._nan[origin, score]}')
-            elif not (histogram.num_positive and histogram.num_negative):
+            if not (histogram.num_positive and histogram.num_negative):
                 self._warn_one_sided(origin, histogram)
         rows += [(*key, found) for key, found in self._components.items()]
         for origin, score, row in rows:
@@ -253,9 +247,6 @@ class OODSegMetric(BaseMetric):
             if key == score and origin != 'id'
         }
         found = self._store.measure(thresholds)
-        for origin, row in found.items():
-            if (origin, score) in self._nan:
-                row.update(dict.fromkeys(row, float('nan')))
         return {(origin, score): row for origin, row in found.items()}
 
     # ------------------------------------------------------------- output
@@ -268,11 +259,9 @@ class OODSegMetric(BaseMetric):
         side = 'ID' if histogram.num_positive else 'OOD'
         if not histogram.num_positive and not histogram.num_negative:
             side = 'valid'
-        self._warn(f'{origin} has no {side} pixel')
-
-    def _warn(self, reason: str) -> None:
-        logger = MMLogger.get_current_instance()
-        logger.warning(f'{reason}: its measures are nan')
+        MMLogger.get_current_instance().warning(
+            f'{origin} has no {side} pixel: its measures are nan'
+        )
 
     def _dump(self, metrics: dict[str, float], sets: dict) -> None:
         os.makedirs(self.out_dir, exist_ok=True)

@@ -14,59 +14,33 @@ _BLOCK = 1 << 18  # pixels that are counted at once
 
 
 class PixelCounts:
-    """One `ScoreHistogram` per place, (set, score, fold).
-
-    A nan says nothing of its pixel: where a score has one, nothing of it is
-    counted on its set.
-    """
+    """One `ScoreHistogram` per place; a place is a key of the caller's."""
 
     def __init__(self) -> None:
         self._histograms: dict[Hashable, ScoreHistogram] = {}
-        self._nan: dict[tuple, str] = {}
         self._waiting: dict[Hashable, list] = defaultdict(list)
 
     def add(
-        self,
-        place: tuple[str, str, int],
-        scores: np.ndarray,
-        is_ood: np.ndarray,
-        image: str = '',
+        self, place: Hashable, scores: np.ndarray, is_ood: np.ndarray
     ) -> None:
-        """Count pixels of an image, both arrays (n,).
+        """Count pixels, both arrays (n,).
 
         Many small images are put together first: an `add` of the histogram
         costs as much for a few pixels as for many.
         """
-        bad = int(np.isnan(scores).sum())
-        if bad:
-            reason = f'has {bad} nan pixels in {image}'
-            self._nan.setdefault(place[:2], reason)
-            scores, is_ood = scores[:0], is_ood[:0]
         self._waiting[place].append((scores, is_ood))
         if sum(len(part) for part, _ in self._waiting[place]) > _BLOCK:
             self._flush(place)
 
-    def gather(
-        self,
-    ) -> tuple[dict[Hashable, ScoreHistogram], dict[tuple, str]]:
-        """The counts of all ranks, and why some (set, score) have none.
-
-        A collective call.
-        """
+    def gather(self) -> dict[Hashable, ScoreHistogram]:
+        """The counts of all ranks together. A collective call."""
         for place in list(self._waiting):
             self._flush(place)
         merged: dict[Hashable, ScoreHistogram] = {}
-        nan: dict[tuple, str] = {}
-        for histograms, reasons in all_gather_object(
-            (self._histograms, self._nan)
-        ):
-            nan = {**reasons, **nan}
-            for place, histogram in histograms.items():
+        for part in all_gather_object(self._histograms):
+            for place, histogram in part.items():
                 merge_into(merged, place, histogram)
-        for place in merged:
-            if place[:2] in nan:
-                merged[place] = ScoreHistogram()
-        return merged, nan
+        return merged
 
     def _flush(self, place: Hashable) -> None:
         scores, is_ood = zip(*self._waiting.pop(place))
