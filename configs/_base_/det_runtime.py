@@ -4,6 +4,7 @@ randomness = dict(seed=0)
 default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
     logger=dict(type='LoggerHook', interval=50),
+    check_data=dict(type='mmood.CheckDataHook'),
 )
 custom_hooks = [
     dict(type='mmood.FitScoresHook'),

@@ -10,6 +10,7 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='mmseg.SegVisualizationHook'),
+    check_data=dict(type='mmood.CheckDataHook'),
 )
 visualizer = dict(
     type='mmood.OODSegLocalVisualizer',

@@ -27,14 +27,9 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    dataset=dict(
-        _delete_=True,
-        type='mmood.WHDLDDataset',
-        data_root={{_base_.data_root}},
-        data_prefix={{_base_.val_prefix}},
-        pipeline={{_base_.fit_pipeline}},
-    )
+    dataset=dict(_base_.fit_set, _delete_=True, data_prefix=_base_.val_prefix)
 )
 val_evaluator = dict(_delete_=True, type='mmseg.IoUMetric')
 optim_wrapper = dict(optimizer=dict(lr=0.001, weight_decay=0.0))
 custom_hooks = [dict(type='mmood.FiniteLossHook')]
+default_hooks = dict(check_data=dict(type='mmood.CheckDataHook'))

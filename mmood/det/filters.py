@@ -13,9 +13,13 @@ from mmdet.apis import inference_detector, init_detector
 from mmdet.structures.bbox import bbox_overlaps
 from mmdet.utils import get_test_pipeline_cfg
 from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from mmood.hooks.check_data import head_classes
 from mmood.registry import PAINTERS
+
+from .datasets.coco import check_class_names
 
 
 @PAINTERS.register_module()
@@ -33,8 +37,10 @@ class Recognised:
         device: None takes the GPU of this rank, or the CPU without one.
         any_class: count detections of every class of the detector.
 
-    Raises ValueError for limits out of range and for a checkpoint whose
-    class names do not fit the model.
+    Labels are those of the names that are stored with the weights, whatever
+    the order of the categories of the painted set. Raises ValueError for
+    limits out of range and for a checkpoint whose class names do not fit the
+    model.
     """
 
     name = 'recognised'
@@ -99,15 +105,19 @@ def _own_device() -> str:
 
 def _class_names(model: nn.Module, checkpoint: str | Path) -> list[str]:
     """Those stored with the weights; mmdet assumes COCO's where none are."""
-    names = list(model.dataset_meta['classes'])
-    head = getattr(model, 'roi_head', model)
-    count = getattr(getattr(head, 'bbox_head', None), 'num_classes', None)
-    if count is not None and count != len(names):
-        raise ValueError(
-            f'checkpoint {checkpoint} names {len(names)} classes, or none, '
-            f'for a model of {count}: store dataset_meta=dict(classes=...) '
-            "in its 'meta'"
-        )
+    loaded = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu')
+    meta = loaded.get('meta', {})
+    names = []
+    if {'dataset_meta', 'CLASSES'} & set(meta):
+        names = check_class_names(model.dataset_meta['classes'])
+    for head, count in head_classes(model).items():
+        if count != len(names):
+            raise ValueError(
+                f'checkpoint {checkpoint} names {len(names)} classes, and '
+                f'model.{head} has {count}: store '
+                "dataset_meta=dict(classes=...) in its 'meta', in the order "
+                'of its labels'
+            )
     return names
 
 

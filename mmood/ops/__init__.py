@@ -13,7 +13,7 @@ from .feature_range import FeatureRange
 from .files import NotWrittenError, atomic_write
 from .gather import gather_labelled, gather_parts, gather_rows
 from .locks import FolderInUseError, lock_folder
-from .populations import check_populations, check_set_name
+from .populations import check_populations, check_set_name, stated_origin
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
@@ -41,4 +41,5 @@ __all__ = [
     'log_scaled_bessel_i',
     'read_coco',
     'read_json',
+    'stated_origin',
 ]

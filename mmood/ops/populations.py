@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 
 ID = 'id'  # the name of the in-distribution set
 _NAME = re.compile(r'(?![. ])[^/\\:*?"<>|\x00-\x1f\x7f]+(?<![. ])')
@@ -25,6 +25,20 @@ def check_set_name(name: object, is_ood: bool = False) -> None:
             f'name of an OOD set cannot be {name!r}, which is that of '
             'in-distribution sets; give it another name'
         )
+
+
+def stated_origin(sample: Mapping, image: object) -> str:
+    """The name of the set that the sample of an image says it is of.
+
+    Raises ValueError if it does not: it may be ID or OOD.
+    """
+    if 'origin' not in sample:
+        raise ValueError(
+            f'the image {image!r} does not say which set it is of, so that '
+            "it may be ID or OOD: test on mmood's datasets, such as "
+            'mmood.IDCocoDataset, mmood.OODCocoDataset, mmood.OODSegDataset'
+        )
+    return sample['origin']
 
 
 def check_populations(

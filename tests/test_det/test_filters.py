@@ -153,7 +153,22 @@ def test_a_class_that_the_detector_does_not_know(judge, stub):
 def test_a_checkpoint_without_class_names(files, plain_dumps):
     """mmdet would take the 80 of COCO for the 8 of the model."""
     paths = files()
-    with pytest.raises(ValueError, match='80 classes, or none.*model of 8'):
+    with pytest.raises(ValueError, match='names 0 classes, and .* has 8'):
+        Recognised(**paths, device='cpu')
+
+
+@pytest.mark.parametrize(
+    ('classes', 'message'),
+    [
+        (CLASSES[:7], 'names 7 classes, and model.roi_head has 8'),
+        ((*CLASSES[:7], 'bar'), r"names \['bar'\] more than once"),
+    ],
+)
+def test_class_names_that_do_not_fit_the_model(
+    files, plain_dumps, classes, message
+):
+    paths = files(dataset_meta=dict(classes=classes))
+    with pytest.raises(ValueError, match=message):
         Recognised(**paths, device='cpu')
 
 

@@ -147,3 +147,13 @@ def test_bad_input_is_named():
     del bare['instances']
     with pytest.raises(ValueError, match="no 'instances'"):
         build().process({}, [bare])
+
+
+def test_only_images_of_one_id_set_are_measured():
+    one = as_sample(golden()[0])
+    with pytest.raises(ValueError, match="ID sets, got one named 'far'"):
+        build().process({}, [dict(one, origin='far')])
+    metric = build()
+    metric.process({}, [dict(one, img_id=3)] * 2)
+    with pytest.raises(ValueError, match='image 3 is there twice'):
+        metric.evaluate(2)

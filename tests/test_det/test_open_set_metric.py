@@ -220,9 +220,8 @@ def test_bad_input_is_named():
         evaluate([bare])
     metric = build()
     metric.dataset_meta = [dict(classes='ab'), dict(classes='c')]
-    metric.process({}, [as_sample(CLOSED)])
     with pytest.raises(ValueError, match='ignore_keys'):
-        metric.evaluate(1)
+        metric.process({}, [as_sample(CLOSED)])
     with pytest.raises(ValueError, match='labels must be 0 to 0.*got 2'):
         evaluate([as_sample(i) for i in golden()], classes=['cat'])
 
@@ -241,12 +240,25 @@ def test_bad_choices_are_refused_before_the_test(arguments, message):
         build(**arguments)
 
 
-def test_half_precision_and_a_sample_without_origin():
+def test_half_precision():
     one = as_sample(CLOSED, 'id', [0.0, 1.0])
-    del one['origin']
     pred = one['pred_instances']
     for key in ('bboxes', 'scores', 'ood_scores'):
         pred[key] = pred[key].to(torch.bfloat16)
     result = evaluate([one])
     assert result['ood/closed_mAP_K'] == 100
     assert result['ood/ood_threshold'] == 1.0
+
+
+def test_populations_are_not_mixed():
+    known, far = as_sample(CLOSED), as_sample(CLOSED, 'far')
+    with pytest.raises(ValueError, match="7 is there twice in the set 'id'"):
+        evaluate([dict(known, img_id=7)] * 2)
+    with pytest.raises(ValueError, match="'far' of b.json and the set 'far'"):
+        files = [dict(far, ann_file=name) for name in ('a.json', 'b.json')]
+        evaluate([known, *files])
+    with pytest.raises(ValueError, match="'far' have .'dog', 'cat'.: put the"):
+        evaluate([known, dict(far, classes=('dog', 'cat'))])
+    del known['origin']
+    with pytest.raises(ValueError, match='does not say which set'):
+        evaluate([known])

@@ -93,6 +93,8 @@ def write(root, image, label, ids):
 def build(kind, root, **options):
     cls = DATASETS.get(kind)
     pipeline = [LoadOODAnnotations(), PackSegInputs()]
+    if kind == 'FishyscapesDataset':
+        options.setdefault('name', 'fs_static')
     return cls(data_root=str(root), pipeline=pipeline, **options)
 
 
@@ -105,7 +107,7 @@ def test_every_benchmark_is_here():
         and value is not OODSegDataset
     }
     assert ood == set(LAYOUTS)
-    names = {getattr(benchmarks, n).defaults['name'] for n in ood}
+    names = {dataset_name(kind) for kind in ood}
     assert len(names) == len(ood) and not any('/' in n for n in names)
 
 
@@ -118,12 +120,12 @@ def test_layout_and_ids(tmp_path, name):
     sample = dataset[0]['data_samples']
     assert sample.img_path == str(tmp_path / image)
     assert sample.seg_map_path == str(tmp_path / label)
-    assert sample.origin == dataset.defaults['name']
+    assert sample.origin == dataset_name(name)
     assert sample.gt_sem_seg.data[0, 0].tolist() == list(ids.values())
 
 
 def dataset_name(kind):
-    return getattr(benchmarks, kind).defaults['name']
+    return getattr(benchmarks, kind).defaults.get('name', 'fs_static')
 
 
 @pytest.mark.parametrize('name', LAYOUTS)
@@ -178,7 +180,15 @@ def test_lost_and_found_without_known_objects(tmp_path):
     exact = build(
         'LostAndFoundNoKnownDataset', tmp_path, ann_file='frames.txt'
     )
-    assert exact.get_data_info(0) == dataset.get_data_info(0)
+    one, other = exact.get_data_info(0), dataset.get_data_info(0)
+    assert one.pop('source') != other.pop('source')
+    assert one == other
+
+
+def test_two_sets_of_one_preset_have_no_name_in_common(tmp_path):
+    write(tmp_path, *LAYOUTS['FishyscapesDataset'])
+    with pytest.raises(ValueError, match="two sets: say which .*'fs_static'"):
+        build('FishyscapesDataset', tmp_path, name=None)
 
 
 def test_fishyscapes_lost_and_found_misses_an_image(tmp_path):

@@ -226,13 +226,9 @@ def test_a_plain_segmentor():
 
 # --------------------------------------------------------- the ID set
 @pytest.mark.parametrize('tpr', [0.95, 0.8, 1.0])
-@pytest.mark.parametrize('named', [True, False])
-def test_threshold_is_the_quantile_of_the_id_pixels(tpr, named):
-    """A sample without an origin is ID; there label 1 is a class."""
+def test_threshold_is_the_quantile_of_the_id_pixels(tpr):
+    """In ID images the label 1 is a class."""
     samples = [noisy_sample('id', f'{i}.png') for i in range(3)]
-    if not named:
-        for one in samples:
-            del one['origin']
     values = []
     for one in samples:
         truth = one['gt_sem_seg']['data'][0].numpy()
@@ -251,3 +247,27 @@ def test_id_images_without_valid_pixels():
     one = noisy_sample('id', 'a.png')
     one['gt_sem_seg']['data'].fill_(255)
     assert np.isnan(evaluate_pixels([one])['ood/ood_threshold'])
+
+
+@pytest.mark.parametrize(
+    ('more', 'message'),
+    [
+        ({}, "image 'a.png' is there twice in the set 'far'"),
+        (
+            dict(img_path='b.png', source='y'),
+            "'far' of y and the set 'far' of",
+        ),
+        (dict(origin='Far'), "the set 'Far' of x and the set 'far' of x"),
+    ],
+)
+def test_populations_are_not_mixed(more, message):
+    one = {**noisy_sample('far', 'a.png'), 'source': 'x'}
+    with pytest.raises(ValueError, match=message):
+        evaluate_pixels([one, {**one, **more}])
+
+
+def test_a_sample_of_an_unknown_set():
+    one = noisy_sample('far', 'a.png')
+    del one['origin']
+    with pytest.raises(ValueError, match="'a.png' does not say which set"):
+        evaluate_pixels([one])

@@ -100,8 +100,5 @@ test_dataloader = dict(
         ],
     ),
 )
-val_evaluator = dict(
-    type='mmood.OODDetMetric',
-    ann_file=bdd_root + 'annotations/val.json',
-)
+val_evaluator = dict(type='mmood.OODDetMetric')
 test_evaluator = val_evaluator

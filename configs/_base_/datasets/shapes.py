@@ -90,9 +90,5 @@ test_dataloader = dict(
         ],
     ),
 )
-val_evaluator = dict(
-    type='mmood.OODDetMetric', ann_file=data_root + 'annotations/val.json'
-)
-test_evaluator = dict(
-    type='mmood.OODDetMetric', ann_file=data_root + 'annotations/test.json'
-)
+val_evaluator = dict(type='mmood.OODDetMetric')
+test_evaluator = dict(type='mmood.OODDetMetric')

@@ -102,8 +102,5 @@ test_dataloader = dict(
         ],
     ),
 )
-val_evaluator = dict(
-    type='mmood.OODDetMetric',
-    ann_file=voc_root + 'annotations/voc2007_test.json',
-)
+val_evaluator = dict(type='mmood.OODDetMetric')
 test_evaluator = val_evaluator

@@ -96,8 +96,5 @@ test_dataloader = dict(
         ],
     ),
 )
-val_evaluator = dict(
-    type='mmood.OODDetMetric',
-    ann_file=data_root + 'voc/annotations/test.json',
-)
+val_evaluator = dict(type='mmood.OODDetMetric')
 test_evaluator = val_evaluator

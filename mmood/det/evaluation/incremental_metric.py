@@ -14,9 +14,15 @@ from tabulate import tabulate
 
 from mmood.metrics.incremental import class_ap, group_means
 from mmood.metrics.voc import check_style
+from mmood.ops import check_populations
 from mmood.registry import METRICS
 
-from .records import class_names, image_detections, write_metrics
+from .records import (
+    class_names,
+    image_detections,
+    origin_of,
+    write_metrics,
+)
 
 _IOUS = np.arange(50, 100, 5) / 100
 
@@ -39,7 +45,8 @@ class IncrementalDetMetric(BaseMetric):
         out_dir: folder for ``metrics.json``; None: no file.
 
     Raises ValueError if all groups are empty, a class is in two of them or
-    not in the metainfo, and for samples without annotations.
+    not in the metainfo, for samples without annotations, of an OOD set or of
+    none, and for images that are there twice.
     """
 
     default_prefix = 'voc'
@@ -64,9 +71,19 @@ class IncrementalDetMetric(BaseMetric):
         self.groups, self.style, self.out_dir = dict(groups), style, out_dir
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        self.results += [image_detections(sample) for sample in data_samples]
+        for sample in data_samples:
+            origin = origin_of(sample, self.dataset_meta, True)
+            if origin != 'id':
+                raise ValueError(
+                    f'IncrementalDetMetric measures ID sets, got one named '
+                    f'{origin!r}: leave it out of the test'
+                )
+            place = (origin, sample.get('ann_file'), sample.get('img_id'))
+            self.results.append((place, image_detections(sample)))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
+        check_populations(place for place, _ in results)
+        results = [detections for _, detections in results]
         classes = class_names(self.dataset_meta)
         groups = self._labels(classes)
         every = sorted(label for group in groups.values() for label in group)

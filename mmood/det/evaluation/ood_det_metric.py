@@ -5,33 +5,40 @@ Shapes: n detections of an image, K classes.
 
 from __future__ import annotations
 
-import io
 import os
+import warnings
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
 
 import numpy as np
-import torch
-from mmdet.datasets.api_wrappers import COCOeval
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import MMLogger
 from tabulate import tabulate
-from torch import Tensor
 
 from mmood.metrics import (
-    id_quantile_threshold,
-    object_recall,
-    ood_metrics,
-    optimal_f1_threshold,
+    EmptySetWarning,
     protocol_rule,
 )
-from mmood.ops import atomic_write
+from mmood.ops import check_populations
 from mmood.registry import METRICS
 from mmood.visualization import plot_roc_and_histogram
 
-from .records import write_metrics
-
-_PREFIX = 'ood_scores_'
+from ..datasets.coco_api import CheckedCOCO
+from .coco_file import best_confidence, check_tested, has_objects
+from .kept_boxes import (
+    PREFIX,
+    box_record,
+    by_origin,
+    measure,
+    nan_notes,
+    threshold_at,
+)
+from .records import (
+    class_names,
+    finite_predictions,
+    origin_of,
+    write_arrays,
+    write_metrics,
+)
 
 
 @METRICS.register_module()
@@ -49,11 +56,14 @@ class OODDetMetric(CocoMetric):
     boxes.
 
     Returns ``bbox_mAP`` ... of `CocoMetric`, ``score_threshold``,
-    ``ood_threshold`` and ``<set>/<score>/{FPR95,AUROC,AUPR,recall,flagged}``
-    under the prefix ``ood``; shares in [0, 1], nan with a warning where a
-    side is empty.
+    ``ood_threshold`` (the first score's), ``ood_threshold/<score>`` and
+    ``<set>/<score>/{FPR95,AUROC,AUPR,recall,flagged}`` under the prefix
+    ``ood``; shares in [0, 1], nan with a warning where a side is empty or a
+    score is nan.
 
     Args:
+        ann_file: annotations of the ID set; None: the file that the set was
+            made of. Another one than that is refused.
         protocol: see `mmood.metrics.fpr_at_tpr`.
         score_threshold: ``'optimal_f1'``, found on the ID images of this
             pass as VOS does, or a number.
@@ -62,14 +72,17 @@ class OODDetMetric(CocoMetric):
             array per set) and PNGs with ROC curve and histogram; None: no
             files.
 
-    Datasets are `IDCocoDataset` (or any with the ID annotations in
-    ``ann_file``) and `OODCocoDataset`, in a ``ConcatDataset``.
+    Datasets are `IDCocoDataset` and `OODCocoDataset`, in a ``ConcatDataset``
+    that has the ID set first. Raises ValueError for samples that do not say
+    which set they are of, sets that share a name, images that are there
+    twice, and classes that the ID annotations do not have.
     """
 
     default_prefix = 'ood'
 
     def __init__(
         self,
+        ann_file: str | None = None,
         *args,
         protocol: str = 'vos',
         score_threshold: str | float = 'optimal_f1',
@@ -77,7 +90,7 @@ class OODDetMetric(CocoMetric):
         out_dir: str | None = None,
         **kwargs,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(None, *args, **kwargs)
         protocol_rule(protocol)
         is_number = isinstance(score_threshold, (int, float))
         if not is_number and score_threshold != 'optimal_f1':
@@ -87,45 +100,98 @@ class OODDetMetric(CocoMetric):
             )
         self.protocol, self.tpr = protocol, tpr
         self.score_threshold, self.out_dir = score_threshold, out_dir
+        self.ann_file = ann_file
+        if ann_file is not None:
+            self._coco_api = CheckedCOCO(ann_file)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        first = len(self.results)
-        super().process(data_batch, data_samples)
-        for i, sample in enumerate(data_samples, first):
-            self.results[i] = (*self.results[i], _record(sample))
+        for sample in data_samples:
+            origin = origin_of(sample, self.dataset_meta)
+            if origin == 'id':
+                self._take_file(sample.get('ann_file'))
+            pred = finite_predictions(sample)
+            super().process(data_batch, [{**sample, 'pred_instances': pred}])
+            self.results[-1] = (*self.results[-1], box_record(sample, origin))
+
+    def _take_file(self, path: str | None) -> None:
+        """Take the annotations from the file of the ID set."""
+        if path is None:
+            return
+        if self.ann_file is None:
+            self.ann_file, self._coco_api = path, CheckedCOCO(path)
+        elif os.path.realpath(self.ann_file) != os.path.realpath(path):
+            raise ValueError(
+                f'the ann_file of the metric is {self.ann_file}, that of the '
+                f'ID set {path}: leave out the ann_file of the evaluator, '
+                'it is taken from the set (of which there can be one)'
+            )
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        if isinstance(self.dataset_meta, list):
-            raise ValueError(
-                'the ConcatDataset has the metainfo of several sets: give it '
-                "ignore_keys=['classes', 'palette'] and the ID set first"
-            )
-        in_id = [r for r in results if r[2]['origin'] == 'id']
+        check_populations(
+            (record['origin'], record['source'], pred['img_id'])
+            for _, pred, record in results
+        )
+        in_id = []
+        for gt, pred, record in results:
+            if record['origin'] == 'id':
+                in_id.append((gt, pred))
+                self._take_file(record['source'])  # of other ranks' images
         if not in_id:
             raise ValueError(
                 'no ID image among the tested ones: mAP and the OOD measures '
                 'need the ID set in the same pass (ConcatDataset)'
             )
-        metrics = super().compute_metrics([r[:2] for r in in_id])
-        metrics.setdefault('bbox_mAP', 0.0)  # CocoMetric's way to say: none
-        threshold = self._confidence([r[:2] for r in in_id])
-        sets = _by_origin([r[2] for r in results], self._keep(threshold))
+        metrics = self._coco_metrics(in_id)
+        threshold = self._confidence(in_id)
+        sets = by_origin([r[2] for r in results], self._keep(threshold))
         metrics['score_threshold'] = threshold
         first = sets['id']['scores'].pop('')
-        metrics['ood_threshold'] = id_quantile_threshold(first, self.tpr)
+        metrics['ood_threshold'] = threshold_at(first, self.tpr)
         names = sorted(sets['id']['scores'])
         for name in names:
             id_scores = sets['id']['scores'][name]
-            gamma = id_quantile_threshold(id_scores, self.tpr)
+            gamma = threshold_at(id_scores, self.tpr)
+            metrics[f'ood_threshold/{name}'] = gamma
             for origin, kept in sets.items():
                 if origin != 'id':
-                    row = self._measure(id_scores, kept, name, gamma)
+                    row = measure(
+                        id_scores, kept, name, self.protocol, self.tpr, gamma
+                    )
                     metrics.update(
                         {f'{origin}/{name}/{k}': v for k, v in row.items()}
                     )
         self._report(metrics, names, [o for o in sets if o != 'id'])
+        for note in nan_notes(sets):
+            MMLogger.get_current_instance().warning(note)
         if self.out_dir:
             self._dump(metrics, sets, names)
+        return metrics
+
+    def _coco_metrics(self, results: list) -> dict[str, float]:
+        """Those of `CocoMetric`, on the tested images; nan without objects.
+
+        COCO's evaluation says -1 for what has no object.
+        """
+        classes = class_names(self.dataset_meta)
+        self.img_ids = [pred['img_id'] for _, pred in results]
+        if self._coco_api is not None:
+            check_tested(self._coco_api, self.ann_file, classes, self.img_ids)
+        metrics = super().compute_metrics(results)
+        metrics = {
+            name: float('nan') if value == -1 else value
+            for name, value in metrics.items()
+        }
+        if has_objects(self._coco_api, self.cat_ids, self.img_ids):
+            metrics.setdefault('bbox_mAP', 0.0)  # the way to say: none found
+        else:
+            metrics['bbox_mAP'] = float('nan')
+            warnings.warn(
+                f'the ID annotations {self.ann_file} have no object of '
+                f'{list(classes)} in the tested images: mAP is nan, and every '
+                'box counts',
+                EmptySetWarning,
+                stacklevel=2,
+            )
         return metrics
 
     def _keep(self, threshold: float) -> Callable[[dict], np.ndarray]:
@@ -133,24 +199,6 @@ class OODDetMetric(CocoMetric):
         if self.protocol == 'dreambox':
             return lambda record: record['box_confidence'] > threshold
         return lambda record: record['confidence'] >= threshold
-
-    def _measure(
-        self, id_scores: np.ndarray, kept: dict, name: str, gamma: float
-    ) -> dict[str, float]:
-        row = ood_metrics(
-            id_scores, kept['scores'][name], self.protocol, self.tpr
-        )
-        row['recall'] = object_recall(kept['boxes'], kept['objects'])
-        flagged = [
-            boxes[scores > gamma]
-            for boxes, scores in zip(kept['boxes'], kept['per_image'][name])
-        ]
-        row['flagged'] = (
-            float('nan')
-            if np.isnan(gamma)
-            else object_recall(flagged, kept['objects'])
-        )
-        return row
 
     def _confidence(self, results: list) -> float:
         """The class confidence from which a box counts."""
@@ -168,21 +216,8 @@ class OODDetMetric(CocoMetric):
                 pred['bboxes'], pred['scores'], pred['labels']
             )
         ]
-        if not detections:
-            return 0.0
-        with redirect_stdout(io.StringIO()):
-            coco = self._coco_api
-            curves = COCOeval(coco, coco.loadRes(detections), 'bbox')
-            curves.params.catIds = self.cat_ids
-            curves.params.imgIds = self.img_ids
-            curves.params.maxDets = [100]
-            curves.params.areaRng = [[0, 1e10]]
-            curves.params.areaRngLbl = ['all']
-            curves.evaluate()
-            curves.accumulate()
-        return optimal_f1_threshold(
-            curves.eval['precision'][..., 0, 0],
-            curves.eval['scores'][..., 0, 0],
+        return best_confidence(
+            self._coco_api, detections, self.cat_ids, self.img_ids
         )
 
     def _report(self, metrics: dict, names: list, sets: list) -> None:
@@ -207,70 +242,9 @@ class OODDetMetric(CocoMetric):
     def _dump(self, metrics: dict, sets: dict, names: list) -> None:
         for name in names:
             scores = {o: kept['scores'][name] for o, kept in sets.items()}
-            path = os.path.join(self.out_dir, f'{_PREFIX}{name}')
-            with atomic_write(f'{path}.npz', 'wb') as file:
-                np.savez(file, **scores)
-            id_scores = scores.pop('id')
-            plot_roc_and_histogram(id_scores, scores, f'{path}.png', name)
+            path = os.path.join(self.out_dir, f'{PREFIX}{name}')
+            write_arrays(f'{path}.npz', scores)
+            drawn = {o: v[np.isfinite(v)] for o, v in scores.items()}
+            id_scores = drawn.pop('id')
+            plot_roc_and_histogram(id_scores, drawn, f'{path}.png', name)
         write_metrics(self.out_dir, metrics)
-
-
-def _record(sample: dict) -> dict:
-    """What the OOD measures need of one image, as numpy arrays."""
-    pred = sample['pred_instances']
-    # Without a name: the one that `is_ood` goes by. Fields have no order.
-    scores = {
-        key[len(_PREFIX) :]: _numpy(pred[key])
-        for key in pred
-        if key.startswith(_PREFIX)
-    }
-    if 'ood_scores' not in pred:
-        raise ValueError(
-            'predictions have no OOD score: set model.roi_head.type to '
-            "'mmood.OODRoIHead'"
-        )
-    scores[''] = _numpy(pred['ood_scores'])
-    origin = sample.get('origin', 'id')
-    objects = [] if origin == 'id' else sample['instances']
-    boxes = [o['bbox'] for o in objects if not o.get('ignore_flag', 0)]
-    return dict(
-        origin=origin,
-        scores=scores,
-        boxes=pred['bboxes'].cpu().numpy(),
-        confidence=pred['max_class_scores'].cpu().numpy(),
-        box_confidence=pred['scores'].cpu().numpy(),
-        objects=np.asarray(boxes, dtype=np.float32).reshape(-1, 4),
-    )
-
-
-def _numpy(values: Tensor) -> np.ndarray:
-    """In single precision at least: some scores differ in late digits."""
-    dtype = torch.promote_types(values.dtype, torch.float32)
-    return values.to(dtype).cpu().numpy()
-
-
-def _by_origin(
-    records: list[dict], keep: Callable[[dict], np.ndarray]
-) -> dict[str, dict]:
-    """Kept boxes per set: scores of all, boxes and objects per image."""
-    sets: dict[str, dict] = {}
-    for record in records:
-        kept = keep(record)
-        part = sets.setdefault(
-            record['origin'],
-            dict(
-                boxes=[],
-                objects=[],
-                per_image={k: [] for k in record['scores']},
-            ),
-        )
-        part['boxes'].append(record['boxes'][kept])
-        part['objects'].append(record['objects'])
-        for name, scores in record['scores'].items():
-            part['per_image'][name].append(scores[kept])
-    for part in sets.values():
-        part['scores'] = {
-            name: np.concatenate(scores)
-            for name, scores in part['per_image'].items()
-        }
-    return dict(sorted(sets.items(), key=lambda item: item[0] != 'id'))

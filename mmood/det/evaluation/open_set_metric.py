@@ -16,9 +16,15 @@ from tabulate import tabulate
 from mmood.metrics.detection import EmptySetWarning, id_quantile_threshold
 from mmood.metrics.open_set import check_operating_point, open_set_metrics
 from mmood.metrics.voc import best_f1_score, check_style, match_classes
+from mmood.ops import check_populations
 from mmood.registry import METRICS
 
-from .records import class_names, image_detections, write_metrics
+from .records import (
+    class_names,
+    image_detections,
+    origin_of,
+    write_metrics,
+)
 
 _COLUMNS = ('WI', 'AOSE', 'mAP_K', 'AP_U', 'P_K', 'R_K', 'P_U', 'R_U')
 
@@ -49,7 +55,8 @@ class OpenSetDetMetric(BaseMetric):
         out_dir: folder for ``metrics.json``; None: no file.
 
     Raises ValueError for a choice that is not there, samples without
-    annotations and a test without ID images. Datasets are
+    annotations, a test without ID images, sets that share a name and images
+    that are there twice. Datasets are
     `OpenSetCocoDataset`, in a ``ConcatDataset`` if there are several.
     """
 
@@ -80,7 +87,9 @@ class OpenSetDetMetric(BaseMetric):
             scores = pred.get('ood_scores')
             self.results.append(
                 dict(
-                    origin=sample.get('origin', 'id'),
+                    origin=origin_of(sample, self.dataset_meta, True),
+                    source=sample.get('ann_file'),
+                    img_id=sample.get('img_id'),
                     image=image_detections(sample, self.rounds),
                     ood_scores=None
                     if scores is None
@@ -90,6 +99,9 @@ class OpenSetDetMetric(BaseMetric):
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         num_known = len(class_names(self.dataset_meta))
+        check_populations(
+            (r['origin'], r['source'], r['img_id']) for r in results
+        )
         in_id = [r for r in results if r['origin'] == 'id']
         if not in_id:
             raise ValueError(

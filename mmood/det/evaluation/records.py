@@ -4,11 +4,38 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
+from collections.abc import Mapping
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from mmood.metrics.voc import ImageDetections
-from mmood.ops import atomic_write
+from mmood.ops import atomic_write, stated_origin
+from mmood.ops.coco_records import shorten
+
+
+def origin_of(
+    sample: dict, dataset_meta: dict | list, of_all_sets: bool = False
+) -> str:
+    """The name of the set that a sample is of.
+
+    Raises ValueError for a sample that does not say it, and if the labels
+    of the ID sets (or ``of_all_sets``) are numbered by other classes than
+    those that the metric is given.
+    """
+    origin = stated_origin(sample, sample.get('img_id'))
+    classes = class_names(dataset_meta)
+    own = tuple(sample.get('classes', classes))
+    if own != classes and (origin == 'id' or of_all_sets):
+        raise ValueError(
+            f'the metric is given the classes {shorten(list(classes))}, '
+            'which are those of the first set, and the images of the set '
+            f'{origin!r} have {shorten(list(own))}: put the ID set first in '
+            'the ConcatDataset, and give the sets the same metainfo.classes'
+        )
+    return origin
 
 
 def image_detections(sample: dict, rounds: bool = False) -> ImageDetections:
@@ -24,7 +51,7 @@ def image_detections(sample: dict, rounds: bool = False) -> ImageDetections:
             "which carry them, or add 'instances' to meta_keys of the "
             'packing transform'
         )
-    pred, objects = sample['pred_instances'], sample['instances']
+    pred, objects = finite_predictions(sample), sample['instances']
     boxes = pred['bboxes'].double().cpu().numpy()
     scores = pred['scores'].double().cpu().numpy()
     if rounds:
@@ -40,6 +67,33 @@ def image_detections(sample: dict, rounds: bool = False) -> ImageDetections:
     )
 
 
+def finite_predictions(sample: dict) -> dict:
+    """Predictions of an image, in single precision at least.
+
+    Numpy has no bfloat16, and some OOD scores differ in late digits only.
+    Raises ValueError for boxes or confidences that are nan or infinite.
+    """
+    pred = {
+        key: single(value) if isinstance(value, Tensor) else value
+        for key, value in sample['pred_instances'].items()
+    }
+    for key in ('bboxes', 'scores', 'max_class_scores'):
+        if key in pred and not pred[key].isfinite().all():
+            raise ValueError(
+                f'the image {sample.get("img_id")!r} of the set '
+                f'{sample.get("origin")!r} has nan or infinite {key}: the '
+                'model diverged, or its weights are not those of the config'
+            )
+    return pred
+
+
+def single(values: Tensor) -> Tensor:
+    """Floats of less than single precision in it, others as they are."""
+    if not values.is_floating_point():
+        return values
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def class_names(dataset_meta: dict | list) -> tuple[str, ...]:
     """The classes that labels count.
 
@@ -53,7 +107,21 @@ def class_names(dataset_meta: dict | list) -> tuple[str, ...]:
     return tuple(dataset_meta['classes'])
 
 
-def write_metrics(out_dir: str, metrics: dict[str, float]) -> None:
+def write_metrics(out_dir: str, metrics: Mapping[str, float]) -> None:
     """Write ``metrics.json``, whole or not at all."""
     with atomic_write(os.path.join(out_dir, 'metrics.json')) as file:
         json.dump({k: float(v) for k, v in metrics.items()}, file)
+
+
+def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an ``.npz`` whose arrays have any names.
+
+    `numpy.savez` has arguments of its own, such as ``file``.
+    """
+    with (
+        atomic_write(path, 'wb') as file,
+        zipfile.ZipFile(file, 'w') as zipped,
+    ):
+        for name, values in arrays.items():
+            with zipped.open(f'{name}.npy', 'w', force_zip64=True) as member:
+                np.lib.format.write_array(member, values)

@@ -57,9 +57,18 @@ class FishyscapesDataset(_Preset, OODSegDataset):
     added to Cityscapes images (docs/en/dataset_prepare.md).
     Ids: 0 ID, 1 OOD, 255 ignored. 10 of Static's frames have no OOD pixel.
     Source: Blum et al., "The Fishyscapes Benchmark", IJCV 2021.
+    As these are two sets, ``name`` has to be given.
     """
 
-    defaults = dict(name='fishyscapes', data_prefix=_PLAIN, img_suffix='.png')
+    defaults = dict(data_prefix=_PLAIN, img_suffix='.png')
+
+    def __init__(self, *args, name: str | None = None, **kwargs) -> None:
+        if name is None:
+            raise ValueError(
+                'FishyscapesDataset is for two sets: say which one it is by '
+                "name='fs_static' or name='fs_lost_and_found'"
+            )
+        super().__init__(*args, name=name, **kwargs)
 
 
 @DATASETS.register_module()

@@ -11,6 +11,7 @@ from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 
+from mmood.ops import check_set_name
 from mmood.registry import DATASETS
 
 from .transforms import LoadOODAnnotations, label_table, read_label_ids
@@ -27,7 +28,7 @@ class OriginSegDataset(BaseSegDataset):
     """
 
     origin = 'id'
-    carried: tuple[str, ...] = ('origin',)
+    carried: tuple[str, ...] = ('origin', 'source')
 
     def full_init(self) -> None:
         super().full_init()
@@ -52,8 +53,9 @@ class OriginSegDataset(BaseSegDataset):
             )
         self._check_files(infos, 'img_path', 'image files')
         self._check_files(infos, 'seg_map_path', 'label files')
+        source = f'{self.data_prefix["img_path"]} {self.ann_file}'.strip()
         for info in infos:
-            info['origin'] = self.origin
+            info.update(origin=self.origin, source=source)
         return infos
 
     def _check_sources(self) -> None:
@@ -113,7 +115,8 @@ class OODSegDataset(OriginSegDataset):
         classes=('in-distribution', 'out-of-distribution'),
         palette=[[70, 130, 180], [220, 20, 60]],
     )
-    carried = ('origin', 'fold')
+    carried = ('origin', 'source', 'fold')
+    own_classes = True  # not those of the segmentor
 
     def __init__(
         self,
@@ -188,10 +191,7 @@ class OODSegDataset(OriginSegDataset):
 
 def check_name(name: str, ood_ids: Sequence[int]) -> None:
     """Raise ValueError unless ``name`` can stand before a metric's name."""
-    if not name or '/' in name:
-        raise ValueError(
-            f'name of a set must be a word without "/", got {name!r}'
-        )
+    check_set_name(name)
     if name == OriginSegDataset.origin and len(ood_ids):
         raise ValueError(
             f'the set named "id" is in-distribution, but ood_ids is '

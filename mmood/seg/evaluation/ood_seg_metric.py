@@ -18,7 +18,7 @@ from mmengine.logging import MMLogger
 from torch import Tensor
 
 from mmood.metrics import ScoreHistogram, leave_group_out, protocol_rule
-from mmood.ops import atomic_write
+from mmood.ops import atomic_write, check_populations, stated_origin
 from mmood.registry import METRICS
 from mmood.scores import get_score
 from mmood.visualization import plot_counted_curves
@@ -35,7 +35,7 @@ class OODSegMetric(BaseMetric):
     """AP, AUROC, FPR95 and Fmax of OOD pixels, for each set and score.
 
     Pixels of a whole set are pooled; labels are 0 ID, 1 OOD, 255 ignored
-    (`mmood.OODSegDataset`); sets without a name are ID sets. Pixels are
+    (`mmood.OODSegDataset`); sets have a name each, ID ones `id`. Pixels are
     counted in bins (`mmood.metrics.ScoreHistogram`): memory does not grow
     with the set, and ranks agree with one process exactly. Works on any
     segmentor: the logit scores come from its ``seg_logits``, other scores
@@ -106,10 +106,11 @@ class OODSegMetric(BaseMetric):
             record = self._record(sample)
             self._count_pending()
             self._pending = record
-            self.results.append(record['name'])
+            self.results.append(record['place'])
 
     def _record(self, sample: dict) -> dict:
-        name = sample.get('img_path') or 'image without a path'
+        path = sample.get('img_path')
+        name = path or 'image without a path'
         label = sample['gt_sem_seg']['data'][0].cpu().numpy()
         maps = {
             key: score(sample['seg_logits']['data'], dim=0)
@@ -120,12 +121,13 @@ class OODSegMetric(BaseMetric):
         predicted.pop('is_ood', None)
         for key in sorted(predicted, key=partial(_rank, predicted, default)):
             maps[key] = predicted[key][0]
-        origin = sample.get('origin', 'id')
+        origin = stated_origin(sample, path)
         if origin == 'id' and default is not None:
             maps[''] = default[0]
         return dict(
             name=name,
             origin=origin,
+            place=(origin, sample.get('source'), path),
             fold=sample.get('fold', 0) if self.resample else 0,
             label=label,
             maps={
@@ -175,6 +177,7 @@ class OODSegMetric(BaseMetric):
             self._reset()
 
     def compute_metrics(self, results: list) -> dict[str, float]:
+        check_populations(results)
         sets = self._pooled()
         metrics: dict[str, float] = {}
         if ('id', '') in sets:

@@ -1,0 +1,126 @@
+"""The boxes of a test that count, set by set.
+
+Shapes: n detections of an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from mmood.metrics import (
+    id_quantile_threshold,
+    object_recall,
+    ood_metrics,
+)
+
+from .records import finite_predictions
+
+PREFIX = 'ood_scores_'
+
+
+def box_record(sample: dict, origin: str) -> dict:
+    """What the OOD measures need of one image, as numpy arrays.
+
+    Raises ValueError if its predictions have no OOD score.
+    """
+    pred = finite_predictions(sample)
+    if 'ood_scores' not in pred:
+        raise ValueError(
+            'predictions have no OOD score: set model.roi_head.type to '
+            "'mmood.OODRoIHead'"
+        )
+    # Without a name: the one that `is_ood` goes by. Fields have no order.
+    scores = {
+        key[len(PREFIX) :]: pred[key].cpu().numpy()
+        for key in pred
+        if key.startswith(PREFIX)
+    }
+    scores[''] = pred['ood_scores'].cpu().numpy()
+    objects = [] if origin == 'id' else sample['instances']
+    boxes = [o['bbox'] for o in objects if not o.get('ignore_flag', 0)]
+    return dict(
+        origin=origin,
+        source=sample.get('ann_file'),
+        scores=scores,
+        boxes=pred['bboxes'].cpu().numpy(),
+        confidence=pred['max_class_scores'].cpu().numpy(),
+        box_confidence=pred['scores'].cpu().numpy(),
+        objects=np.asarray(boxes, dtype=np.float32).reshape(-1, 4),
+    )
+
+
+def by_origin(
+    records: Sequence[dict], keep: Callable[[dict], np.ndarray]
+) -> dict[str, dict]:
+    """Kept boxes per set: scores of all, boxes and objects per image."""
+    sets: dict[str, dict] = {}
+    for record in records:
+        kept = keep(record)
+        part = sets.setdefault(
+            record['origin'],
+            dict(
+                boxes=[],
+                objects=[],
+                per_image={k: [] for k in record['scores']},
+            ),
+        )
+        part['boxes'].append(record['boxes'][kept])
+        part['objects'].append(record['objects'])
+        for name, scores in record['scores'].items():
+            part['per_image'][name].append(scores[kept])
+    for part in sets.values():
+        part['scores'] = {
+            name: np.concatenate(scores)
+            for name, scores in part['per_image'].items()
+        }
+    return dict(sorted(sets.items(), key=lambda item: item[0] != 'id'))
+
+
+def threshold_at(id_scores: np.ndarray, tpr: float) -> float:
+    """`id_quantile_threshold`, nan where a score is."""
+    if np.isnan(id_scores).any():
+        return float('nan')
+    return id_quantile_threshold(id_scores, tpr)
+
+
+def measure(
+    id_scores: np.ndarray,
+    kept: dict,
+    name: str,
+    protocol: str,
+    tpr: float,
+    gamma: float,
+) -> dict[str, float]:
+    """The measures of a score on a set, all shares in [0, 1].
+
+    ``gamma`` is the score's threshold. A score that is nan for some box
+    leaves ``recall`` alone, which does not depend on it.
+    """
+    scores = kept['scores'][name]
+    if np.isnan(id_scores).any() or np.isnan(scores).any():
+        row = dict.fromkeys(('FPR95', 'AUROC', 'AUPR'), float('nan'))
+    else:
+        row = ood_metrics(id_scores, scores, protocol, tpr)
+    row['recall'] = object_recall(kept['boxes'], kept['objects'])
+    row['flagged'] = float('nan')
+    if not np.isnan(gamma) and not np.isnan(scores).any():
+        flagged = [
+            boxes[values > gamma]
+            for boxes, values in zip(kept['boxes'], kept['per_image'][name])
+        ]
+        row['flagged'] = object_recall(flagged, kept['objects'])
+    return row
+
+
+def nan_notes(sets: dict[str, dict]) -> list[str]:
+    """Which scores are nan for how many boxes, a sentence each."""
+    return [
+        f'the score {name} is nan for {np.isnan(scores).sum()} of '
+        f'{len(scores)} boxes of the set {origin!r}: its measures are nan '
+        + ('on every set' if origin == 'id' else 'there')
+        for origin, kept in sets.items()
+        for name, scores in kept['scores'].items()
+        if np.isnan(scores).any()
+    ]

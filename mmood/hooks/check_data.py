@@ -1,0 +1,187 @@
+"""Whether model, weights and data mean the same, before it costs time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from mmood.registry import HOOKS
+
+_HEADS = ('roi_head', 'bbox_head', 'mask_head', 'decode_head')
+_HEADS += ('auxiliary_head',)
+
+
+@HOOKS.register_module()
+class CheckDataHook(Hook):
+    """Compare the classes of the heads, of the data and of the weights.
+
+    Before a training, validation or test: each set, also one that scores are
+    fitted on, must have as many classes as the heads, and those of the
+    weights in the same order. Sets with
+    classes of their own, as OOD ones, are left out. Before a test it warns
+    if the pipelines of its sets change images differently.
+    Raises ValueError with both numbers, or the names, and the remedy.
+    """
+
+    def __init__(self) -> None:
+        self._learned: Sequence[str] | None = None
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        meta = checkpoint.get('meta', {}).get('dataset_meta')
+        self._learned = meta.get('classes') if isinstance(meta, dict) else None
+
+    def before_train(self, runner: Runner) -> None:
+        self._learned = None  # what is learned is that of the training set
+        self._check(runner, runner.train_dataloader.dataset, 'train')
+        sets = list(sets_of(runner.train_dataloader.dataset))
+        self._learned = classes_of(sets[0]) if sets else None
+        if runner.val_loop is not None:  # it shows now, not at the end
+            self._check(runner, runner.val_dataloader.dataset, 'val')
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Other hooks have built the loaders that they fit on by now."""
+        for hook in runner.hooks:
+            loader = getattr(hook, 'dataloader', None)
+            if hasattr(loader, 'dataset'):
+                self._check(runner, loader.dataset, 'fit')
+
+    def before_val(self, runner: Runner) -> None:
+        self._check(runner, runner.val_dataloader.dataset, 'val')
+
+    def before_test(self, runner: Runner) -> None:
+        dataset = runner.test_dataloader.dataset
+        self._check(runner, dataset, 'test')
+        for text in pipeline_differences(list(sets_of(dataset))):
+            runner.logger.warning(text)
+
+    def _check(self, runner: Runner, dataset: object, part: str) -> None:
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        for leaf in sets_of(dataset):
+            classes = classes_of(leaf)
+            if classes is not None:
+                check_counts(model, classes, part)
+                note = check_order(self._learned, classes, part)
+                if note:
+                    runner.logger.warning(note)
+
+
+def sets_of(dataset: object) -> Iterator[object]:
+    """The sets that are in a wrapper, or in one of many."""
+    if hasattr(dataset, 'datasets'):
+        for part in dataset.datasets:
+            yield from sets_of(part)
+    elif hasattr(dataset, 'dataset'):
+        yield from sets_of(dataset.dataset)
+    else:
+        yield dataset
+
+
+def classes_of(dataset: object) -> Sequence[str] | None:
+    """The classes that a set's labels count; None for its own or unknown.
+
+    Of a panoptic set heads see a part.
+    """
+    metainfo = getattr(dataset, 'metainfo', {})
+    if getattr(dataset, 'own_classes', False) or 'thing_classes' in metainfo:
+        return None
+    return metainfo.get('classes')
+
+
+def head_classes(model: nn.Module) -> dict[str, int]:
+    """Number of classes that each head of a model learns, by its name.
+
+    ``num_known`` of a part, where one of its head's classes is no class of
+    the data, goes before ``num_classes``. Heads that see words, make their
+    own labels or know no class do not count.
+    """
+    found: dict[str, int] = {}
+    done: list[str] = []
+    if hasattr(model, 'language_model'):
+        return found
+    for name, module in model.named_modules():
+        last = [part for part in name.split('.') if not part.isdigit()][-1:]
+        count = getattr(module, 'num_known', None)
+        is_inside = any(name.startswith(f'{outer}.') for outer in done)
+        if is_inside or not last or last[0] not in _HEADS:
+            continue
+        if count is not None:
+            done.append(name)
+        else:
+            count = getattr(module, 'num_classes', None)
+        is_other = getattr(module, 'class_agnostic', False) or hasattr(
+            module, 'boundary_threshold'
+        )
+        if isinstance(count, int) and not is_other:
+            found[name] = count
+    return found
+
+
+def check_counts(model: nn.Module, classes: Sequence[str], part: str) -> None:
+    """Raise ValueError if a head learns another number of classes."""
+    for name, count in head_classes(model).items():
+        if count != len(classes):
+            raise ValueError(
+                f'model.{name} has {count} classes (num_classes) and the '
+                f'{part} set {len(classes)} (metainfo.classes: '
+                f'{", ".join(map(str, list(classes)[:30]))}): set num_classes '
+                'of the head to the number of classes of the data'
+            )
+
+
+def check_order(
+    learned: Sequence[str] | None, classes: Sequence[str], part: str
+) -> str | None:
+    """Raise ValueError if weights have the classes in another order.
+
+    What to say where the names are others; None if all is well.
+    """
+    if learned is None or list(learned) == list(classes):
+        return None
+    text = (
+        f'the model learned the classes {list(learned)}, the {part} set has '
+        f'{list(classes)}'
+    )
+    if sorted(learned) == sorted(classes):
+        raise ValueError(
+            f'{text}: label by label these are others; give metainfo.classes '
+            'the same order'
+        )
+    return f'{text}: is label by label the same meant?'
+
+
+def pipeline_differences(datasets: Sequence[object]) -> list[str]:
+    """Which sets are seen through other transforms than the first one."""
+    steps = {i: _image_steps(dataset) for i, dataset in enumerate(datasets)}
+    names = [
+        getattr(d, 'origin', f'number {i}') for i, d in enumerate(datasets)
+    ]
+    return [
+        f'the pipelines of the sets {names[0]!r} and {names[i]!r} differ: '
+        f'{sorted(set(steps[0]) - set(own))} there and '
+        f'{sorted(set(own) - set(steps[0]))} here. Scores depend on the size '
+        'of images: what is measured may be that difference'
+        for i, own in steps.items()
+        if own != steps[0]
+    ]
+
+
+def _image_steps(dataset: object) -> list[str]:
+    """The transforms that change images, as text."""
+    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
+    return [
+        _text(transform)
+        for transform in transforms
+        if 'Annotations' not in type(transform).__name__
+        and not hasattr(transform, 'meta_keys')
+    ]
+
+
+def _text(transform: object) -> str:
+    kind = type(transform)
+    says_all = kind.__repr__ is not object.__repr__
+    return repr(transform) if says_all else kind.__name__
