@@ -191,6 +191,7 @@ def test_dood_fits_on_id_images_only(path):
         'mmood.FitScoresHook',
         'mmood.CalibrateOODHook',
         'mmood.FiniteLossHook',
+        'mmood.CheckFeaturesHook',
     }
     loader = hooks['mmood.FitScoresHook'].dataloader
     train_set = images_of(cfg.train_dataloader.dataset)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import zlib
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,14 @@ from mmengine.runner import Runner, load_checkpoint
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from mmood.hooks.check_features import source_of
 from mmood.launch import (
     add_common_arguments,
     build_runner,
     load_config,
     type_name,
 )
+from mmood.ops import FolderInUseError, NotWrittenError, lock_folder
 from mmood.registry import DATASETS
 from mmood.seg.datasets.feature_cache import (
     FeatureCache,
@@ -56,23 +59,26 @@ def feature_set(cfg: Config) -> ConfigDict:
 
 
 def describe(runner: Runner, args: argparse.Namespace, images: int) -> dict:
-    """What makes one extraction another one, for ``cache.json``."""
-    cfg = runner.cfg
-    dataset = cfg.train_dataloader.dataset.dataset.to_dict()
-    model = {k: v for k, v in cfg.model.to_dict().items() if k != 'ood_head'}
-    source = repr((model, dataset)).encode()
+    """What makes one extraction another one, for ``cache.json``.
+
+    ``weights`` is a checksum of the checkpoint, which the model has loaded.
+    """
     with open(args.checkpoint, 'rb') as file:
         weights = zlib.crc32(file.read())
     return dict(
-        channels=cfg.model.ood_head.channels,
+        channels=runner.cfg.model.ood_head.channels,
         dtype=args.dtype,
         images=images,
         passes=args.passes,
         images_per_shard=args.images_per_shard,
         num_shards=-(-images * args.passes // args.images_per_shard),
-        config=zlib.crc32(source),
         weights=weights,
+        **source_of(runner.cfg, runner.model),
     )
+
+
+def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
+    return model.module if is_model_wrapper(model) else model
 
 
 @torch.no_grad()
@@ -93,10 +99,7 @@ def write_missing(
     runner: Runner, args: argparse.Namespace, about: dict, dataset: object
 ) -> None:
     """Write this rank's shards, but for those that are there."""
-    model = runner.model
-    model = model.module if is_model_wrapper(model) else model
-    load_checkpoint(model, args.checkpoint, map_location='cpu')
-    model.eval()
+    model = unwrapped(runner.model).eval()
     order = np.tile(np.arange(len(dataset)), args.passes)
     shards = [
         number
@@ -114,6 +117,24 @@ def write_missing(
             collate_fn=pseudo_collate,
         )
         write_shard(args.out, number, *extract(model, loader, args.dtype))
+
+
+def write_cache(
+    runner: Runner, args: argparse.Namespace, about: dict, dataset: object
+) -> None:
+    """Write what is missing in the folder, then say what is there."""
+    if is_main_process():
+        open_folder(args.out, about)
+    barrier()
+    write_missing(runner, args, about, dataset)
+    barrier()
+    if is_main_process():
+        cache = FeatureCache(args.out)
+        print(
+            f'{len(cache)} maps, {len(cache.labels)} features: {args.out}\n'
+            'train with --cfg-options '
+            f'train_dataloader.dataset.cache={args.out}'
+        )
 
 
 def parse_args() -> argparse.Namespace:
@@ -144,19 +165,14 @@ def main() -> None:
     MMLogger.get_current_instance().setLevel(logging.WARNING)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     dataset.full_init()
+    weights = unwrapped(runner.model)
+    load_checkpoint(weights, args.checkpoint, map_location='cpu')
     about = describe(runner, args, len(dataset))
-    if is_main_process():
-        open_folder(args.out, about)
-    barrier()
-    write_missing(runner, args, about, dataset)
-    barrier()
-    if is_main_process():
-        cache = FeatureCache(args.out)
-        print(
-            f'{len(cache)} maps, {len(cache.labels)} features: {args.out}\n'
-            'train with --cfg-options '
-            f'train_dataloader.dataset.cache={args.out}'
-        )
+    try:
+        with lock_folder(args.out) if is_main_process() else nullcontext():
+            write_cache(runner, args, about, dataset)
+    except (FolderInUseError, NotWrittenError) as error:
+        raise SystemExit(f'error: {error}') from error
 
 
 if __name__ == '__main__':

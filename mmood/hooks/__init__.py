@@ -3,6 +3,7 @@
 from .after_training import AfterTraining
 from .calibrate import CalibrateOODHook
 from .check_data import CheckDataHook
+from .check_features import CheckFeaturesHook
 from .draw import OODVisualizationHook
 from .finite_loss import FiniteLossHook
 from .fit_scores import FitScoresHook, fit_scores
@@ -11,6 +12,7 @@ from .idle_parts import IdlePartsHook
 __all__ = [
     'AfterTraining',
     'CalibrateOODHook',
+    'CheckFeaturesHook',
     'CheckDataHook',
     'FiniteLossHook',
     'FitScoresHook',

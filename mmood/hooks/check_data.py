@@ -19,8 +19,9 @@ _HEADS += ('auxiliary_head',)
 class CheckDataHook(Hook):
     """Compare the classes of the heads, of the data and of the weights.
 
-    Before a training, validation or test: each set must have as many classes
-    as the heads, and those of the weights in the same order. Sets with
+    Before a training, validation or test: each set, also one that scores are
+    fitted on, must have as many classes as the heads, and those of the
+    weights in the same order. Sets with
     classes of their own, as OOD ones, are left out. Before a test it warns
     if the pipelines of its sets change images differently.
     Raises ValueError with both numbers, or the names, and the remedy.
@@ -40,6 +41,13 @@ class CheckDataHook(Hook):
         self._learned = classes_of(sets[0]) if sets else None
         if runner.val_loop is not None:  # it shows now, not at the end
             self._check(runner, runner.val_dataloader.dataset, 'val')
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Other hooks have built the loaders that they fit on by now."""
+        for hook in runner.hooks:
+            loader = getattr(hook, 'dataloader', None)
+            if hasattr(loader, 'dataset'):
+                self._check(runner, loader.dataset, 'fit')
 
     def before_val(self, runner: Runner) -> None:
         self._check(runner, runner.val_dataloader.dataset, 'val')

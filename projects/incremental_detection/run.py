@@ -17,10 +17,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from building import check_stages
 from jobs import Job, carry_out, check, jobs_of
 from mmengine.config import DictAction
 from results import Line, columns_of, render
-from stages import check_data
 from table_parts import (
     SEEDS,
     STYLES,
@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             check(job)
         unfinished = [job for job in jobs if not job.finished]
         for job in {job.row.folder: job for job in unfinished}.values():
-            check_data(job.config(job.stages[0]))
+            check_stages(job)
         number = args.jobs or 1
         failed = run_all(jobs, carry_out, table.out, number, args.gpus)
         columns = columns_of(classes_of(jobs) if args.per_class else None)

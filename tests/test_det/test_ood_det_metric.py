@@ -298,6 +298,14 @@ def test_the_annotations_are_those_of_the_set(ann, tmp_path):
     # Of a part of the file the rest does not count as missed.
     found = evaluate_classes(CLASSES, None, samples[:1])
     assert found['ood/bbox_mAP'] == 1.0
+    # Another process may have seen all ID images.
+    kwargs = dict(type='mmood.OODDetMetric')
+    first, second = METRICS.build(kwargs), METRICS.build(kwargs)
+    first.dataset_meta = second.dataset_meta = dict(classes=CLASSES)
+    first.process({}, [far()])
+    second.process({}, samples)
+    first.results += second.results
+    assert first.evaluate(4)['ood/bbox_mAP'] == expected['ood/bbox_mAP']
     two = [samples[0], {**samples[1], 'ann_file': str(other)}]
     with pytest.raises(ValueError, match='can be one'):
         evaluate_classes(CLASSES, None, two)

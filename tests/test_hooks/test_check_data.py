@@ -125,6 +125,22 @@ def test_the_validation_set_is_compared_before_the_training():
     assert 'label by label the same' in note
 
 
+def test_the_set_that_scores_are_fitted_on():
+    hook = CheckDataHook()
+    fits = SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset()))
+    runner = SimpleNamespace(
+        model=cascade(3),
+        hooks=[hook, SimpleNamespace(dataloader=dict()), fits],
+        train_dataloader=SimpleNamespace(dataset=dataset()),
+        val_loop=None,
+    )
+    hook.before_train(runner)
+    hook.before_train_epoch(runner)
+    fits.dataloader.dataset = dataset('cab')
+    with pytest.raises(ValueError, match='the fit set has .*the same order'):
+        hook.before_train_epoch(runner)
+
+
 def test_sets_with_classes_of_their_own_do_not_matter():
     own = dataset('xy', own_classes=True)
     assert run(cascade(3), test=concat(dataset(), own), time='test') == []

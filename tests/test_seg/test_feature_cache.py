@@ -196,6 +196,62 @@ def test_the_remedy_works(tmp_path):
     np.testing.assert_array_equal(found, rows_of(maps))
 
 
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('{"num_shards": 3', 'cache.json is not valid JSON'),
+        ('[' * 99999, 'cache.json is nested too deeply'),
+        ('[3]', 'num_shards, a whole number up to 1000000, got None'),
+        ('{"num_shards": "3"}', "got '3'; delete "),
+        ('{"num_shards": -1}', 'got -1; delete '),
+        ('{"num_shards": 1e99}', 'got 1e.99; delete '),
+        ('{"num_shards": ' + '9' * 30 + '}', 'got 9'),
+        ('{"num_shards": ' + '9' * 5000 + '}', 'not valid JSON: Exceeds'),
+    ],
+)
+def test_broken_description(tmp_path, text, message):
+    folder = write(tmp_path, *images())
+    (folder / 'cache.json').write_text(text)
+    for use in (FeatureCache, lambda path: open_folder(path, {})):
+        with pytest.raises(ValueError, match=message) as error:
+            use(folder)
+        assert str(folder / 'cache.json') in str(error.value)
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        *('', '{"sizes": ', '[]', '{}', '{"sizes": 3}', '{"sizes": [[2]]}'),
+        *('{"sizes": [["2", 3], [4, 1]]}', '{"sizes": [[-2, -3], [4, 1]]}'),
+        *('{"sizes": [[2.0, 3], [4, 1]]}', '[' * 99999),
+    ],
+)
+def test_broken_record_of_a_shard(tmp_path, text):
+    folder = write(tmp_path, *images())
+    (folder / 'shard_00000.json').write_text(text)
+    with pytest.raises(CorruptShardError, match='00000.json is damaged'):
+        FeatureCache(folder)
+
+
+@pytest.mark.parametrize(
+    ('suffix', 'array'),
+    [
+        ('.npy', np.zeros(10, np.float32)),
+        ('.npy', np.float32(1)),
+        ('.npy', np.zeros((10, 3), 'U4')),
+        ('.npy', np.zeros((10, 4), np.float32)),
+        ('.labels.npy', np.zeros((10, 1), np.uint8)),
+        ('.labels.npy', np.zeros(10)),
+    ],
+)
+def test_arrays_of_another_kind(tmp_path, suffix, array):
+    folder = write(tmp_path, *images())
+    np.save(folder / f'shard_00001{suffix}', array)
+    (folder / 'shard_00001.json').write_text('{"sizes": [[10, 1]]}')
+    with pytest.raises(CorruptShardError, match='shard_00001.* is damaged'):
+        FeatureCache(folder)
+
+
 def test_it_executes_nothing(tmp_path):
     """An object array needs pickle, which could run anything."""
     folder = write(tmp_path, *images())

@@ -67,6 +67,7 @@ def test_segmentor_comes_first_and_once(tools, write_spec):
         dict(name=n, config=f'{n}.py', segmentor='seg.py', cache=n == 'b')
         for n in ('a', 'b')
     ]
+    rows[1]['cfg_options'] = {'model.probe.keys': -2}
     main(write_spec(*rows, seeds=[0]), '--jobs', 3)
     done = {(c['tool'], c['folder']): c for c in tools.calls}
     assert len(done) == 6 and ('test', 'seg') not in done
@@ -76,7 +77,8 @@ def test_segmentor_comes_first_and_once(tools, write_spec):
     start = 'load_from=out/seg/seed_0/last.pth'
     assert tools.options(done['train', 'a'])[1:] == [start]
     cache = 'train_dataloader.dataset.cache=out/b/seed_0/features'
-    assert tools.options(done['train', 'b'])[1:] == [start, cache]
+    option = 'model.probe.keys=-2'
+    assert tools.options(done['train', 'b'])[1:] == [option, start, cache]
     assert done['extract_features', 'b']['arguments'] == [
         'b.py',
         'out/seg/seed_0/last.pth',
@@ -84,6 +86,9 @@ def test_segmentor_comes_first_and_once(tools, write_spec):
         'out/b/seed_0/features',
         '--work-dir',
         'out/b/seed_0',
+        '--cfg-options',
+        'randomness.seed=0',
+        'model.probe.keys=-2',
     ]
     # Finished, the table does without the segmentor.
     (tools.folder.parent / 'out/seg/seed_0/trained').unlink()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from table_formats import MAP, MAP_K, STYLES, Line, Spread, Summary, render
+from table_remarks import remarks_of
 from table_runs import check_options, plan
 from table_spec import Table, load_table
 
@@ -159,7 +160,7 @@ def aggregate(
     """
     columns = list(columns or _default_columns(methods, every))
     sets: dict[str, None] = {}
-    lines = []
+    lines, said = [], []
     for method in methods:
         runs = {p: run for p, run in method.runs.items() if run is not None}
         names = {name: None for run in runs.values() for name in by_score(run)}
@@ -168,9 +169,13 @@ def aggregate(
             sets.update({origin: None for origin, _ in values if origin})
             numbers = (len(runs), len(method.runs))
             lines.append(Line(method.name, score, *numbers, values))
+        parts = {path: by_score(run) for path, run in runs.items()}
+        is_detection = any(_MAP_KEY in run for run in runs.values())
+        things = 'boxes' if is_detection else 'pixels'
+        said += remarks_of(method.name, method.score, parts, things)
     all_scores = any(method.score is None for method in methods)
     id_column = MAP_K if set(columns) & set(_OPEN_SET) else MAP
-    return Summary(lines, list(sets), columns, all_scores, id_column)
+    return Summary(lines, list(sets), columns, all_scores, id_column, said)
 
 
 def _default_columns(methods: Sequence[Method], every: bool) -> Sequence[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -62,6 +63,7 @@ class Summary:
 
     ``all_scores``: some method has a line per score, so they are named.
     ``id_column``: what the ID mAP is called.
+    ``remarks``: sentences that stand under the table.
     """
 
     lines: list[Line]
@@ -69,6 +71,7 @@ class Summary:
     columns: list[str]
     all_scores: bool
     id_column: str = MAP
+    remarks: Sequence[str] = ()
 
     @property
     def is_detection(self) -> bool:
@@ -85,7 +88,8 @@ def render(summary: Summary, style: str, per_set: bool = False) -> str:
     if style == 'csv':
         return to_csv(summary)
     headers, rows = cells(summary, per_set)
-    return STYLES[style](headers, rows, note(summary, per_set))
+    below = [note(summary, per_set), *summary.remarks]
+    return STYLES[style](headers, rows, '\n'.join(below))
 
 
 def cells(
@@ -146,7 +150,7 @@ def to_markdown(headers: list[str], rows: list[list[str]], below: str) -> str:
         for row in lines
     ]
     text.insert(1, '|' + '|'.join('-' * (w + 2) for w in widths) + '|')
-    return '\n'.join([*text, '', below, ''])
+    return '\n'.join([*text, '', below.replace('\n', '\n\n'), ''])
 
 
 def to_tsv(headers: list[str], rows: list[list[str]], below: str) -> str:
@@ -163,7 +167,8 @@ def to_latex(headers: list[str], rows: list[list[str]], below: str) -> str:
     left = sum(h in ('method', 'score', 'OOD set') for h in headers)
     align = 'l' * left + 'c' * (len(headers) - left)
     lines = [f'\\begin{{tabular}}{{{align}}}', r'\toprule', head, r'\midrule']
-    lines += [*body, r'\bottomrule', r'\end{tabular}', f'% {below}', '']
+    notes = [f'% {line}'.rstrip() for line in below.split('\n')]
+    lines += [*body, r'\bottomrule', r'\end{tabular}', *notes, '']
     return '\n'.join(lines)
 
 

@@ -134,6 +134,7 @@ def extract(run: Run, checkpoint: str, execute: Execute) -> str:
     cache = str(run.folder / 'features')
     command = _command('extract_features', run.row.config, checkpoint)
     command += ['--out', cache, '--work-dir', str(run.folder)]
+    command += _options(run.seed, run.row.cfg_options)
     execute('extracting features', command)
     return cache
 

@@ -91,4 +91,5 @@ custom_hooks = [
     ),
     dict(type='mmood.CalibrateOODHook'),
     dict(type='mmood.FiniteLossHook'),
+    dict(type='mmood.CheckFeaturesHook'),
 ]

@@ -108,4 +108,5 @@ dood_hooks = [
     ),
     dict(type='mmood.CalibrateOODHook'),
     dict(type='mmood.FiniteLossHook'),
+    dict(type='mmood.CheckFeaturesHook'),
 ]

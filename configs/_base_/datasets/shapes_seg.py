@@ -103,4 +103,5 @@ dood_hooks = [
     ),
     dict(type='mmood.CalibrateOODHook'),
     dict(type='mmood.FiniteLossHook'),
+    dict(type='mmood.CheckFeaturesHook'),
 ]

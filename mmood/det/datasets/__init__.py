@@ -5,7 +5,7 @@ from .class_splits import (
     OpenSetCocoDataset,
     split_steps,
 )
-from .coco import IDCocoDataset, OODCocoDataset
+from .coco import IDCocoDataset, OODCocoDataset, OriginCocoDataset
 from .mixed_sampler import MixedSampler
 from .ood_flags import OOD_LABEL, OODFlagCocoDataset, PackOODInputs
 from .transforms import RandomGaussianBlur
@@ -18,6 +18,7 @@ __all__ = [
     'OODCocoDataset',
     'OODFlagCocoDataset',
     'OpenSetCocoDataset',
+    'OriginCocoDataset',
     'PackOODInputs',
     'RandomGaussianBlur',
     'split_steps',

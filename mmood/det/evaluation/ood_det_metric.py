@@ -131,7 +131,11 @@ class OODDetMetric(CocoMetric):
             (record['origin'], record['source'], pred['img_id'])
             for _, pred, record in results
         )
-        in_id = [r[:2] for r in results if r[2]['origin'] == 'id']
+        in_id = []
+        for gt, pred, record in results:
+            if record['origin'] == 'id':
+                in_id.append((gt, pred))
+                self._take_file(record['source'])  # of other ranks' images
         if not in_id:
             raise ValueError(
                 'no ID image among the tested ones: mAP and the OOD measures '

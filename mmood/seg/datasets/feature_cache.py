@@ -17,9 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mmood.ops import atomic_write
+from mmood.ops import atomic_write, read_json
+from mmood.ops.coco_records import shorten
 
 _ABOUT = 'cache.json'
+_MOST_SHARDS = 10**6
 
 
 class CorruptShardError(ValueError):
@@ -29,13 +31,14 @@ class CorruptShardError(ValueError):
 def open_folder(folder: str | Path, about: Mapping) -> None:
     """Make a cache folder, or make sure that it holds just this.
 
-    Raises ValueError if the folder's ``cache.json`` says something else.
+    Raises ValueError if the folder's ``cache.json`` says something else or
+    is broken.
     """
     path = Path(folder) / _ABOUT
     if not path.is_file():
         _write_json(path, dict(about))
         return
-    found = json.loads(path.read_text())
+    found = _read_about(path)
     differ = sorted(k for k in about if found.get(k) != about[k])
     if differ:
         key = differ[0]
@@ -82,18 +85,20 @@ class FeatureCache:
         folder: what ``tools/extract_features.py`` wrote.
         verify: read every byte and compare checksums, not only sizes.
 
-    Raises FileNotFoundError if the folder is no cache or misses shards, and
-    CorruptShardError naming the shard that is damaged.
+    Raises FileNotFoundError if the folder is no cache or misses shards,
+    ValueError if ``cache.json`` is broken, and CorruptShardError naming the
+    shard that is damaged.
     """
 
     def __init__(self, folder: str | Path, verify: bool = False) -> None:
-        path = Path(folder) / _ABOUT
+        self.folder = Path(folder)
+        path = self.folder / _ABOUT
         if not path.is_file():
             raise FileNotFoundError(
                 f'{folder} has no {_ABOUT}: make it with '
                 'tools/extract_features.py CONFIG SEGMENTOR --out FOLDER'
             )
-        self.about = json.loads(path.read_text())
+        self.about = _read_about(path)
         count = self.about['num_shards']
         missing = [n for n in range(count) if not is_complete(folder, n)]
         if missing:
@@ -103,6 +108,11 @@ class FeatureCache:
             )
         shards = [_open_shard(folder, n, verify) for n in range(count)]
         self._features = [shard[0] for shard in shards]
+        channels = [part.shape[1] for part in self._features]
+        for number, found in enumerate(channels):
+            if found != channels[0]:
+                path = _stem(folder, number).with_suffix('.npy')
+                raise _corrupt(path, f'{found} channels, not {channels[0]}')
         self._starts = np.cumsum([0, *map(len, self._features)])
         self.labels = np.concatenate([shard[1] for shard in shards])
         self._maps = [
@@ -137,23 +147,59 @@ class FeatureCache:
         )
 
 
+def _read_about(path: Path) -> dict:
+    """What ``cache.json`` says; ValueError if that is not what is written."""
+    try:
+        about = read_json(path)
+    except ValueError as error:
+        raise ValueError(f'{error}; delete {path.parent}') from error
+    count = about.get('num_shards') if isinstance(about, dict) else None
+    if type(count) is not int or not 0 < count <= _MOST_SHARDS:
+        raise ValueError(
+            f'{path} must have the number of shards as num_shards, a whole '
+            f'number up to {_MOST_SHARDS}, got {shorten(count)}; delete '
+            f'{path.parent}'
+        )
+    return about
+
+
+def _read_sizes(path: Path) -> tuple[dict, list]:
+    """What a shard's record says; ``sizes`` are (h, w) of its maps."""
+    try:
+        about = read_json(path)
+    except ValueError as error:
+        raise _corrupt(path, str(error)) from error
+    sizes = about.get('sizes') if isinstance(about, dict) else None
+    if not isinstance(sizes, list) or not all(map(_is_size, sizes)):
+        raise _corrupt(path, 'it must have sizes, [height, width] of each map')
+    return about, sizes
+
+
+def _is_size(value: object) -> bool:
+    is_pair = isinstance(value, list) and len(value) == 2
+    return is_pair and all(type(side) is int and side > 0 for side in value)
+
+
 def _open_shard(folder: str | Path, number: int, verify: bool) -> tuple:
     stem = _stem(folder, number)
-    about = json.loads(stem.with_suffix('.json').read_text())
+    about, sizes = _read_sizes(stem.with_suffix('.json'))
     arrays = []
-    for suffix in ('.npy', '.labels.npy'):
+    for suffix, dims, kind in (('.npy', 2, 'f'), ('.labels.npy', 1, 'u')):
         path = stem.with_name(stem.name + suffix)
         try:
             array = np.load(path, mmap_mode='r', allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise _corrupt(path, str(error)) from error
-        if verify and zlib.crc32(array) != about[suffix]:
+        if array.ndim != dims or array.dtype.kind != kind:
+            what = f'{array.dtype} of shape {array.shape}'
+            raise _corrupt(path, f'it holds {what}')
+        if verify and zlib.crc32(array) != about.get(suffix):
             raise _corrupt(path, 'its checksum differs')
         arrays.append(array)
-    count = sum(h * w for h, w in about['sizes'])
+    count = sum(h * w for h, w in sizes)
     if not len(arrays[0]) == len(arrays[1]) == count:
         raise _corrupt(stem.with_suffix('.npy'), f'it must have {count} rows')
-    return (*arrays, about['sizes'])
+    return (*arrays, sizes)
 
 
 def _corrupt(path: Path, why: str) -> CorruptShardError:

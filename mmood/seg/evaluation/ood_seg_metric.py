@@ -34,9 +34,9 @@ class OODSegMetric(BaseMetric):
     """AP, AUROC, FPR95 and Fmax of OOD pixels, for each set and score.
 
     Pixels of a whole set are pooled; labels are 0 ID, 1 OOD, 255 ignored
-    (`mmood.OODSegDataset`). Pixels are counted in
-    bins (`mmood.metrics.ScoreHistogram`): memory does not grow with the set,
-    and ranks agree with one process exactly. Works on any
+    (`mmood.OODSegDataset`); sets have a name each, ID ones `id`. Pixels are
+    counted in bins (`mmood.metrics.ScoreHistogram`): memory does not grow
+    with the set, and ranks agree with one process exactly. Works on any
     segmentor: the logit scores come from its ``seg_logits``, other scores
     from ``pred_ood``.
 
@@ -164,10 +164,8 @@ class OODSegMetric(BaseMetric):
                 raise ValueError(
                     f'components.score is {key!r}; there are {sorted(maps)}'
                 )
-            # If there is a nan, no measure of the map counts.
-            score = np.nan_to_num(maps[key], posinf=np.inf, neginf=-np.inf)
             self._store.add(
-                record['origin'], record['name'], score, record['label']
+                record['origin'], record['name'], maps[key], record['label']
             )
 
     # ------------------------------------------------------------ a pass

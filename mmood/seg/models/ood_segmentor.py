@@ -92,7 +92,7 @@ class OODEncoderDecoder(Thresholded, EncoderDecoder):
         Cached features are (C, h, w) with labels in their samples for a head
         that needs maps, else vectors (n, C), mixed and valid already.
         """
-        self._check_weights()
+        self.check_weights()
         if isinstance(inputs, list):
             if not self.ood_head.needs_maps:
                 return self.ood_head.loss_vectors(torch.cat(inputs))
@@ -105,7 +105,7 @@ class OODEncoderDecoder(Thresholded, EncoderDecoder):
     @torch.no_grad()
     def extract_features(self, inputs: Tensor) -> Tensor:
         """The probed features of images, (B, 3, H, W) -> (B, C, h, w)."""
-        self._check_weights()
+        self.check_weights()
         in_backbone = (self.probe.module or 'backbone').startswith('backbone')
         run = self.extract_feat if in_backbone else self._forward
         with self.probe.record(self) as maps:
@@ -117,7 +117,7 @@ class OODEncoderDecoder(Thresholded, EncoderDecoder):
         self, inputs: Tensor, batch_img_metas: list[dict]
     ) -> Tensor:
         """Logits and, as one channel more, the score: (B, K + 1, H, W)."""
-        self._check_weights()
+        self.check_weights()
         with self.probe.record(self) as maps:
             logits = super().encode_decode(inputs, batch_img_metas)
         keys = [
@@ -223,7 +223,8 @@ class OODEncoderDecoder(Thresholded, EncoderDecoder):
         self.compound = self._compound_after
 
     # ------------------------------------------------------------ weights
-    def _check_weights(self) -> None:
+    def check_weights(self) -> None:
+        """Raise RuntimeError unless the segmentor has a checkpoint's."""
         if self._unfit:
             raise RuntimeError(self._unfit)
 

@@ -12,6 +12,7 @@ import pytest
 from helpers import ROOT
 
 sys.path.append(str(ROOT / 'projects/incremental_detection'))
+import building
 import jobs
 
 # Stands for train.py and test.py: writes down how it was called, then leaves
@@ -127,5 +128,7 @@ def tools(tmp_path, monkeypatch) -> Stubs:
     for name in ('train', 'test'):
         (folder / f'{name}.py').write_text(STUB)
     monkeypatch.setattr(jobs, 'TOOLS', folder)
+    # The small config names parts that are not there.
+    monkeypatch.setattr(building, 'build_parts', lambda cfg: None)
     monkeypatch.chdir(tmp_path)
     return Stubs(folder)

@@ -247,7 +247,7 @@ def test_arguments_that_make_no_sense(tools, small, capsys):
 def test_a_missing_annotation_file(tools, small, tmp_path, capsys):
     config = small()
     (tmp_path / 'ann.json').unlink()
-    assert 'ann.json does not exist' in failure(capsys, config)
+    assert 'there is no file' in failure(capsys, config)
     assert not tools.calls
 
 
