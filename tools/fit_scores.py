@@ -9,7 +9,6 @@ validation set.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
