@@ -17,6 +17,7 @@ from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import get_state_dict
 
 from mmood.hooks import CalibrateOODHook, FitScoresHook
+from mmood.hooks.after_training import put_exact_state, unwrapped
 from mmood.launch import (
     add_common_arguments,
     build_runner,
@@ -50,6 +51,7 @@ def main() -> None:
         runner, metrics
     )
     checkpoint['state_dict'] = get_state_dict(runner.model)
+    put_exact_state(unwrapped(runner), checkpoint)  # in its average too
     if is_main_process():
         with atomic_write(out, 'wb') as file:
             torch.save(checkpoint, file)

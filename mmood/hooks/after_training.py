@@ -66,7 +66,8 @@ class AfterTraining(Hook):
             update_checkpoint(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        self._saved = checkpoint.get('meta', {}).get('iter', -1)
+        if runner._resume:
+            self._saved = checkpoint['meta'].get('iter', -1)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         self._saved = checkpoint['meta'].get('iter', -1)
@@ -85,6 +86,12 @@ class AfterTraining(Hook):
                     'tools/fit_scores.py fits and calibrates it'
                 )
                 raise
+        if self._is_last(runner) and self._saved != runner.iter:
+            runner.logger.warning(
+                'no checkpoint has the weights of the last iteration, nor '
+                'what was fitted on them: set save_last=True in '
+                'default_hooks.checkpoint'
+            )
 
     def _is_last(self, runner: Runner) -> bool:
         hooks = [h for h in runner.hooks if isinstance(h, AfterTraining)]

@@ -60,10 +60,10 @@ class CalibrateOODHook(AfterTraining):
             )
         for key, buffer in buffers:
             value = found[key]
-            if value is None or math.isnan(value):
+            if value is None or not math.isfinite(value):
                 runner.logger.warning(
-                    f'{_names([key])} stays uncalibrated: nothing '
-                    'to fit it on in the ID validation images'
+                    f'{_names([key])} stays uncalibrated: nothing to fit it '
+                    'on in the ID validation images, or no finite score'
                 )
             else:
                 buffer.fill_(value)

@@ -91,7 +91,9 @@ class Metric(BaseMetric):
 def train(tmp_path, plain_dumps):
     """Function: train a `Toy`; the runner."""
 
-    def run(*hooks, model=None, by_epoch=True, checkpoint=None, **loop):
+    def run(
+        *hooks, model=None, by_epoch=True, checkpoint=None, resume=None, **loop
+    ):
         loader = dict(
             dataset=Images(),
             sampler=dict(type='DefaultSampler', shuffle=False),
@@ -125,6 +127,8 @@ def train(tmp_path, plain_dumps):
                 FitScoresHook(loader),
                 CalibrateOODHook(),
             ],
+            load_from=resume,
+            resume=bool(resume),
             default_scope='mmengine',
             experiment_name=tmp_path.name,
             log_level='ERROR',
@@ -268,3 +272,48 @@ def test_an_average_behind_the_saving_is_refused(train):
     hook.priority = 'LOWEST'
     with pytest.raises(ValueError, match='EMAHook.*priority to .NORMAL'):
         train(hook)
+
+
+@pytest.mark.parametrize('options', [None, *AVERAGES[:2]])
+@pytest.mark.parametrize('ended', [True, False])
+def test_a_resumed_training_has_them_in_the_end(
+    train, tmp_path, options, ended
+):
+    """Also one that was killed between its end and the calibration."""
+
+    def hooks():
+        return [] if options is None else [EMAHook(**options)]
+
+    train(*hooks(), val_interval=1)
+    path = tmp_path / 'epoch_2.pth'
+    whole = load(path)['state_dict']
+    if ended:
+        checkpoint = load(path)
+        for prefix, state in (
+            ('', checkpoint['state_dict']),
+            ('module.', checkpoint.get('ema_state_dict', {})),
+        ):
+            for name in [n for n in state if 'ood_threshold' in n]:
+                state[name] = torch.tensor(float('nan'))
+            if state:
+                state[f'{prefix}knn.is_fitted'] = torch.tensor(False)
+                state[f'{prefix}knn.bank'] = torch.zeros(0, 2)
+        torch.save(checkpoint, path)
+    else:
+        path.unlink()
+    start = path if ended else tmp_path / 'epoch_1.pth'
+    train(*hooks(), resume=str(start), val_interval=1)
+    state = load(path)['state_dict']
+    torch.testing.assert_close(state['weight'], whole['weight'])
+    assert_own(state)
+
+
+def test_without_a_last_checkpoint_it_says_so(train, tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        'mmengine.logging.MMLogger.warning',
+        lambda self, text, *args, **kwargs: lines.append(text),
+    )
+    train(checkpoint=dict(interval=5, save_last=False), val_begin=9)
+    assert not [*tmp_path.glob('*.pth')]
+    assert 'no checkpoint has the weights' in lines[-1]

@@ -202,6 +202,29 @@ def test_the_hook_takes_a_wrapped_model_and_its_limit():
     check((model.ood_head.score_mean, model.ood_head.score_std), expected)
 
 
+def test_a_fit_that_fails_on_another_rank_fails_here(monkeypatch):
+    """So that no rank waits for it in a collective call."""
+    module = sys.modules['mmood.hooks.fit_scores']
+    monkeypatch.setattr(module, 'all_reduce', lambda failed: failed.add_(1))
+    model = unfitted()
+    with pytest.raises(RuntimeError, match='failed on 1 other ranks'):
+        fit_scores(model, batches(1))
+    assert model.compound and model.ood_head.score_mean.isnan().all()
+
+
+def test_a_fit_that_fails_leaves_the_other_score(monkeypatch):
+    model, data = unfitted(), batches(1)
+    data[0]['data_samples'][0].gt_sem_seg.data.fill_(255)
+    hook, run = FitScoresHook(dict(batch_size=1)), runner(model, data)
+    hook.before_train(run)
+    hook.before_val_iter(run, 0)
+    assert 'no valid pixel to fit' in run.lines[-1]
+    assert 'compound' not in model.test_step(data[0])[0].pred_ood
+    hook.after_val_epoch(run, {})  # a test is stricter
+    with pytest.raises(RuntimeError, match='no statistics of the ID scores'):
+        model.test_step(data[0])
+
+
 # ----------------------------------------------------------- threshold
 @pytest.mark.parametrize('wrap', [DataParallel, lambda model: model])
 def test_the_threshold_of_the_validation_is_stored(wrap):

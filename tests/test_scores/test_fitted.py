@@ -216,3 +216,29 @@ def test_a_checkpoint_of_other_sizes_leaves_it_unfitted():
         other.load_state_dict(state)
     with pytest.raises(RuntimeError, match='not fitted'):
         other(data(3))
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_no_number_is_made_of_features_that_are_none(name, dtype, value):
+    score, samples = fit(name, data()), data(6)
+    samples.features[2, 3] = value
+    samples = Samples(samples.logits.to(dtype), samples.features.to(dtype))
+    values = score(seen(score, samples))
+    assert torch.isnan(values).tolist() == [False, False, True] + 3 * [False]
+    assert values.dtype in (torch.float32, torch.float64)
+
+
+def test_a_state_of_another_width_leaves_it_unfitted(name):
+    kinds = dict(
+        mahalanobis=Mahalanobis(C + 1, K),
+        knn=KNN(C + 1, 3),
+        gram=GramMatrices(C + 1, K),
+    )
+    other = kinds[name]
+    with pytest.raises(RuntimeError, match='size mismatch'):
+        other.load_state_dict(fit(name, data()).state_dict(), strict=False)
+    assert not other.is_fitted
+    score = fit(name, data())
+    score.load_state_dict({}, strict=False)  # other weights, without a fit
+    assert not score.is_fitted

@@ -21,7 +21,7 @@ from mmood.ops import Activity
 from mmood.registry import MODELS
 from mmood.scores import Samples, Thresholded, Thresholds
 
-from .roi_losses import OODLosses
+from .roi_losses import OUTLIERS, OODLosses
 from .roi_tools import (
     build_part,
     check_start,
@@ -30,13 +30,6 @@ from .roi_tools import (
     take_outliers,
 )
 from .score_list import ScoreList
-
-_OUTLIERS = (
-    'the outliers of loss_uncertainty, as in a plain detector: train longer, '
-    'start earlier (outlier_start_share or outlier_start_iter of '
-    'model.roi_head; queue_size and patience of its outliers), or flag '
-    'objects as OOD'
-)
 
 
 @MODELS.register_module()
@@ -116,7 +109,7 @@ class OODRoIHead(OODLosses, Thresholded, StandardRoIHead):
             loss_uncertainty, in_channels=self.channels
         )
         if self.loss_uncertainty is not None:
-            self.outlier_activity = Activity(_OUTLIERS)
+            self.outlier_activity = Activity(OUTLIERS)
         self.loss_consistency = build(loss_consistency)
         self.auxiliary = build(auxiliary, in_channels=self.channels)
         self.scores = ScoreList(

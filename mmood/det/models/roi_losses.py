@@ -14,6 +14,13 @@ from mmood.ops import rank_count
 
 from .roi_tools import foreground, has_started, jittered, record_calls
 
+OUTLIERS = (
+    'the outliers of loss_uncertainty, as in a plain detector: train longer, '
+    'start earlier (outlier_start_share or outlier_start_iter of '
+    'model.roi_head; queue_size and patience of its outliers), or flag '
+    'objects as OOD'
+)
+
 
 class OODLosses:
     """Part of `OODRoIHead`: its parts' losses on the known objects."""
