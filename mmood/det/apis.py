@@ -65,7 +65,7 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
         if pred_score_thr is None:
             stored = float(self.part.score_threshold)
             pred_score_thr = 0.3 if math.isnan(stored) else stored
-        self._confidence = pred_score_thr
+        self._confidence = float(pred_score_thr)
         return super().__call__(
             inputs, *args, pred_score_thr=pred_score_thr, **kwargs
         )
