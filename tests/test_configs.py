@@ -207,7 +207,7 @@ def test_dood_fits_on_id_images_only(path):
     assert loads_ood_labels(val_set.pipeline)
     assert val_set.data_prefix != train_set.data_prefix
     # Only then, at the end, are there statistics to validate with.
-    assert cfg.train_cfg.val_interval > cfg.train_cfg.max_iters
+    assert cfg.train_cfg.val_begin > cfg.train_cfg.max_iters
 
 
 @by_name([path for path in DOOD if '70k' in path.stem])

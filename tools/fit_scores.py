@@ -9,7 +9,6 @@ validation set.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
@@ -18,12 +17,14 @@ from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import get_state_dict
 
 from mmood.hooks import CalibrateOODHook, FitScoresHook
+from mmood.hooks.after_training import put_exact_state, unwrapped
 from mmood.launch import (
     add_common_arguments,
     build_runner,
     load_config,
     use_checkpoint,
 )
+from mmood.ops import atomic_write
 
 
 def main() -> None:
@@ -50,10 +51,10 @@ def main() -> None:
         runner, metrics
     )
     checkpoint['state_dict'] = get_state_dict(runner.model)
+    put_exact_state(unwrapped(runner), checkpoint)  # in its average too
     if is_main_process():
-        partial = out.with_name(f'{out.name}.part')
-        torch.save(checkpoint, partial)
-        os.replace(partial, out)
+        with atomic_write(out, 'wb') as file:
+            torch.save(checkpoint, file)
         print(f'fitted checkpoint: {out}')
 
 

@@ -24,7 +24,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset={{_base_.id_set}})
 val_evaluator = dict(_delete_=True, type='mmood.OODSegMetric')
-train_cfg = dict(max_iters=max_iters, val_interval=10**9)
+train_cfg = dict(max_iters=max_iters, val_begin=10**9)
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.0)
 )

@@ -11,7 +11,7 @@ import torch
 from mmengine.dist import get_rank, get_world_size
 from torch import Tensor, nn
 
-from mmood.ops import gather_rows
+from mmood.ops import Activity, gather_rows
 from mmood.registry import MODELS
 
 from .roi_batch import RoIBatch, check_logits
@@ -82,6 +82,10 @@ class UnknownProbabilityLoss(nn.Module):
             raise ValueError(f'alpha must be at least 0, got {alpha}')
         self.top_k, self.alpha, self.start = top_k, alpha, start
         self.loss_weight = loss_weight
+        self.activity = Activity(
+            'UnknownProbabilityLoss: train longer than until its start='
+            f'{start}, or set a lower one'
+        )
 
     def forward(self, batch: RoIBatch) -> dict[str, Tensor]:
         """The loss of a batch; a collective call, also without a RoI."""
@@ -91,6 +95,7 @@ class UnknownProbabilityLoss(nn.Module):
         values = unknown_probability_loss(
             batch.logits[chosen], batch.labels[chosen], self.alpha
         )
+        self.activity.add(count)
         mean = values.sum() * get_world_size() / max(count, 1)
         return {'loss_unknown': self.loss_weight * mean}
 

@@ -1,9 +1,9 @@
 # The schedule of Dream-Box: 18 epochs of 16 images a batch, lr 0.02, here
 # with the two steps down at the ends of epochs 12 and 16.
 max_epochs = 18
-# Validated once, at the end.
+# No validation but that of CalibrateOODHook, at the end.
 train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=10**9
+    type='EpochBasedTrainLoop', max_epochs=max_epochs, val_begin=10**9
 )
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

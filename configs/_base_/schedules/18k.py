@@ -1,8 +1,8 @@
 # The schedule of VOS and DFDD: 18 000 iterations of 16 images, lr 0.02.
 max_iters = 18000
-# Validated once, at the end.
+# No validation but that of CalibrateOODHook, at the end.
 train_cfg = dict(
-    type='IterBasedTrainLoop', max_iters=max_iters, val_interval=10**9
+    type='IterBasedTrainLoop', max_iters=max_iters, val_begin=10**9
 )
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

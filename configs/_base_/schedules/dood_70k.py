@@ -2,7 +2,7 @@
 # ID set is validated once, at the end, where the threshold is fitted.
 max_iters = 70000
 train_cfg = dict(
-    type='IterBasedTrainLoop', max_iters=max_iters, val_interval=10**9
+    type='IterBasedTrainLoop', max_iters=max_iters, val_begin=10**9
 )
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -2,7 +2,7 @@
 # where the thresholds are fitted.
 max_epochs = 10
 train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=10**9
+    type='EpochBasedTrainLoop', max_epochs=max_epochs, val_begin=10**9
 )
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

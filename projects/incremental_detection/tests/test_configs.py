@@ -187,7 +187,7 @@ def test_voc_is_trained_as_the_public_configs_say(path):
         assert test.ann_file == 'annotations/voc2007_test_ignore.json'
         assert test.test_mode
         assert cfg.auto_scale_lr.base_batch_size == 8
-        assert cfg.train_cfg.val_interval > cfg.train_cfg.max_iters
+        assert cfg.train_cfg.val_begin > cfg.train_cfg.max_iters
 
 
 def test_specs_name_all_configs_but_the_split_of_ones_own():

@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from torch import Tensor, nn
 
 from mmood.losses.roi_batch import RoIBatch
-from mmood.ops import ClassQueues
+from mmood.ops import Activity, ClassQueues
 from mmood.registry import MODELS
 from mmood.scores import energy
 
@@ -97,12 +97,17 @@ class EnergyWeibulls(nn.Module):
     def __init__(self, size: int = 1000) -> None:
         super().__init__()
         self.queues = ClassQueues(num_classes=2, channels=1, size=size)
+        self.activity = Activity(
+            'the unknown objects of EnergyWeibulls: train with an '
+            'mmood.PseudoUnknownBBoxHead, longer than until its start'
+        )
         self._fit: tuple[Tensor, tuple[Weibull, Weibull]] | None = None
 
     def observe(self, batch: RoIBatch) -> None:
         """Keep the energies of a training step; a collective call."""
         is_unknown = batch.labels == batch.num_known
         mask = is_unknown | batch.is_known
+        self.activity.add(int(is_unknown.sum()))
         energies = energy(batch.logits[mask, : batch.num_known].detach())
         self.queues.add(energies[:, None], is_unknown[mask].long())
 
