@@ -42,7 +42,8 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
             that training stored in the checkpoint (95 % of ID boxes below).
     """
 
-    wanted, judged = 'mmood.OODRoIHead as its roi_head', 'box'
+    wanted = 'model.roi_head must be an mmood.OODRoIHead'
+    judged = 'box'
 
     @property
     def part(self) -> nn.Module | None:
