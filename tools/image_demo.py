@@ -33,17 +33,18 @@ def draw(args: argparse.Namespace, images: list[str]) -> str:
         ood_threshold=args.ood_threshold,
         score=args.score,
     )
-    if is_segmentor(Config.fromfile(args.config)):
+    cfg = Config.fromfile(args.config)
+    if is_segmentor(cfg):
         from mmood.seg import OODSegInferencer
 
         inferencer = OODSegInferencer(
-            args.config, score_range=args.score_range, **common
+            cfg, score_range=args.score_range, **common
         )
         inferencer(images, **call)
         return f'drawn: {args.out_dir}/vis, scores: {args.out_dir}/pred'
     from mmood.det import OODDetInferencer
 
-    inferencer = OODDetInferencer(args.config, **common)
+    inferencer = OODDetInferencer(cfg, **common)
     inferencer(
         images, pred_score_thr=args.score_thr, no_save_pred=False, **call
     )

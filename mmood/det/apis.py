@@ -42,7 +42,8 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
             that training stored in the checkpoint (95 % of ID boxes below).
     """
 
-    wanted, judged = 'mmood.OODRoIHead as its roi_head', 'box'
+    wanted = 'model.roi_head must be an mmood.OODRoIHead'
+    judged = 'box'
 
     @property
     def part(self) -> nn.Module | None:
@@ -65,7 +66,7 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
         if pred_score_thr is None:
             stored = float(self.part.score_threshold)
             pred_score_thr = 0.3 if math.isnan(stored) else stored
-        self._confidence = pred_score_thr
+        self._confidence = float(pred_score_thr)
         return super().__call__(
             inputs, *args, pred_score_thr=pred_score_thr, **kwargs
         )

@@ -72,9 +72,10 @@ class OODDetLocalVisualizer(DetLocalVisualizer):
             return self._draw(image, instances, names, OBJECT_COLOR)
         is_ood = instances.get('is_ood', instances.scores > np.inf).bool()
         known, unknown = instances[~is_ood], instances[is_ood]
-        names = class_names(known.labels, classes)
+        names = dict(enumerate(classes or ()))
         texts = [
-            f'{name} {score:.2f}' for name, score in zip(names, known.scores)
+            f'{names.get(int(label), "object")} {score:.2f}'
+            for label, score in zip(known.labels, known.scores)
         ]
         image = self._draw(image, known, texts, KNOWN_COLOR)
         scores = unknown.ood_scores if len(unknown) else ()

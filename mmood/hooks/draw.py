@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import mmcv
 from mmengine import fileio
-from mmengine.dist import get_world_size
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
@@ -99,7 +99,7 @@ class OODVisualizationHook(Hook):
         data_batch: dict,
         outputs: Sequence[BaseDataElement],
     ) -> None:
-        for sample in outputs if self.draw else ():
+        for sample in outputs if self.draw and is_main_process() else ():
             boxes = sample.get('pred_instances')
             if boxes is None or 'masks' in boxes or self.score_thr is not None:
                 self._draw_to_file(runner, sample, self._confidence(runner))

@@ -148,7 +148,7 @@ def write_picture(path: str, picture: np.ndarray) -> None:
 
 def write_json(path: str, content: object) -> None:
     """Write JSON that any reader takes: nan and infinity become null."""
-    text = json.dumps(_finite(content), allow_nan=False, ensure_ascii=False)
+    text = json.dumps(_finite(content), allow_nan=False)
     os.makedirs(osp.dirname(path), exist_ok=True)
     with atomic_write(path) as file:
         file.write(text)

@@ -49,7 +49,8 @@ class OODSegInferencer(PictureInferencer, MMSegInferencer):
             None: the least and the largest of each image.
     """
 
-    wanted, judged = 'mmood.OODEncoderDecoder', 'pixel'
+    wanted = 'the model must be an mmood.OODEncoderDecoder'
+    judged = 'pixel'
 
     def __init__(
         self,

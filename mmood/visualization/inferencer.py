@@ -41,7 +41,7 @@ class PictureInferencer:
     stem of the files that are made of them.
     """
 
-    wanted: str  # a type that has thresholds
+    wanted: str  # what the model must be to have thresholds
     judged: str  # what is called OOD
 
     def __init__(
@@ -51,10 +51,7 @@ class PictureInferencer:
         self._sources: set[str] = set()
         super().__init__(*args, **kwargs)
         if not hasattr(self.part, 'ood_threshold'):
-            raise ValueError(
-                f'the model must have an {self.wanted}, got '
-                f'{type(self.part).__name__}'
-            )
+            raise ValueError(f'{self.wanted}, got {type(self.part).__name__}')
         if ood_threshold is not None:
             self.part.ood_threshold.fill_(_number(ood_threshold))
         if self.part.ood_threshold.isnan():
@@ -285,6 +282,7 @@ def class_names(options: Iterable, count: int) -> list[str]:
     Numbers, with a warning, if none does.
     """
     for names in options:
+        names = (names,) if isinstance(names, str) else names
         if names is not None and len(names) == count:
             return [str(name) for name in names]
     warnings.warn(

@@ -182,12 +182,14 @@ def test_a_head_with_a_rule_of_its_own(inferencer, files, monkeypatch):
     def keep(*args):
         kept = stock(*args)
         kept.is_ood = kept.labels == 0
+        kept.labels[0] = 3
         return kept
 
     monkeypatch.setattr(inferencer.part, '_keep', keep)
     with warnings.catch_warnings():
         warnings.filterwarnings('error', message='.*of its own')
-        inferencer(files[0])
+        (one,) = boxes(inferencer, files[0])
+    assert one['class_names'][0] == 'unknown'  # the label behind the classes
     with pytest.warns(UserWarning, match='OODRoIHead .* a rule of its own'):
         inferencer(files[0], ood_threshold=5.0)
 
@@ -232,6 +234,9 @@ def test_every_picture_has_files_of_its_own(inferencer, files, tmp_path):
     stored = json.loads((out / 'preds/1_2.json').read_text())
     assert stored['img_path'] == again[0]['img_path'] == files[1]
     assert len(list((out / 'preds').iterdir())) == 3
+    options = dict(no_save_pred=False, return_datasamples=True)
+    inferencer(files[2], out_dir=tmp_path / 'samples', **options)
+    assert (tmp_path / 'samples/preds/2.json').is_file()
 
 
 def test_a_drawing_does_not_overwrite_a_picture(inferencer, tmp_path):
@@ -424,5 +429,5 @@ def test_a_plain_detector(build):
         for key in ('_delete_', 'scores'):
             cfg.model.roi_head.pop(key)
 
-    with pytest.raises(ValueError, match='OODRoIHead .*got StandardRoIHead'):
+    with pytest.raises(ValueError, match='OODRoIHead, got StandardRoIHead'):
         build(plain)

@@ -128,6 +128,10 @@ def test_a_stock_detectors_predictions_are_known(draw):
     labels = torch.tensor([1, 0])
     _, texts = draw(pred_instances=dict(labels=labels, scores=scores))
     assert texts == ['dog 0.75', 'cat 0.50']
+    # The label behind the classes is that of an open-set head.
+    labels = torch.tensor([2, 0])
+    _, texts = draw(pred_instances=dict(labels=labels, scores=scores))
+    assert texts == ['object 0.75', 'cat 0.50']
 
 
 def test_known_and_unknown_predictions(draw):

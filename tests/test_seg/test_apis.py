@@ -178,7 +178,7 @@ def test_a_plain_segmentor(make, model):
         cfg.model.type = 'EncoderDecoder'
         del cfg.model['ood_head']
 
-    message = 'must have an mmood.OODEncoderDecoder, got EncoderDecoder'
+    message = 'must be an mmood.OODEncoderDecoder, got EncoderDecoder'
     with pytest.raises(ValueError, match=message):
         make(plain)
 

@@ -1,0 +1,51 @@
+"""What tools/train.py makes of a config, in any form of its keys."""
+
+import pytest
+from mmengine.config import Config
+
+import mmood.launch
+from helpers import run_here
+
+
+@pytest.fixture
+def built(monkeypatch, tmp_path):
+    """Function: the config that a training would be built from."""
+
+    def run(cfg, *options):
+        seen = []
+
+        class Runner:
+            def __init__(self, cfg):
+                seen.append(cfg)
+
+            def train(self):
+                pass
+
+        monkeypatch.setattr(mmood.launch, 'build_runner', Runner)
+        path = tmp_path / 'config.py'
+        Config(cfg).dump(path)
+        work = ('--work-dir', tmp_path / 'work')
+        run_here(monkeypatch, 'train', path, *work, *options)
+        return seen[0]
+
+    return run
+
+
+def test_mixed_precision_keeps_a_scale_of_its_own(built):
+    cfg = dict(optim_wrapper=dict(type='OptimWrapper'))
+    expected = dict(type='AmpOptimWrapper', loss_scale='dynamic')
+    assert built(cfg, '--amp').optim_wrapper == expected
+    cfg['optim_wrapper']['loss_scale'] = 512
+    assert built(cfg, '--amp').optim_wrapper.loss_scale == 512
+
+
+@pytest.mark.parametrize('form', [{}, dict(auto_scale_lr=None)])
+def test_no_batch_size_to_scale_to(built, form, capsys):
+    with pytest.raises(SystemExit):
+        built(form, '--auto-scale-lr')
+    assert 'needs auto_scale_lr.base_batch_size' in capsys.readouterr().err
+
+
+def test_the_learning_rate_is_scaled(built):
+    cfg = dict(auto_scale_lr=dict(base_batch_size=8, enable=False))
+    assert built(cfg, '--auto-scale-lr').auto_scale_lr.enable is True
