@@ -149,6 +149,16 @@ def equal_weights(state: dict, other: dict, prefix: str = '') -> bool:
     return all(torch.equal(state[name], other[name]) for name in names)
 
 
+def assert_near(found, expected, rtol: float = 1e-4, atol: float = 1e-5):
+    """Tensors or arrays of two computations, which rounding tells apart.
+
+    Other kernels, batches and threads add in another order: bits are equal
+    where numbers were copied, never where they were computed twice.
+    """
+    pair = torch.as_tensor(found), torch.as_tensor(expected)
+    torch.testing.assert_close(*pair, rtol=rtol, atol=atol, equal_nan=True)
+
+
 def assert_equal_tables(one: list[str], two: list[str], **close) -> None:
     """Rows of two printed tables: the same words, nearly the same numbers."""
     assert len(one) == len(two)
