@@ -89,8 +89,13 @@ def tiny_seg_options(data: Path, name: str = DOOD) -> dict:
 
 def shell_options(options: dict) -> list[str]:
     """Overrides of a config as arguments of a tool."""
-    values = (f'{key}={value}' for key, value in options.items())
-    return ['--cfg-options', *(value.replace(' ', '') for value in values)]
+    values = {
+        key: str(value).replace(' ', '')
+        if isinstance(value, (list, tuple))
+        else value
+        for key, value in options.items()
+    }
+    return ['--cfg-options', *(f'{k}={v}' for k, v in values.items())]
 
 
 def run(
