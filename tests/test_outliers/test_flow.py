@@ -188,18 +188,6 @@ def test_candidates_that_blew_up_are_dropped(monkeypatch, bad, left):
     assert torch.isfinite(outliers).all()
 
 
-def test_half_precision_is_raised():
-    module, x = FlowFeatureSynthesis(5), features(6).half()
-    torch.manual_seed(1)
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        outliers, losses = module(x, None, True)
-    torch.manual_seed(1)
-    expected, other = module(x.float(), None, True)
-    assert outliers.dtype == torch.float16
-    assert_near(outliers, expected.half(), rtol=1e-3, atol=1e-3)
-    assert_near(losses['loss_flow'], other['loss_flow'])
-
-
 def test_outliers_too_large_for_half_precision_are_dropped(monkeypatch):
     module = FlowFeatureSynthesis(5)
     monkeypatch.setattr(

@@ -101,16 +101,6 @@ def test_outliers_have_the_features_type_and_no_gradient(dtype):
     assert not list(module.parameters())
 
 
-def test_autocast_keeps_the_fit_in_float32():
-    features, labels = batch(5, 5, 5)
-    outliers = []
-    for enabled in (False, True):
-        torch.manual_seed(3)
-        with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
-            outliers.append(synthesis()(features, labels, True)[0])
-    assert_near(*outliers)
-
-
 # -------------------------------------------------------------- patience
 def test_a_rare_class_is_left_out_after_patience_and_reported(lines):
     module = synthesis()

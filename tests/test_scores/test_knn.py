@@ -158,13 +158,6 @@ def test_a_checkpoint_resizes_the_bank():
         assert_near(model(x), score(x))
 
 
-def test_under_autocast_it_stays_in_single_precision():
-    score, x = fitted(torch.randn(200, 64)), torch.randn(50, 64)
-    expected = score(x)
-    with torch.autocast('cpu', torch.bfloat16):
-        torch.testing.assert_close(score(x), expected, rtol=1e-6, atol=0)
-
-
 def test_gradient_is_the_numerical_one():
     bank = torch.randn(9, 4, dtype=torch.float64)
     x = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)

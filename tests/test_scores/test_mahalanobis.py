@@ -9,7 +9,6 @@ import pytest
 import torch
 from sklearn.covariance import EmpiricalCovariance, shrunk_covariance
 
-from helpers import assert_near
 from mmood.scores.mahalanobis import Mahalanobis, Moments, mahalanobis
 
 # The package's attribute of that name is the function.
@@ -240,13 +239,3 @@ def test_samples_that_do_not_vary(x):
 def test_bad_shrinkage(shrinkage):
     with pytest.raises(ValueError, match=f'shrinkage .* got {shrinkage}'):
         Mahalanobis(2, 2, shrinkage=shrinkage)
-
-
-def test_under_autocast_it_stays_in_double_precision():
-    train, labels = samples()
-    score = fitted(train, labels)
-    x = torch.randn(5, 6)
-    expected = score(x)
-    with torch.autocast('cpu', torch.bfloat16):
-        assert_near(score(x), expected)
-        assert_near(fitted(train, labels)(x), expected)
