@@ -87,7 +87,7 @@ def test_small_and_constant_maps_stay_what_they_are(size):
     x = torch.full((1, 2, *size), 1.5)
     process = BlurDiffusion()
     for result in [*process.forward_process(x), process.degrade(x)]:
-        torch.testing.assert_close(result, x, rtol=1e-6, atol=0)
+        torch.testing.assert_close(result, x, rtol=1e-5, atol=0)
 
 
 def test_empty_batch():

@@ -172,8 +172,8 @@ def test_all_tokens_of_a_name_are_shifted_and_nothing_else(pipe):
             float(noise.norm()), 1e-4
         )
         units.append(noise[expected] / std)
-    torch.testing.assert_close(units[1], units[2], rtol=0, atol=1e-5)
-    torch.testing.assert_close(units[0], units[2], rtol=0, atol=1e-4)
+    torch.testing.assert_close(units[1], units[2], rtol=0, atol=1e-4)
+    torch.testing.assert_close(units[0], units[2], rtol=0, atol=1e-3)
 
 
 @torch.no_grad()

@@ -73,9 +73,9 @@ def test_large_logits():
     z = torch.tensor([[1e4, 1e4], [-1e4, -1e4 - 1]], requires_grad=True)
     value = weighted_energy(z, torch.tensor([1.0, 1.0]))
     tail = [1e4 + np.log(2), -1e4 + np.log1p(np.exp(-1))]
-    np.testing.assert_allclose(value.detach(), tail, rtol=1e-7)
+    np.testing.assert_allclose(value.detach(), tail, rtol=1e-5)
     (grad,) = torch.autograd.grad(value.sum(), z)
-    np.testing.assert_allclose(grad.sum(1), 1, rtol=1e-6)
+    np.testing.assert_allclose(grad.sum(1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize('w', [[0.0, 0.0], [-1.0, -2.0]])
@@ -83,7 +83,7 @@ def test_no_class_with_weight_is_finite(w):
     z, w = logits(3, classes=2), torch.tensor(w, requires_grad=True)
     value = weighted_energy(z, w)
     floor = np.log(np.finfo(np.float32).tiny)
-    np.testing.assert_allclose((value - z.amax(1)).detach(), floor, rtol=1e-6)
+    np.testing.assert_allclose((value - z.amax(1)).detach(), floor, rtol=1e-5)
     for grad in torch.autograd.grad(value.sum(), (z, w)):
         assert grad.abs().max() == 0
 

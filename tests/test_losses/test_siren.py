@@ -140,12 +140,12 @@ def test_kappa_of_zero_and_below_is_the_uniform_density():
     loss.kappa.data.copy_(torch.tensor([0.0, -3.0]))
     features, labels = objects(6, 2)
     value = loss(features, labels)['loss_vmf']
-    assert value.item() == pytest.approx(0.1 * math.log(2), rel=1e-6)
+    assert value.item() == pytest.approx(0.1 * math.log(2), rel=1e-5)
     value.backward()
     assert loss.kappa.grad.tolist() == [0, 0]
     area = 2 * math.pi**4 / math.gamma(4)
     score = loss.scores()['vmf'](loss.embed(features))
-    np.testing.assert_allclose(score.tolist(), math.log(area), rtol=1e-6)
+    np.testing.assert_allclose(score.tolist(), math.log(area), rtol=1e-5)
 
 
 def test_no_object_keeps_the_graph_and_the_prototypes():

@@ -179,7 +179,7 @@ def test_two_ranks_agree_with_one_process(tmp_path):
             assert_near(one, two)
             if key == 'bank':
                 assert_near(one, value)
-            torch.testing.assert_close(one, value, rtol=1e-10, atol=1e-10)
+            assert_near(one, value, rtol=1e-5, atol=1e-8)
 
 
 def main(folder):

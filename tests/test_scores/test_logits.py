@@ -27,7 +27,7 @@ def test_matches_scipy(name, shape):
     scores = get_score(name)(logits)
     expected = REFERENCES[name](logits.double().numpy())
     assert scores.shape == expected.shape
-    np.testing.assert_allclose(scores.numpy(), expected, atol=2e-6)
+    np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize('dim', [0, 1, -1])
@@ -59,7 +59,7 @@ def test_ranges_are_reached_at_both_ends(classes):
     flat, sure = torch.zeros(1, classes), torch.zeros(1, classes)
     sure[0, 0] = 500
     assert msp(flat).item() == pytest.approx(1 - 1 / classes)
-    assert entropy(flat).item() == pytest.approx(np.log(classes), rel=1e-6)
+    assert entropy(flat).item() == pytest.approx(np.log(classes), rel=1e-5)
     assert msp(sure).item() == 0
     assert entropy(sure).item() == 0
 

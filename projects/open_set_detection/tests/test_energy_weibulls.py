@@ -54,14 +54,14 @@ def test_log_density_is_that_of_scipy():
     x = torch.linspace(-1.5, 6, 50, dtype=torch.float64)
     found = log_weibull_density(x, Weibull(2.5, 3.0, -2.0))
     expected = weibull_min.logpdf(x.numpy(), 2.5, -2, 3)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_log_density_stays_finite():
     density = Weibull(2.5, 3.0, -2.0)
     x = torch.tensor([-100.0, -2.0, 1e38])
     found = log_weibull_density(x, density)
-    np.testing.assert_allclose(found, -1e30, rtol=1e-6)
+    np.testing.assert_allclose(found, -1e30, rtol=1e-5)
     assert log_weibull_density(x[:0], density).shape == (0,)
 
 
