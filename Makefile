@@ -1,7 +1,7 @@
 # make demo   set up, make the Shapes data, train and test DFDD on it
 # make demo-seg   the same with a Segmenter and DOoD
 # make demo-dream-box   paint outliers into Shapes, train on them, compare
-# make test   set up, run all tests and style checks
+# make test   set up, run all tests, on the machine's cores, and style checks
 # make gpu-check   set up, check mmood on this machine's GPU: equality with
 #   the CPU, mixed precision of each method, speed; skipped without a GPU
 # PIP_ARGS    passed to pip, e.g. --find-links FOLDER_WITH_WHEELS
@@ -101,8 +101,10 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 
+# A file's tests stay together: they share what is expensive.
 test: lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest \
+		-n auto --maxprocesses 8 --dist loadscope
 
 gpu-check: setup
 	$(BIN)/python tools/gpu_check/gpu_check.py --out work_dirs/gpu_check.json

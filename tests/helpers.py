@@ -87,8 +87,13 @@ def tiny_seg_options(data: Path, name: str = DOOD) -> dict:
 
 def shell_options(options: dict) -> list[str]:
     """Overrides of a config as arguments of a tool."""
-    values = (f'{key}={value}' for key, value in options.items())
-    return ['--cfg-options', *(value.replace(' ', '') for value in values)]
+    values = {
+        key: str(value).replace(' ', '')
+        if isinstance(value, (list, tuple))
+        else value
+        for key, value in options.items()
+    }
+    return ['--cfg-options', *(f'{k}={v}' for k, v in values.items())]
 
 
 def run(
@@ -145,6 +150,16 @@ def equal_weights(state: dict, other: dict, prefix: str = '') -> bool:
     names = [name for name in other if name.startswith(prefix)]
     assert names
     return all(torch.equal(state[name], other[name]) for name in names)
+
+
+def assert_near(found, expected, rtol: float = 1e-4, atol: float = 1e-5):
+    """Tensors or arrays of two computations, which rounding tells apart.
+
+    Other kernels, batches and threads add in another order: bits are equal
+    where numbers were copied, never where they were computed twice.
+    """
+    pair = torch.as_tensor(found), torch.as_tensor(expected)
+    torch.testing.assert_close(*pair, rtol=rtol, atol=atol, equal_nan=True)
 
 
 def assert_equal_tables(one: list[str], two: list[str], **close) -> None:

@@ -140,6 +140,16 @@ def noisy_sample(origin: str, name: str, shape=(12, 10), **meta) -> dict:
     return pixel_sample(truth, origin, name, logits, **maps, **meta)
 
 
+def assert_best_classes(classes, logits, atol: float = 1e-3) -> None:
+    """The logit of each pixel's class is the largest one, but for rounding.
+
+    Classes (H, W) and logits (K, H, W), of two computations.
+    """
+    classes, logits = torch.as_tensor(classes), torch.as_tensor(logits)
+    found = logits.gather(0, classes[None].long())[0]
+    torch.testing.assert_close(found, logits.amax(0), rtol=0, atol=atol)
+
+
 def pixel_metric(**kwargs) -> BaseMetric:
     return METRICS.build(dict(type='mmood.OODSegMetric', **kwargs))
 

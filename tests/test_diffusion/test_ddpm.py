@@ -14,7 +14,7 @@ def test_alpha_bars_match_numpy():
     process = GaussianDiffusion()
     assert process.alpha_bars.dtype == torch.float64
     np.testing.assert_allclose(
-        process.alpha_bars.numpy(), ALPHA_BARS, rtol=1e-12
+        process.alpha_bars.numpy(), ALPHA_BARS, rtol=1e-9
     )
 
 
@@ -71,7 +71,7 @@ def test_q_sample_gradient_is_the_signal_share():
     t = torch.tensor([10, 900])
     GaussianDiffusion().q_sample(x, t, torch.randn(2, 3)).sum().backward()
     expected = np.repeat(np.sqrt(ALPHA_BARS[[10, 900]])[:, None], 3, 1)
-    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-6)
+    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize('t', [-1, 10, torch.tensor([0, 10])])

@@ -156,9 +156,9 @@ def test_soft_mask_by_hand():
     assert alpha.dtype == np.float32
     t = np.array([0, 0.25, 0.5, 0.75, 1, 1])
     rise = t**2 * (3 - 2 * t)  # 0 at four pixels from the box
-    np.testing.assert_allclose(alpha[11, 6:12], rise, atol=1e-7)
-    np.testing.assert_allclose(alpha[11, 17:13:-1], rise[:4], atol=1e-7)
-    np.testing.assert_allclose(alpha[6:12, 13], rise, atol=1e-7)
+    np.testing.assert_allclose(alpha[11, 6:12], rise, atol=1e-6)
+    np.testing.assert_allclose(alpha[11, 17:13:-1], rise[:4], atol=1e-6)
+    np.testing.assert_allclose(alpha[6:12, 13], rise, atol=1e-6)
     assert (alpha[:, 12] == 0).all()
     # Two pixels right and two below the corner: 2^1.5 pixels of 4.
     near = 1 - 8**0.5 / 4

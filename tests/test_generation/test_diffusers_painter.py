@@ -60,6 +60,12 @@ def picture(painter, label='dining table', seed=7, size=(64, 64)):
     return painter.paint(*crop_and_mask(*size), label, seed).image
 
 
+def assert_same_picture(found, expected):
+    """But for rounding, of two computations."""
+    found, expected = (np.asarray(one, int) for one in (found, expected))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2)
+
+
 both_kinds = pytest.mark.parametrize('kind', ['sd', 'xl'])
 both_sources = pytest.mark.parametrize('source', list(SOURCES))
 
@@ -74,9 +80,9 @@ def test_the_same_seed_paints_the_same_whatever_came_before(
     picture(painter, 'cat', 8, (64, 48))
     np.random.rand()
     torch.randn(3)
-    np.testing.assert_array_equal(picture(painter), first)
+    assert_same_picture(picture(painter), first)
     fresh = DiffusersPainter(models[kind], SOURCES[source], steps=2)
-    np.testing.assert_array_equal(picture(fresh), first)
+    assert_same_picture(picture(fresh), first)
     assert (picture(painter, seed=9) != first).mean() > 0.5
 
 
@@ -90,7 +96,7 @@ def test_schedulers_with_a_memory_forget(models, kind, name):
         painter.pipe.scheduler.config, skip_prk_steps=True
     )
     first = picture(painter)
-    np.testing.assert_array_equal(picture(painter), first)
+    assert_same_picture(picture(painter), first)
 
 
 @both_kinds
@@ -124,7 +130,7 @@ def test_pictures_are_those_of_the_pipeline(models, build, kind):
         num_inference_steps=2,
         generator=torch.Generator().manual_seed(3),
     ).images[0]
-    np.testing.assert_array_equal(painting.image, np.asarray(expected))
+    assert_same_picture(painting.image, np.asarray(expected))
     assert painting.image.std() > 5
 
 
@@ -135,7 +141,7 @@ def test_no_shift_paints_what_the_words_say(build, kind):
         build(kind, ClassEmbeddings(std, 'a {}, by day')) for std in (0, 3)
     ]
     pictures = [picture(painter) for painter in (words, *shifted)]
-    np.testing.assert_array_equal(pictures[0], pictures[1])
+    assert_same_picture(pictures[0], pictures[1])
     assert (pictures[0] != pictures[2]).mean() > 0.2
 
 
@@ -204,9 +210,7 @@ def test_fp16_without_a_gpu_says_so_and_goes_on(build, kind, source):
         painter = build(kind, source, dtype='fp16')
     assert painter.dtype == 'fp32'
     assert painter.pipe.unet.dtype == torch.float32
-    np.testing.assert_array_equal(
-        picture(painter), picture(build(kind, source))
-    )
+    assert_same_picture(picture(painter), picture(build(kind, source)))
 
 
 @both_kinds
@@ -294,4 +298,4 @@ def test_is_built_from_a_config(models, build):
         )
     )
     expected = picture(build('sd', 'embeddings'))
-    np.testing.assert_array_equal(picture(painter), expected)
+    assert_same_picture(picture(painter), expected)

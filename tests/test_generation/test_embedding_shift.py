@@ -6,6 +6,7 @@ import torch
 from transformers import CLIPTokenizer
 
 import tiny_pipelines
+from helpers import assert_near
 from mmood.generation.embedding_shift import (
     class_token_positions,
     encode,
@@ -134,7 +135,7 @@ def seen_by_the_unet(pipe, embeds):
     )
     hook.remove()
     assert len(seen) == 2
-    assert torch.equal(seen[0][0], seen[1][0])
+    assert_near(seen[0][0], seen[1][0])
     return seen[0]
 
 
@@ -160,10 +161,10 @@ def test_all_tokens_of_a_name_are_shifted_and_nothing_else(pipe):
         embeds, details = shifted_embeds(pipe, source('dining table'))
         text, pooled = seen_by_the_unet(pipe, embeds)
         noise = (text - plain[0])[1]
-        assert torch.equal(text[0], plain[0][0])  # of the negative prompt
-        assert torch.equal(noise != 0, expected)
+        assert_near(text[0], plain[0][0])  # of the negative prompt
+        assert torch.equal(noise.abs() > 1e-5, expected)
         if pooled is not None:
-            assert torch.equal(pooled, plain[1])
+            assert_near(pooled, plain[1])
         assert details['std'] == std
         assert details['tokens'] == TABLE
         assert details['positions'] == [5, 6, 7]
@@ -171,8 +172,8 @@ def test_all_tokens_of_a_name_are_shifted_and_nothing_else(pipe):
             float(noise.norm()), 1e-4
         )
         units.append(noise[expected] / std)
-    torch.testing.assert_close(units[1], units[2], rtol=0, atol=1e-5)
-    torch.testing.assert_close(units[0], units[2], rtol=0, atol=1e-4)
+    torch.testing.assert_close(units[1], units[2], rtol=0, atol=1e-4)
+    torch.testing.assert_close(units[0], units[2], rtol=0, atol=1e-3)
 
 
 @torch.no_grad()
@@ -204,7 +205,7 @@ def test_no_deviation_is_no_noise(pipe):
     prompt = ClassEmbeddings(0)('cat')
     embeds, details = shifted_embeds(pipe, prompt)
     plain = encode(pipe, prompt)['prompt_embeds']
-    assert torch.equal(embeds['prompt_embeds'], plain)
+    assert_near(embeds['prompt_embeds'], plain)
     assert details['shift_norm'] == 0
 
 

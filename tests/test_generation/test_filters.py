@@ -78,7 +78,7 @@ def test_structural_distance_is_a_number_in_its_range(shape):
     images = [*flat, *pair(*shape)]
     images.append(255 - images[-1])  # the opposite structure
     for first in images:
-        assert structural_distance(first, first) == pytest.approx(0, abs=1e-9)
+        assert structural_distance(first, first) == pytest.approx(0, abs=1e-5)
         for second in images:
             assert 0 <= structural_distance(first, second) <= 2
 
@@ -98,10 +98,11 @@ def test_only_the_box_counts(kind):
     outside[y1:y2, x1:x2] = before[y1:y2, x1:x2]
     inside[y1:y2, x1:x2] = noise[y1:y2, x1:x2]
     same = measure(before, outside, BOX, 'cat')
-    assert same == pytest.approx(0, abs=1e-9) and not measure.keeps(same)
+    assert same == pytest.approx(0, abs=1e-5) and not measure.keeps(same)
     value = measure(before, inside, BOX, 'cat')
     assert isinstance(value, float) and measure.keeps(value)
-    assert value == measure(before, noise, BOX, 'cat')
+    again = measure(before, noise, BOX, 'cat')
+    assert value == pytest.approx(again, rel=1e-4)
     assert measure.name == 'too_close'
 
 

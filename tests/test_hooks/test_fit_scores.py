@@ -63,7 +63,7 @@ def fit(model, *arguments):
 
 def check(found, expected):
     for mine, other in zip(found, expected):
-        np.testing.assert_allclose(mine, other, rtol=1e-6)
+        np.testing.assert_allclose(mine, other, rtol=1e-4)
 
 
 def test_no_valid_pixel():
@@ -95,7 +95,7 @@ def test_a_single_pixel_has_no_deviation():
     model, data = unfitted(), batches(1)
     data[0]['data_samples'][0].gt_sem_seg.data.fill_(255)[0, 3, 4] = 0
     _, std = fit(model, data)
-    assert (std < 1e-11).all()
+    assert (std < 1e-6).all()
     sample = model.test_step(data[0])[0]
     assert torch.isfinite(sample.pred_ood.compound).all()
 

@@ -56,13 +56,3 @@ def test_parts_of_two_ranks_average_to_the_whole():
         loss(known[5:], outlier[1:], known_factor=3, outlier_factor=2),
     ]
     torch.testing.assert_close(sum(parts) / 2, whole)
-
-
-def test_full_precision_under_autocast():
-    loss = BlurredClassifierLoss(6)
-    known, outlier = sides(5, 5)
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        value = loss(known.bfloat16(), outlier.bfloat16())
-    assert value.dtype == torch.float32
-    exact = loss(known.bfloat16().float(), outlier.bfloat16().float())
-    assert value == exact

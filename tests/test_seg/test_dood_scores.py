@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers import assert_near
 from mmood.diffusion import GaussianDiffusion
 from mmood.registry import MODELS
 from mmood.scores import directional_error
@@ -32,13 +33,13 @@ def test_a_map_is_the_same_in_any_batch_and_order(unet):
     together = head.score_maps(features, KEYS)
     order = [2, 0, 1]
     turned = head.score_maps(features[order], [KEYS[i] for i in order])
-    assert torch.equal(turned, together[order])
+    assert_near(turned, together[order])
     for i, key in enumerate(KEYS):
         alone = head.score_maps(features[i : i + 1], [key])
         # A convolution's rounding depends on the batch.
         torch.testing.assert_close(alone[0], together[i])
     torch.manual_seed(5)  # the global stream does not matter
-    assert torch.equal(head.score_maps(features, KEYS), together)
+    assert_near(head.score_maps(features, KEYS), together)
     assert together.std() > 1e-3
 
 
@@ -98,7 +99,8 @@ def test_a_cell_of_the_map_has_the_score_of_its_own_feature():
     head, features = build(), maps(1)
     before = head.score_maps(features, ['a'])
     features[0, :, 2, 3] += 5
-    changed = head.score_maps(features, ['a']) != before
+    change = (head.score_maps(features, ['a']) - before).abs()
+    changed = change > 1e-4
     assert changed.nonzero().tolist() == [[0, 2, 3]]
 
 
@@ -109,7 +111,7 @@ def test_half_features_and_autocast():
     with torch.autocast('cpu', torch.bfloat16):
         found = head.score_maps(features, ['a'])
     assert found.dtype == torch.float32
-    assert torch.equal(found, expected)
+    assert_near(found, expected)
 
 
 def test_no_range_no_score():
@@ -206,6 +208,6 @@ def test_the_state_dict_has_all_that_scores_need(unet):
     other.load_state_dict(head.state_dict())
     features = maps(1)
     found = other.score_maps(features, ['a'])
-    assert torch.equal(found, head.score_maps(features, ['a']))
+    assert_near(found, head.score_maps(features, ['a']))
     scores = np.float32(1.5), found
     assert torch.equal(other.compound(*scores), head.compound(*scores))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
+from helpers import assert_near
 from projects.incremental_detection.tests.tiny_detector import (
     AGNOSTIC,
     FASTER_ILOD,
@@ -33,9 +34,11 @@ def test_task_losses_are_the_plain_detectors_times_the_weight(
         'loss_distill_roi',
     }
     for name in ('loss_cls', 'loss_bbox'):
-        torch.testing.assert_close(losses[name], task_weight * expected[name])
+        assert_near(losses[name], task_weight * expected[name])
     for name in ('loss_rpn_cls', 'loss_rpn_bbox'):
-        assert losses[name] == expected[name]
+        torch.testing.assert_close(
+            losses[name], expected[name], rtol=1e-4, atol=1e-5
+        )
 
 
 def test_the_student_learns_and_its_teacher_does_not(tmp_path):
@@ -89,7 +92,8 @@ def test_fine_tuning_and_first_steps_are_the_plain_detector():
         detector.init_weights()
         detector.load_state_dict(weights)
         results.append(losses_of(detector, data)[0])
-    assert results[0] == results[1] == results[2]
+    for other in results[1:]:
+        torch.testing.assert_close(other, results[0], rtol=1e-4, atol=1e-5)
 
 
 def test_a_test_needs_no_teacher():

@@ -128,9 +128,9 @@ def test_terms_of_faster_ilod(tmp_path, options):
         assert len(of_image) > 8
         kept += list(of_image[background[of_image].argsort()][:8])
     assert len(calls[-1]) == 16
-    assert set(map(tuple, calls[-1].tolist())) == set(
-        map(tuple, rois[kept].tolist())
-    )
+    distances = torch.cdist(calls[-1], rois[kept])
+    for dim in (0, 1):
+        assert distances.amin(dim).max() < 0.01  # pixels
     old = [*range(OLD), K]
     centred = [
         values[kept][:, old] - values[kept][:, old].mean(1, keepdims=True)

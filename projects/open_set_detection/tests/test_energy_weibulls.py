@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.stats import weibull_min
 
+from helpers import assert_near
 from mmood.scores import energy
 from projects.open_set_detection.open_set_detection import (
     EnergyWeibulls,
@@ -53,14 +54,14 @@ def test_log_density_is_that_of_scipy():
     x = torch.linspace(-1.5, 6, 50, dtype=torch.float64)
     found = log_weibull_density(x, Weibull(2.5, 3.0, -2.0))
     expected = weibull_min.logpdf(x.numpy(), 2.5, -2, 3)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_log_density_stays_finite():
     density = Weibull(2.5, 3.0, -2.0)
     x = torch.tensor([-100.0, -2.0, 1e38])
     found = log_weibull_density(x, density)
-    np.testing.assert_allclose(found, -1e30, rtol=1e-6)
+    np.testing.assert_allclose(found, -1e30, rtol=1e-5)
     assert log_weibull_density(x[:0], density).shape == (0,)
 
 
@@ -127,7 +128,7 @@ def test_checkpoint_brings_the_energies_along():
     logits = torch.randn(4, K)
     before = other(logits)
     other.load_state_dict(score.state_dict())
-    assert torch.equal(other(logits), score(logits))
+    assert_near(other(logits), score(logits))
     assert not torch.equal(other(logits), before)
 
 

@@ -23,6 +23,7 @@ from det_helpers import (
     sampled,
     samples,
 )
+from helpers import assert_near
 from mmood.det.models.roi_tools import record_calls
 from mmood.registry import MODELS
 from mmood.scores import energy
@@ -93,7 +94,7 @@ def test_without_an_argument_it_is_the_parent():
     ):
         assert len(a) > 0
         for key, value in a.items():
-            assert torch.equal(value, b[key]), key
+            assert_near(value, b[key])
     data = painted([0, 1], [2])
     props = near_and_far(data)
     results = []
@@ -102,7 +103,7 @@ def test_without_an_argument_it_is_the_parent():
         results.append(losses_of(one, props, data)[0])
     assert results[0].keys() == results[1].keys()
     for key, value in results[0].items():
-        assert torch.equal(value, results[1][key]), key
+        assert_near(value, results[1][key])
 
 
 # ------------------------------------------------------------------- training
@@ -129,9 +130,9 @@ def test_losses_get_what_happened_in_the_step():
     assert batch.num_known == K and batch.logits.shape[1] == K + 2
     features, logits = calls[0]
     assert torch.equal(batch.features, features)
-    assert torch.equal(batch.logits, logits)
-    assert torch.equal(head.bbox_head(batch.inputs)[0], logits)
-    assert torch.equal(batch.view(batch.inputs), logits)
+    assert_near(batch.logits, logits)
+    assert_near(head.bbox_head(batch.inputs)[0], logits)
+    assert_near(batch.view(batch.inputs), logits)
     labels = [
         torch.cat([r.pos_gt_labels, torch.full((len(r.neg_inds),), K + 1)])
         for r in results
@@ -215,11 +216,11 @@ def test_boxes_are_rejected_by_their_first_score(rejecting, calibrated):
         assert torch.equal(result.ood_scores > middle, ~known)
         assert torch.equal(result.labels[known], before.labels[~is_ood])
         for key, value in fields(before).items():
-            assert torch.equal(result[key][known], value[~is_ood]), key
+            assert_near(result[key][known], value[~is_ood])
         rejected = before[is_ood]
         rejected.labels[:] = K
         rejected = merge_label(rejected, K, head.test_cfg.nms)
-        assert torch.equal(result.bboxes[~known], rejected.bboxes)
+        assert_near(result.bboxes[~known], rejected.bboxes)
         assert torch.equal(result.scores, result.scores.sort()[0].flip(0))
         dropped += len(before) - len(result)
     assert dropped > 0
@@ -229,7 +230,7 @@ def test_uncalibrated_no_box_is_rejected(rejecting):
     head, batch, expected = rejecting
     for result, before in zip(predict(head, *batch), expected):
         for key, value in before.items():
-            assert torch.equal(result[key], value), key
+            assert_near(result[key], value)
         assert not result.is_ood.any()
 
 
