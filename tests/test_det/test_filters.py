@@ -164,9 +164,7 @@ def test_a_checkpoint_without_class_names(files):
         ((*CLASSES[:7], 'bar'), r"names \['bar'\] more than once"),
     ],
 )
-def test_class_names_that_do_not_fit_the_model(
-    files, plain_dumps, classes, message
-):
+def test_class_names_that_do_not_fit_the_model(files, classes, message):
     paths = files(dataset_meta=dict(classes=classes))
     with pytest.raises(ValueError, match=message):
         Recognised(**paths, device='cpu')

@@ -88,7 +88,7 @@ class Metric(BaseMetric):
 
 
 @pytest.fixture
-def train(tmp_path, plain_dumps):
+def train(tmp_path):
     """Function: train a `Toy`; the runner."""
 
     def run(
