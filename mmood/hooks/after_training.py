@@ -38,6 +38,8 @@ class AfterTraining(Hook):
     def before_run(self, runner: Runner) -> None:
         self._in_training = False
 
+    after_run = before_run
+
     def before_train(self, runner: Runner) -> None:
         _check_order(runner)
         self._in_training = self._may_hold = True
