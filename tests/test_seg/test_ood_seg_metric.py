@@ -271,3 +271,12 @@ def test_a_sample_of_an_unknown_set():
     del one['origin']
     with pytest.raises(ValueError, match="'a.png' does not say which set"):
         evaluate_pixels([one])
+
+
+def test_an_inverted_score_is_named(log):
+    truth = np.array([[0, 1]])
+    map_ = np.array([[2.0, 1.0]])
+    one = pixel_sample(truth, logits=np.zeros((2, 1, 2)), diffusion=map_)
+    evaluate_pixels([one], scores=())
+    (remark,) = (line for line in log['info'] if 'AUROC below' in line)
+    assert 'below 50 of diffusion (0.0): unknown pixels score' in remark
