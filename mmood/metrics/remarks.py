@@ -5,6 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 
+# What decides of a box or a pixel.
+_DECIDES = dict(
+    boxes="the first of the model's scores",
+    pixels="the last of the model's own maps",
+)
+
 
 def separation_remarks(
     aurocs: Mapping[str, Mapping[str, float]],
@@ -31,9 +37,22 @@ def separation_remarks(
         remedy = 'no score of this test separates them'
         if known[best] > 0.5:
             remedy = f'{best} separates them best ({100 * known[best]:.1f})'
+        decides = _DECIDES[things]
         remarks.append(
             f'{origin}: AUROC below 50 of {named}: unknown {things} score '
-            f'lower than known ones; {remedy}. is_ood follows the first of '
-            "the model's scores"
+            f'lower than known ones; {remedy}. is_ood follows {decides}'
         )
     return remarks
+
+
+def aurocs_by_set(
+    metrics: Mapping[str, float],
+) -> dict[str, dict[str, float]]:
+    """AUROC by set and score, of keys ``<set>/<score>/AUROC``."""
+    aurocs: dict[str, dict[str, float]] = {}
+    for key, value in metrics.items():
+        origin, _, rest = key.partition('/')
+        score, _, column = rest.rpartition('/')
+        if score and column == 'AUROC':
+            aurocs.setdefault(origin, {})[score] = value
+    return aurocs

@@ -90,8 +90,10 @@ def table_of(args: argparse.Namespace) -> Table:
         return Table(args.out or _PLAIN_OUT, args.seeds or SEEDS, rows)
     if len(args.configs) > 1:
         raise ValueError(f'{specs[0]} is a spec: give it alone')
-    for row in read(specs[0]).get('rows') or []:
-        other = [key for key in row if key not in _ROW_KEYS]
+    rows = read(specs[0]).get('rows')
+    for row in rows if isinstance(rows, list) else []:
+        is_row = isinstance(row, dict)  # what else there is, load_table says
+        other = [key for key in row if key not in _ROW_KEYS] if is_row else []
         if other:
             raise ValueError(
                 f'spec {specs[0]}: rows have {list(_ROW_KEYS)} here, not '

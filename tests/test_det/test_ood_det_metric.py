@@ -371,3 +371,19 @@ def test_half_precision_and_predictions_that_are_no_numbers(ann):
         message = f"image 1 of the set 'far' has nan or infinite {key}"
         with pytest.raises(ValueError, match=message):
             evaluate(ann, [*id_samples(), bad])
+
+
+def test_an_inverted_score_is_named_under_the_table(ann, monkeypatch):
+    """Unknown boxes score lower than known ones on near, not on far."""
+    said = []
+    monkeypatch.setattr(
+        'mmengine.logging.MMLogger.info', lambda _, text: said.append(text)
+    )
+    near = [sample('near', 1, [BIG], [0.7], [-9.0])]
+    far = [sample('far', 1, [BIG], [0.7], [9.0])]
+    evaluate(ann, id_samples() + near + far, score_threshold=0.5)
+    (table,) = (text for text in said if '| OOD set' in text)
+    assert table.splitlines()[-1].startswith(
+        'near: AUROC below 50 of energy (0.0): unknown boxes score lower'
+    )
+    assert 'far: AUROC' not in table

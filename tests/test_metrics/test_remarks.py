@@ -1,6 +1,6 @@
 """Scores that rank the wrong way round are named, with a better one."""
 
-from mmood.metrics.remarks import separation_remarks
+from mmood.metrics.remarks import aurocs_by_set, separation_remarks
 
 NAN = float('nan')
 ROWS = dict(
@@ -25,5 +25,14 @@ def test_scores_that_are_not_asked_for_are_remedies():
     (near,) = separation_remarks(dict(near=ROWS['near']), ['msp'], 'pixels')
     assert near.startswith('near: AUROC below 50 of msp (40.0): unknown pixel')
     assert 'knn separates' in near and 'energy' not in near
+    assert near.endswith("follows the last of the model's own maps")
     assert separation_remarks(ROWS, ['knn']) == []
     assert separation_remarks({}) == []
+
+
+def test_aurocs_are_found_among_all_measures():
+    metrics = {'near/a/AUROC': 0.1, 'near/b/AUROC': 0.2, 'far/a/AUROC': 0.3}
+    others = {'bbox_mAP': 0.4, 'near/a/FPR95': 0.5, 'near/AUROC': 0.6}
+    assert aurocs_by_set({**metrics, **others}) == dict(
+        near=dict(a=0.1, b=0.2), far=dict(a=0.3)
+    )

@@ -325,3 +325,12 @@ def test_one_channel_is_two_classes():
         results.append(evaluate_pixels([sample]))
     assert results[0]['ood/far/msp/AUROC'] == 1
     assert results[1] == pytest.approx(results[0], abs=1e-6)
+
+
+def test_an_inverted_score_is_named(log):
+    truth = np.array([[0, 1]])
+    map_ = np.array([[2.0, 1.0]])
+    one = pixel_sample(truth, logits=np.zeros((2, 1, 2)), diffusion=map_)
+    evaluate_pixels([one], scores=())
+    (remark,) = (line for line in log['info'] if 'AUROC below' in line)
+    assert 'below 50 of diffusion (0.0): unknown pixels score' in remark

@@ -171,10 +171,15 @@ def test_errors_name_the_file(results, results_spec, tmp_path, capsys):
     error = refusal(capsys, '--table', results_spec)
     assert "seed_0/ood/metrics.json has no score 'mps'" in error
     assert "but ['energy', 'msp']" in error
-    write(path, [])
-    assert f'{path} must hold a dict, got []' in refusal(capsys, results)
-    path.write_text('{"bbox_mAP"')
-    assert f'{path} is no JSON' in refusal(capsys, results)
+    for text, message in (
+        ('[]', 'must hold a dict of numbers, got []'),
+        ('{"bbox_mAP": "high"}', "must hold a dict of numbers, got 'high'"),
+        ('{"bbox_mAP"', 'is not valid JSON'),
+        (f'[{"9" * 5000}]', 'is not valid JSON: Exceeds the limit'),
+        ('[' * 99999, 'is nested too deeply to be read: delete it and test'),
+    ):
+        path.write_text(text)
+        assert f'{path} {message}' in refusal(capsys, results)
 
 
 def test_seeds_of_one_method_must_have_the_same_sets(results, capsys):

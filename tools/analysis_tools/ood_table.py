@@ -9,7 +9,6 @@ folder each file counts as a run of one method with the folder's name. With
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,8 @@ from table_remarks import remarks_of
 from table_runs import check_options, plan
 from table_spec import Table, load_table
 
-from mmood.ops import atomic_write
+from mmood.ops import NotWrittenError, atomic_write, read_json
+from mmood.ops.coco_records import shorten
 
 _MAP_KEY = 'bbox_mAP'
 _DETECTION = ('FPR95', 'AUROC', 'AUPR', 'recall', 'flagged')
@@ -47,13 +47,16 @@ class Method:
 def read_metrics(path: Path) -> dict[str, float]:
     """A ``metrics.json``; ValueError with its name if it is broken."""
     try:
-        metrics = json.loads(path.read_text())
+        metrics = read_json(path)
     except ValueError as error:
+        raise ValueError(f'{error}: delete it and test again') from error
+    values = metrics.values() if isinstance(metrics, dict) else [metrics]
+    wrong = [value for value in values if type(value) not in (int, float)]
+    if wrong:
         raise ValueError(
-            f'{path} is no JSON ({error}): delete it and test again'
-        ) from error
-    if not isinstance(metrics, dict):
-        raise ValueError(f'{path} must hold a dict, got {metrics!r}')
+            f'{path} must hold a dict of numbers, got {shorten(wrong[0])}: '
+            'delete it and test again'
+        )
     return metrics
 
 
@@ -267,8 +270,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(str(error))
     text = render(summary, args.format, args.per_set)
     if args.out:
-        with atomic_write(args.out) as file:
-            file.write(text)
+        try:
+            with atomic_write(args.out) as file:
+                file.write(text)
+        except NotWrittenError as error:
+            parser.error(str(error))
     else:
         print(text, end='')
 

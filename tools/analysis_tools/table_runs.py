@@ -17,7 +17,8 @@ from pathlib import Path
 from table_spec import SEED, Row, Table, to_arguments
 
 from mmood.checkpoint import last_checkpoint
-from mmood.ops import atomic_write
+from mmood.ops import atomic_write, read_json
+from mmood.ops.coco_records import shorten
 
 TOOLS = Path(__file__).resolve().parents[1]
 # Told the name of a step and the command that does it.
@@ -173,7 +174,9 @@ def _compare(marker: Path, options: dict, remedy: str) -> None:
     text = marker.read_text() if marker.is_file() else ''
     if not text.strip():
         return
-    there, here = json.loads(text), json.loads(json.dumps(options))
+    there, here = read_json(marker), json.loads(json.dumps(options))
+    if not isinstance(there, dict):
+        raise ValueError(f'{marker} must hold a dict, got {shorten(there)}')
     changed = [
         f'{key} is {there.get(key, "unset")} there, {here.get(key, "unset")} '
         'in the table'

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mmood.checkpoint import allow_checkpoint_types
 from mmood.diffusion import DenoisingMLP
-from mmood.ops import atomic_write
+from mmood.ops import NotWrittenError, atomic_write
 
 State = dict[str, Tensor]
 # T of the released models: their scalar embedding takes t, ours t / T.
@@ -266,8 +266,11 @@ def _is_weight(item: tuple) -> bool:
 
 def save(checkpoint: dict, path: Path) -> None:
     """Write at once: a reader never sees half a file."""
-    with atomic_write(path, 'wb') as file:
-        torch.save(checkpoint, file)
+    try:
+        with atomic_write(path, 'wb') as file:
+            torch.save(checkpoint, file)
+    except NotWrittenError as error:
+        fail(str(error))
 
 
 def fail(message: str) -> NoReturn:

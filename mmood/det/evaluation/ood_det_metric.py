@@ -18,6 +18,7 @@ from mmood.metrics import (
     EmptySetWarning,
     protocol_rule,
 )
+from mmood.metrics.remarks import aurocs_by_set, separation_remarks
 from mmood.ops import check_populations
 from mmood.registry import METRICS
 from mmood.visualization import plot_roc_and_histogram
@@ -237,6 +238,7 @@ class OODDetMetric(CocoMetric):
             head += f', protocol {self.protocol}, in %\n' + tabulate(
                 table, headers, 'github', floatfmt='.2f'
             )
+        head = '\n'.join([head, *separation_remarks(aurocs_by_set(metrics))])
         MMLogger.get_current_instance().info(head)
 
     def _dump(self, metrics: dict, sets: dict, names: list) -> None:

@@ -18,6 +18,7 @@ from mmengine.logging import MMLogger
 from torch import Tensor
 
 from mmood.metrics import ScoreHistogram, check_share, protocol_rule
+from mmood.metrics.remarks import aurocs_by_set, separation_remarks
 from mmood.ops import atomic_write, check_populations, stated_origin
 from mmood.registry import METRICS
 from mmood.scores import class_logits, get_score
@@ -223,6 +224,10 @@ class OODSegMetric(BaseMetric):
         for origin, score, row in rows:
             metrics.update({f'{origin}/{score}/{k}': row[k] for k in row})
         self._print(report(metrics, [key for key in sets if key[0] != 'id']))
+        for remark in separation_remarks(
+            aurocs_by_set(metrics), None, 'pixels'
+        ):
+            MMLogger.get_current_instance().info(remark)
         if self._components:
             self._print(report_components(self._components))
         if self.out_dir:
