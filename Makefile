@@ -104,7 +104,7 @@ lint: setup
 # A file's tests stay together: they share what is expensive.
 test: lint
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest \
-		-n auto --maxprocesses 8 --dist loadscope
+		-n auto --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
 clean:
 	rm -rf $(VENV) build *.egg-info
