@@ -104,7 +104,7 @@ lint: setup
 # A file's tests stay together: they share what is expensive.
 test: lint
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest \
-		-n auto --maxprocesses 8 --dist loadscope
+		-n auto --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
 gpu-check: setup
 	$(BIN)/python tools/gpu_check/gpu_check.py --out work_dirs/gpu_check.json

@@ -13,12 +13,13 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from tabulate import tabulate
 
-from mmood.metrics.detection import EmptySetWarning, id_quantile_threshold
+from mmood.metrics.detection import EmptySetWarning
 from mmood.metrics.open_set import check_operating_point, open_set_metrics
 from mmood.metrics.voc import best_f1_score, check_style, match_classes
 from mmood.ops import check_populations
 from mmood.registry import METRICS
 
+from .kept_boxes import threshold_at
 from .records import (
     class_names,
     image_detections,
@@ -169,5 +170,5 @@ def _thresholds(results: list[dict], num_known: int) -> dict[str, float]:
             continue
         scores = np.concatenate([r['ood_scores'][name] for r in results])
         key = f'ood_threshold/{name}' if name else 'ood_threshold'
-        found[key] = id_quantile_threshold(scores[right])
+        found[key] = threshold_at(scores[right], 0.95)
     return dict(found, score_threshold=best_f1_score(matches))
