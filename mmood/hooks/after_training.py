@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path as osp
 
 import torch
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.model import BaseAveragedModel, is_model_wrapper
 from mmengine.runner import Runner, save_checkpoint
@@ -63,8 +63,9 @@ class AfterTraining(Hook):
         self._is_done = self._may_hold = True
 
     def after_val(self, runner: Runner) -> None:
+        # Only the main process saves, and knows of it.
         is_saved = self._in_training and self._saved == runner.iter
-        if is_saved and self._is_last(runner):
+        if is_saved and self._is_last(runner) and is_main_process():
             update_checkpoint(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -88,7 +89,8 @@ class AfterTraining(Hook):
                     'tools/fit_scores.py fits and calibrates it'
                 )
                 raise
-        if self._is_last(runner) and self._saved != runner.iter:
+        is_saved = self._saved == runner.iter or not is_main_process()
+        if self._is_last(runner) and not is_saved:
             runner.logger.warning(
                 'no checkpoint has the weights of the last iteration, nor '
                 'what was fitted on them: set save_last=True in '
@@ -149,21 +151,19 @@ def put_exact_state(model: nn.Module, checkpoint: dict) -> None:
 def update_checkpoint(runner: Runner) -> None:
     """Put fits and thresholds into the last checkpoint, in one step.
 
-    If it holds the model as it is now. A collective call; the main process
-    writes.
+    If it holds the model as it is now. For the main process.
     """
-    if is_main_process():
-        path = runner.message_hub.get_info('last_ckpt')
-        checkpoint = CheckpointLoader.load_checkpoint(path, 'cpu')
-        if checkpoint['meta'].get('iter') == runner.iter:
-            put_exact_state(unwrapped(runner), checkpoint)
-            if osp.exists(path):
-                with atomic_write(path, 'wb') as file:
-                    torch.save(checkpoint, file)
-            else:  # a store of objects, which are whole or not there
-                save_checkpoint(checkpoint, path)
-            runner.logger.info(f'{path} has the fits and thresholds now')
-    barrier()
+    path = runner.message_hub.get_info('last_ckpt')
+    checkpoint = CheckpointLoader.load_checkpoint(path, 'cpu')
+    if checkpoint['meta'].get('iter') != runner.iter:
+        return
+    put_exact_state(unwrapped(runner), checkpoint)
+    if osp.exists(path):
+        with atomic_write(path, 'wb') as file:
+            torch.save(checkpoint, file)
+    else:  # a store of objects, which are whole or not there
+        save_checkpoint(checkpoint, path)
+    runner.logger.info(f'{path} has the fits and thresholds now')
 
 
 def _check_order(runner: Runner) -> None:

@@ -18,7 +18,7 @@ class IdlePartsHook(Hook):
 
     A detector that was meant to learn from outliers and never got one is a
     plain detector. Every checkpoint says so too: ``meta['idle_parts']`` is a
-    list of such parts, empty if all is well.
+    list of such parts, empty if all is well, as the main process saw it.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -27,7 +27,9 @@ class IdlePartsHook(Hook):
                 part.count.zero_()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        checkpoint['meta']['idle_parts'] = idle_parts(runner)
+        checkpoint['meta']['idle_parts'] = [
+            part.what for part in _activities(runner) if not part.count
+        ]
 
     def after_train(self, runner: Runner) -> None:
         for what in idle_parts(runner):
