@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import warnings
@@ -11,6 +10,9 @@ from pathlib import Path
 
 import torch
 from mmengine.utils import digit_version
+
+from mmood.ops import read_json
+from mmood.ops.coco_records import shorten
 
 DTYPES = {
     'fp16': torch.float16,
@@ -205,10 +207,9 @@ def _check_folder(model: str, folder: Path) -> None:
 
 def _check_index(model: str, path: Path) -> list[str]:
     """The names of the pipeline's parts, if it is of a kind that will do."""
-    try:
-        index = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{path} is no JSON file: {error}') from error
+    index = read_json(path)
+    if not isinstance(index, dict):
+        raise ValueError(f'{path} must hold a dict, got {shorten(index)}')
     kind = index.get('_class_name')
     if not isinstance(kind, str) or 'Inpaint' not in kind:
         raise ValueError(
@@ -218,7 +219,9 @@ def _check_index(model: str, path: Path) -> list[str]:
     parts = {
         name: value[0]
         for name, value in index.items()
-        if name[0] != '_' and isinstance(value, list) and value[0] is not None
+        if not name.startswith('_')
+        and isinstance(value, list)
+        and value[:1] not in ([], [None])
     }
     missing = [name for name in _NEEDED if name not in parts]
     further = [name for name in parts if name not in _NEEDED + _MORE]

@@ -84,7 +84,8 @@ def sweep(folder: str | os.PathLike) -> None:
     """
     for path in Path(folder).glob('.mmood-*-*-*.part'):
         host, process, _ = path.name[len('.mmood-') :].rsplit('-', 2)
-        is_dead = host == _HOST and not is_alive(int(process))
+        is_ours = host == _HOST and process.isdecimal()
+        is_dead = is_ours and not is_alive(int(process))
         with suppress(OSError):
             if is_dead or time.time() - path.stat().st_mtime > _DAY:
                 path.unlink()
@@ -98,6 +99,6 @@ def is_alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:
+    except (OSError, OverflowError):
         return True
     return True

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from .coco import read_json
 from .files import NotWrittenError, atomic_write, is_alive, sweep
 
 _LOCK = '.mmood-lock'
@@ -79,7 +80,7 @@ def _this_process() -> dict:
 def _holder(folder: Path) -> dict:
     """Who has the lock; empty while that is being written."""
     try:
-        holder = json.loads((folder / _HOLDER).read_text(encoding='utf-8'))
+        holder = read_json(folder / _HOLDER)
     except (OSError, ValueError):
         return {}
     is_whole = isinstance(holder, dict) and isinstance(holder.get('pid'), int)

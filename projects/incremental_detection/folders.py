@@ -96,7 +96,8 @@ def reuse(finished: Path, folder: Path, config: Config) -> bool:
     write(config_file(folder), config)
     part = folder.with_name(f'{folder.name}.part')
     shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(finished, part, copy_function=_link)
+    own = shutil.ignore_patterns('.mmood-*')  # such as its lock
+    shutil.copytree(finished, part, ignore=own, copy_function=_link)
     part.rename(folder)
     return True
 

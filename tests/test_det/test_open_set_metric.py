@@ -130,6 +130,13 @@ def test_thresholds_come_from_correct_id_boxes():
     assert result['ood/score_threshold'] == pytest.approx(0.51)
 
 
+def test_a_nan_score_leaves_no_threshold_and_all_else():
+    samples = [as_sample(CLOSED, 'id', [float('nan'), 1.0])]
+    result = evaluate(samples)
+    assert math.isnan(result['ood/ood_threshold'])
+    assert result['ood/closed_mAP_K'] == 100
+
+
 def test_without_ood_scores_of_every_box_there_is_no_threshold():
     samples = [as_sample(CLOSED, 'id', [0.0, 1.0]), as_sample(CLOSED)]
     assert math.isnan(evaluate(samples)['ood/ood_threshold'])

@@ -66,9 +66,18 @@ def test_refuses_a_folder_that_is_no_pipeline(folder):
     assert 'save_pretrained' in message
 
 
-def test_refuses_a_broken_index(folder):
-    (folder / 'model_index.json').write_text('{"_class_name": ')
-    with pytest.raises(ValueError, match='model_index.json is no JSON file'):
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('{"_class_name": ', 'is not valid JSON'),
+        ('[3]', r'must hold a dict, got \[3\]'),
+        ('[' * 99999, 'is nested too deeply'),
+        ('{"_class_name": "AInpaint", "": [], "unet": []}', 'lacks .*unet'),
+    ],
+)
+def test_refuses_a_broken_index(folder, text, message):
+    (folder / 'model_index.json').write_text(text)
+    with pytest.raises(ValueError, match=message):
         load_pipeline(str(folder))
 
 

@@ -122,6 +122,8 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path, dead):
         tmp_path / f'.mmood-{host}-{os.getppid()}-0.part',
         tmp_path / '.mmood-some-host-77-1.part',
         tmp_path / f'.a.{dead}.part',
+        tmp_path / f'.mmood-{host}-x-0.part',
+        tmp_path / f'.mmood-{host}-{10**30}-0.part',
     ]
     for path in (left, old, *kept):
         path.touch()

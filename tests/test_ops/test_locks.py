@@ -54,6 +54,9 @@ def say_who(folder, **changes):
 
 def test_the_holder_is_named_and_its_death_ends_the_lock(tmp_path, holder):
     refused(tmp_path, 'in use by another run: wait')
+    for text in ('{', '[' * 99999, '3', '{"pid": "x"}'):
+        (tmp_path / '.mmood-holder.json').write_text(text)
+        refused(tmp_path, 'in use by another run: wait')
     say_who(tmp_path)
     message = rf'process {os.getppid()} on .*, since today \(run_table.py a b'
     refused(tmp_path, message)

@@ -81,6 +81,7 @@ def test_checkpoint_beside_its_marker(tmp_path):
 def finished(stored) -> Path:
     folder = stored
     (folder / 'last_checkpoint').write_text('x/e.pth')
+    (folder / '.mmood-lock').touch()
     (folder / 'e.pth').write_text('weights')
     (folder / 'metrics.json').write_text(json.dumps({'AP50': 1.0}))
     return folder
