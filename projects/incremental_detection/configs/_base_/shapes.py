@@ -35,9 +35,7 @@ test_dataloader = dict(
 )
 val_evaluator = dict(_delete_=True, type='mmood.IncrementalDetMetric')
 test_evaluator = dict(_delete_=True, type='mmood.IncrementalDetMetric')
-hooks = [
-    dict(type='mmood.FiniteLossHook'),
-    dict(type='mmood.IdlePartsHook'),
-]
+hooks = [dict(type='mmood.FiniteLossHook')]
 custom_hooks = hooks
+default_hooks = dict(idle_parts=dict(type='mmood.IdlePartsHook'))
 visualizer = dict(type='mmdet.DetLocalVisualizer')

@@ -39,13 +39,13 @@ test_dataloader = dict(
 )
 val_evaluator = dict(_delete_=True, type='mmood.IncrementalDetMetric')
 test_evaluator = dict(_delete_=True, type='mmood.IncrementalDetMetric')
-hooks = [
-    dict(type='mmood.FiniteLossHook'),
-    dict(type='mmood.IdlePartsHook'),
-]
+hooks = [dict(type='mmood.FiniteLossHook')]
 custom_hooks = hooks
 visualizer = dict(type='mmdet.DetLocalVisualizer')
 optim_wrapper = dict(optimizer=dict(lr=0.005))
 auto_scale_lr = dict(base_batch_size=8)
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=1000))
+default_hooks = dict(
+    checkpoint=dict(by_epoch=False, interval=1000),
+    idle_parts=dict(type='mmood.IdlePartsHook'),
+)
 log_processor = dict(by_epoch=False)
