@@ -137,7 +137,12 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
         boxes = data_sample.pred_instances
         names = dict(enumerate(self.model.dataset_meta['classes']))
         labels = boxes.labels.tolist()
-        counts = counting_boxes(boxes, self._confidence, self._protocol)
+        counts = counting_boxes(
+            boxes.scores,
+            boxes.max_class_scores,
+            self._confidence,
+            self._protocol,
+        )
         return dict(
             img_path=data_sample.get('img_path'),
             **super().pred2dict(data_sample),

@@ -15,6 +15,8 @@ from mmood.metrics.voc import ImageDetections
 from mmood.ops import atomic_write, stated_origin
 from mmood.ops.coco_records import shorten
 
+SCORES = 'ood_scores'
+
 
 def origin_of(
     sample: dict, dataset_meta: dict | list, of_all_sets: bool = False
@@ -85,6 +87,18 @@ def finite_predictions(sample: dict) -> dict:
                 'model diverged, or its weights are not those of the config'
             )
     return pred
+
+
+def ood_scores(pred: Mapping) -> dict[str, np.ndarray]:
+    """OOD scores (n,) of predicted boxes by name.
+
+    Without a name: the one that ``is_ood`` goes by. Fields have no order.
+    """
+    return {
+        key[len(SCORES) + 1 :]: single(pred[key]).cpu().numpy()
+        for key in pred
+        if key == SCORES or key.startswith(f'{SCORES}_')
+    }
 
 
 def single(values: Tensor) -> Tensor:
