@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from pathlib import Path
 
 import torch
 from tabulate import tabulate
 
-from mmood.ops import atomic_write
+from mmood.ops import write_json
 
 COLUMNS = ('ours_ms', 'direct_ms', 'ratio')
 
@@ -70,8 +69,7 @@ def main() -> None:
     )
     if args.out:
         numbers = {name: dict(zip(COLUMNS, row)) for name, *row in table}
-        with atomic_write(args.out) as file:
-            json.dump(dict(what=what, runs=args.runs, rows=numbers), file)
+        write_json(args.out, dict(what=what, runs=args.runs, rows=numbers))
 
 
 if __name__ == '__main__':

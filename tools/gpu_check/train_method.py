@@ -18,7 +18,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmood.launch import build_runner
-from mmood.ops import atomic_write
+from mmood.ops import write_json
 from mmood.scores import FittedScore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -185,8 +185,7 @@ def main() -> None:
             'checkpoint'
         ]
     result = train_and_test(cfg, args.device)
-    with atomic_write(args.out) as file:
-        json.dump(result, file, indent=1)
+    write_json(args.out, result, indent=1)
 
 
 if __name__ == '__main__':
