@@ -247,6 +247,15 @@ class OODSegDataset(OriginSegDataset):
             )
 
 
+class Preset:
+    """A set with other defaults; all of them can still be given."""
+
+    defaults: dict = {}
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **{**self.defaults, **kwargs})
+
+
 def check_name(name: str, ood_ids: Sequence[int]) -> None:
     """Raise ValueError unless ``name`` can stand before a metric's name."""
     check_set_name(name)
