@@ -83,6 +83,13 @@ def read_text(path: str | Path, argument: str) -> str:
         )
 
 
+def read_list(path: str | Path, argument: str) -> list[str]:
+    """The entries of a text file, one a line; ``#`` starts a comment."""
+    text = read_text(path, argument)
+    lines = (line.split('#')[0].strip() for line in text.splitlines())
+    return [line for line in lines if line]
+
+
 def load_json(path: str | Path, argument: str) -> Any:
     """Parse a json file; ends the tool naming the file if it cannot."""
     return _read(read_json, path, argument)
