@@ -278,6 +278,15 @@ def test_the_name_says_the_iterations(path):
         assert int(found[1]) * factor == train_cfg.max_iters
 
 
+@by_name(CONFIGS)
+def test_a_schedule_is_one_number(path):
+    """What names no end of its own ends with the training."""
+    cfg = parse(path)
+    length = cfg.train_cfg.get('max_iters') or cfg.train_cfg.max_epochs
+    for part in cfg.param_scheduler:
+        assert length not in (part.get('end'), part.get('T_max'))
+
+
 # What a trained method may change in its plain detector.
 OWN = (
     'scores',

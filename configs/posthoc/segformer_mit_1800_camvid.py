@@ -21,7 +21,6 @@ param_scheduler = [
         power=0.9,
         eta_min=1e-6,
         begin=100,
-        end=max_iters,
         by_epoch=False,
     ),
 ]

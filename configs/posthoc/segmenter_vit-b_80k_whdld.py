@@ -31,5 +31,8 @@ val_dataloader = dict(
 )
 val_evaluator = dict(_delete_=True, type='mmseg.IoUMetric')
 optim_wrapper = dict(optimizer=dict(lr=0.001, weight_decay=0.0))
+param_scheduler = [
+    dict(type='PolyLR', eta_min=1e-4, power=0.9, by_epoch=False)
+]
 custom_hooks = [dict(type='mmood.FiniteLossHook')]
 default_hooks = dict(check_data=dict(type='mmood.CheckDataHook'))

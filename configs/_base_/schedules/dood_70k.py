@@ -9,6 +9,4 @@ test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='AdamW', lr=5e-5)
 )
-param_scheduler = [
-    dict(type='ConstantLR', factor=1.0, end=max_iters, by_epoch=False)
-]
+param_scheduler = [dict(type='ConstantLR', factor=1.0, by_epoch=False)]
