@@ -5,7 +5,6 @@ import pytest
 import scipy.special
 import torch
 
-from helpers import assert_near
 from mmood.losses import UncertaintyLoss, uncertainty_loss
 from mmood.registry import MODELS
 
