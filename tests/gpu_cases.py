@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gpu_helpers import Place, with_gradient
+from gpu_losses import DISTILLED, LOSSES, C, Case, Head, K, M, N, leaves
 from mmood import losses, ops, outliers, scores
 from mmood.diffusion import (
     BlurDiffusion,
@@ -21,33 +22,7 @@ from mmood.diffusion import (
     GaussianDiffusion,
     NoiseDiffusion,
 )
-from mmood.losses import distillation
 from mmood.necks import DFDDNeck
-
-N, M, K, C = 40, 24, 5, 8
-Case = Callable[[Place], object]
-
-
-class Head(nn.Module):
-    """A small box head: pooled maps (N, 2, 3, 3) -> `Samples`."""
-
-    def __init__(self, classifier: nn.Module | None = None) -> None:
-        super().__init__()
-        self.fc = nn.Linear(18, C)
-        self.classifier = classifier or nn.Linear(C, K)
-
-    def forward(self, maps: Tensor) -> scores.Samples:
-        features = self.fc(maps.flatten(1)).tanh()
-        numerators = getattr(self.classifier, 'numerators', lambda x: None)
-        logits = self.classifier(features)
-        return scores.Samples(logits, features, numerators(features))
-
-
-def leaves(place: Place, *shapes: tuple) -> list[Tensor]:
-    return [
-        place.randn(*shape, seed=seed).requires_grad_()
-        for seed, shape in enumerate(shapes)
-    ]
 
 
 # ---------------------------------------------------------------- scores
@@ -113,71 +88,6 @@ def denoised(build: Callable, shape: tuple, place: Place) -> list[Tensor]:
     (x,) = leaves(place, shape)
     t = place.labels(len(x), 5)
     return with_gradient(network(x, t).square().sum(), x)
-
-
-# ---------------------------------------------------------------- losses
-def of_logits(loss: nn.Module, shape: tuple, place: Place) -> list[Tensor]:
-    """A loss of known samples and outliers."""
-    known, outlier = leaves(place, (N, *shape), (M, *shape))
-    return with_gradient(place(loss)(known, outlier), known, outlier)
-
-
-def consistency(place: Place) -> list[Tensor]:
-    pair = leaves(place, (N, K), (N, K))
-    return with_gradient(losses.ConsistencyLoss(1.0)(*pair), *pair)
-
-
-def csi_loss(place: Place) -> list[Tensor]:
-    head, loss = place(Head()), place(losses.CSILoss(C, channels=4))
-    maps, second = leaves(place, (N, 2, 3, 3), (N, 2, 3, 3))
-    features, labels = place.randn(N, C), place.labels(N, K)
-    found = loss(features, labels, inputs=maps, second=second, view=head)
-    return with_gradient(found, maps, second)
-
-
-def siren(place: Place) -> list[Tensor]:
-    loss = place(losses.SIRENLoss(C, K))
-    (features,) = leaves(place, (N, C))
-    found = with_gradient(loss(features, place.labels(N, K)), features)
-    score = loss.scores()['vmf']
-    return [*found, score(loss.embed(place.randn(M, C, seed=1)))]
-
-
-def open_set(loss: nn.Module, place: Place) -> list[Tensor]:
-    """A loss of a `RoIBatch`, twice: queues are filled by then."""
-    loss = place(loss)
-    head = place(nn.Linear(8, K + 2))
-    for _ in range(2):
-        logits, features, inputs = leaves(
-            place, (N, K + 2), (N, C), (N, 2, 2, 2)
-        )
-        labels = place.labels(N, K + 1)
-        labels = torch.where(labels == K, K + 1, labels)  # none unknown
-        batch = losses.RoIBatch(
-            logits=logits,
-            labels=labels,
-            features=features,
-            ious=(labels < K) * place.labels(N, 10) / 10,
-            inputs=inputs,
-            view=lambda maps: head(maps.flatten(1)),
-            iteration=1000,
-        )
-        found = with_gradient(loss(batch), logits, features, inputs)
-    return found
-
-
-def distilled(name: str, place: Place) -> list[Tensor]:
-    shape = (4, C, 6, 5) if 'feature' in name else (N, K)
-    student, teacher = leaves(place, shape, shape)
-    loss = getattr(distillation, name)
-    return with_gradient(loss(student, teacher.detach()), student)
-
-
-def distilled_proposals(place: Place) -> list[Tensor]:
-    own, deltas = leaves(place, (N,), (N, 4))
-    its, its_deltas = place.randn(N, seed=5), place.randn(N, 4, seed=6)
-    loss = distillation.adaptive_rpn_distillation(own, deltas, its, its_deltas)
-    return with_gradient(loss, own, deltas)
 
 
 # -------------------------------------------------------------- outliers
@@ -253,7 +163,6 @@ def shuffled(place: Place) -> Tensor:
     return pool.draw(10)
 
 
-LOGITS = (K,)
 PARTS: dict[str, Case] = dict(
     Mahalanobis=partial(fitted, lambda: scores.Mahalanobis(C, K)),
     GramMatrices=partial(fitted, lambda: scores.GramMatrices(C, K)),
@@ -265,25 +174,7 @@ PARTS: dict[str, Case] = dict(
     DecomposedLinear=decomposed,
     DenoisingMLP=partial(denoised, DenoisingMLP, (N, C)),
     DenoisingUNet=partial(denoised, DenoisingUNet, (2, C, 9, 7)),
-    LogisticUncertaintyLoss=lambda place: of_logits(
-        losses.LogisticUncertaintyLoss(K), LOGITS, place
-    ),
-    BlurredClassifierLoss=lambda place: of_logits(
-        losses.BlurredClassifierLoss(C), (C,), place
-    ),
-    ConfidenceLoss=partial(of_logits, losses.ConfidenceLoss(), LOGITS),
-    EnergyOODLoss=lambda place: of_logits(
-        losses.EnergyOODLoss(), LOGITS, place
-    ),
-    UncertaintyLoss=partial(of_logits, losses.UncertaintyLoss(), LOGITS),
-    ConsistencyLoss=consistency,
-    CSILoss=csi_loss,
-    SIRENLoss=siren,
-    InstanceContrastiveLoss=lambda place: open_set(
-        losses.InstanceContrastiveLoss(K, C, channels=4), place
-    ),
-    UnknownProbabilityLoss=partial(open_set, losses.UnknownProbabilityLoss()),
-    PlaceholderLoss=partial(open_set, losses.PlaceholderLoss()),
+    **LOSSES,
     FlowFeatureSynthesis=partial(
         made_up, lambda: outliers.FlowFeatureSynthesis(C)
     ),
@@ -293,20 +184,13 @@ PARTS: dict[str, Case] = dict(
     ),
     DFDDNeck=partial(neck, 'blur'),
 )
-DISTILLATIONS = (
-    'kl_distillation',
-    'squared_distillation',
-    'centred_logit_distillation',
-    'adaptive_feature_distillation',
-)
 FUNCTIONS: dict[str, Case] = {
     **{name: partial(logit_score, name) for name in scores.score_names()},
     **{
         f'diffusion_score, {kind}': partial(noise_score, kind)
         for kind in ('cosine', 'mse_score', 'mse_recon')
     },
-    **{name: partial(distilled, name) for name in DISTILLATIONS},
-    'adaptive_rpn_distillation': distilled_proposals,
+    **DISTILLED,
     'CSIScore': csi_score,
     'DFDDNeck, noise': partial(neck, 'noise'),
     'tied_gaussians': gaussians,

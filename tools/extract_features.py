@@ -19,11 +19,11 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, load_checkpoint
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from mmood.hooks.after_training import unwrapped
 from mmood.hooks.check_features import source_of
 from mmood.launch import (
     add_common_arguments,
@@ -73,12 +73,8 @@ def describe(runner: Runner, args: argparse.Namespace, images: int) -> dict:
         images_per_shard=args.images_per_shard,
         num_shards=-(-images * args.passes // args.images_per_shard),
         weights=weights,
-        **source_of(runner.cfg, runner.model),
+        **source_of(runner.cfg, unwrapped(runner)),
     )
-
-
-def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
-    return model.module if is_model_wrapper(model) else model
 
 
 @torch.no_grad()
@@ -99,7 +95,7 @@ def write_missing(
     runner: Runner, args: argparse.Namespace, about: dict, dataset: object
 ) -> None:
     """Write this rank's shards, but for those that are there."""
-    model = unwrapped(runner.model).eval()
+    model = unwrapped(runner).eval()
     order = np.tile(np.arange(len(dataset)), args.passes)
     shards = [
         number
@@ -165,8 +161,7 @@ def main() -> None:
     MMLogger.get_current_instance().setLevel(logging.WARNING)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     dataset.full_init()
-    weights = unwrapped(runner.model)
-    load_checkpoint(weights, args.checkpoint, map_location='cpu')
+    load_checkpoint(unwrapped(runner), args.checkpoint, map_location='cpu')
     about = describe(runner, args, len(dataset))
     try:
         with lock_folder(args.out) if is_main_process() else nullcontext():

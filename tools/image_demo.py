@@ -8,6 +8,7 @@ import sys
 import cv2
 from mmengine.config import Config
 
+from mmood.config import read_config
 from mmood.launch import is_segmentor
 from mmood.ops import list_pictures
 
@@ -24,7 +25,7 @@ def split_readable(paths: list[str]) -> tuple[list[str], list[str]]:
     return readable, broken
 
 
-def draw(args: argparse.Namespace, images: list[str]) -> str:
+def draw(args: argparse.Namespace, cfg: Config, images: list[str]) -> str:
     """Draw them and write what is said of them; where."""
     common = dict(weights=args.checkpoint, device=args.device)
     call = dict(
@@ -33,7 +34,6 @@ def draw(args: argparse.Namespace, images: list[str]) -> str:
         ood_threshold=args.ood_threshold,
         score=args.score,
     )
-    cfg = Config.fromfile(args.config)
     if is_segmentor(cfg):
         from mmood.seg import OODSegInferencer
 
@@ -87,12 +87,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     try:
+        cfg = read_config(args.config)
         images = list_pictures(args.inputs)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
     images, broken = split_readable(images[: args.limit])
     if images:
-        print(draw(args, images))
+        print(draw(args, cfg, images))
     if broken:
         left_out = f'left out, cannot be read: {", ".join(broken)}'
         if not images:

@@ -13,7 +13,8 @@ from mmengine.visualization import Visualizer
 from torch import nn
 
 from mmood.launch import for_first_set, metric_configs
-from mmood.ops.pictures import write_json
+from mmood.ops import write_json
+from mmood.ops.pictures import finite
 from mmood.registry import MODELS  # noqa: F401  (safe checkpoints)
 from mmood.visualization.inferencer import (
     PictureInferencer,
@@ -128,7 +129,7 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
         for sample in () if no_save_pred or not pred_out_dir else preds:
             name = f'{sample.output_name}.json'
             path = osp.join(pred_out_dir, 'preds', name)
-            write_json(path, self.pred2dict(sample))
+            write_json(path, finite(self.pred2dict(sample)))
         return super().postprocess(preds, *args, no_save_pred=True, **kwargs)
 
     def pred2dict(
@@ -137,7 +138,12 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
         boxes = data_sample.pred_instances
         names = dict(enumerate(self.model.dataset_meta['classes']))
         labels = boxes.labels.tolist()
-        counts = counting_boxes(boxes, self._confidence, self._protocol)
+        counts = counting_boxes(
+            boxes.scores,
+            boxes.max_class_scores,
+            self._confidence,
+            self._protocol,
+        )
         return dict(
             img_path=data_sample.get('img_path'),
             **super().pred2dict(data_sample),

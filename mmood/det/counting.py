@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from mmengine.structures import InstanceData
+import numpy as np
 from torch import Tensor
 
 
 def counting_boxes(
-    instances: InstanceData, threshold: float, protocol: str = 'vos'
-) -> Tensor:
+    own: Tensor | np.ndarray,
+    best: Tensor | np.ndarray,
+    threshold: float,
+    protocol: str = 'vos',
+) -> Tensor | np.ndarray:
     """Which predicted boxes (n,) an evaluation by that protocol counts.
 
-    Those whose RoI reaches the threshold with its best class; for
-    ``dreambox`` those whose own confidence is above it.
+    Those whose RoI reaches the threshold with its ``best`` class; for
+    ``dreambox`` those whose ``own`` confidence is above it.
     """
-    if protocol == 'dreambox' or 'max_class_scores' not in instances:
-        return instances.scores > threshold
-    return instances.max_class_scores >= threshold
+    return own > threshold if protocol == 'dreambox' else best >= threshold

@@ -7,7 +7,6 @@ records, ``annotations.json``. A source image whose record stands is done.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path, PureWindowsPath
@@ -15,14 +14,14 @@ from pathlib import Path, PureWindowsPath
 import cv2
 import numpy as np
 
+from mmood import ops
 from mmood.ops import NotWrittenError, atomic_write, read_coco, read_json
 from mmood.ops.coco_records import shorten
 
 
 def write_json(path: Path, content: object) -> None:
-    text = json.dumps(content, allow_nan=False)
-    with atomic_write(path) as file:
-        file.write(text)
+    """Write JSON; ValueError for nan, which it does not have."""
+    ops.write_json(path, content, allow_nan=False)
 
 
 def write_png(path: Path, image: np.ndarray) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
 from mmood.registry import HOOKS
+
+from .after_training import unwrapped
 
 _HEADS = ('roi_head', 'bbox_head', 'mask_head', 'decode_head')
 _HEADS += ('auxiliary_head',)
@@ -59,12 +60,10 @@ class CheckDataHook(Hook):
             runner.logger.warning(text)
 
     def _check(self, runner: Runner, dataset: object, part: str) -> None:
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
         for leaf in sets_of(dataset):
             classes = classes_of(leaf)
             if classes is not None:
-                check_counts(model, classes, part)
+                check_counts(unwrapped(runner), classes, part)
                 note = check_order(self._learned, classes, part)
                 if note:
                     runner.logger.warning(note)

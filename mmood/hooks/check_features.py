@@ -7,11 +7,12 @@ import zlib
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
 from mmood.registry import HOOKS
+
+from .after_training import unwrapped
 
 # Of the model's config: what comes after its features.
 _AFTER = ('ood_head', 'compound', 'upsample', 'train_cfg', 'test_cfg')
@@ -29,7 +30,7 @@ class CheckFeaturesHook(Hook):
         cache = getattr(runner.train_dataloader.dataset, 'cache', None)
         if cache is None:
             return
-        model = _unwrapped(runner.model)
+        model = unwrapped(runner)
         if hasattr(model, 'check_weights'):
             model.check_weights()
         for key, value in source_of(runner.cfg, model).items():
@@ -51,7 +52,7 @@ def source_of(cfg: Config, model: nn.Module) -> dict[str, int]:
     parts = {k: v for k, v in cfg.model.to_dict().items() if k not in _AFTER}
     images = cfg.train_dataloader.dataset.dataset.to_dict()
     checksum = 0
-    for name, value in sorted(_unwrapped(model).state_dict().items()):
+    for name, value in sorted(model.state_dict().items()):
         if name.startswith('ood_'):
             continue
         checksum = zlib.crc32(name.encode(), checksum)
@@ -60,7 +61,3 @@ def source_of(cfg: Config, model: nn.Module) -> dict[str, int]:
     return dict(
         config=zlib.crc32(repr((parts, images)).encode()), segmentor=checksum
     )
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model

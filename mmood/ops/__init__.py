@@ -12,13 +12,18 @@ from .class_queues import ClassQueues, by_class
 from .coco import coco_problems, read_coco, read_json
 from .exact_state import copy_exact, exact_parts, exact_state, forget_fits
 from .feature_range import FeatureRange
-from .files import NotWrittenError, atomic_write
+from .files import NotWrittenError, atomic_write, write_json
 from .gather import gather_labelled, gather_parts, gather_rows
 from .images import image_size, list_files, list_images
 from .labels import read_labels
 from .locks import FolderInUseError, lock_folder
 from .pictures import OutputNames, as_bgr, list_pictures
-from .populations import check_populations, check_set_name, stated_origin
+from .populations import (
+    carry,
+    check_populations,
+    check_set_name,
+    stated_origin,
+)
 from .rank_mean import or_one, rank_count, rank_mean
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
@@ -36,6 +41,7 @@ __all__ = [
     'as_bgr',
     'atomic_write',
     'by_class',
+    'carry',
     'check_populations',
     'check_set_name',
     'coco_problems',
@@ -63,4 +69,5 @@ __all__ = [
     'read_json',
     'read_labels',
     'stated_origin',
+    'write_json',
 ]

@@ -31,6 +31,7 @@ def shorten(value: object) -> str:
 
 
 def is_id(value: object) -> bool:
+    """Whether a value can be an id, a number or a word."""
     if type(value) is str:
         return bool(value)
     return type(value) is int and -(2**63) <= value < 2**63

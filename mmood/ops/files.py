@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import socket
 import time
@@ -62,6 +63,15 @@ def atomic_write(
             f'cannot write {path}: {cause.strerror or cause}; make room or '
             'set the rights'
         ) from error
+
+
+def write_json(
+    path: str | os.PathLike, content: object, **kwargs: object
+) -> None:
+    """`atomic_write` of JSON; ``kwargs`` are those of `json.dumps`."""
+    text = json.dumps(content, **kwargs)
+    with atomic_write(path) as file:
+        file.write(text)
 
 
 def _cause(error: BaseException, paths: list[Path]) -> OSError | None:

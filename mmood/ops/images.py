@@ -157,6 +157,7 @@ class PictureTooLargeError(OSError):
 
 
 def check_pixels(size: tuple[int, int], name: str) -> None:
+    """Raise `PictureTooLargeError` for more pixels than the loader takes."""
     width, height = size
     if width * height > MAX_PIXELS:
         raise PictureTooLargeError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import socket
@@ -15,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from .coco import read_json
-from .files import NotWrittenError, atomic_write, is_alive, sweep
+from .files import NotWrittenError, is_alive, sweep, write_json
 
 _LOCK = '.mmood-lock'
 _HOLDER = '.mmood-holder.json'
@@ -47,8 +46,7 @@ def lock_folder(folder: str | os.PathLike) -> Iterator[None]:
             'or choose another folder'
         ) from error
     try:
-        with atomic_write(folder / _HOLDER) as file:
-            json.dump(_this_process(), file)
+        write_json(folder / _HOLDER, _this_process())
         sweep(folder)
         yield
     finally:

@@ -5,7 +5,6 @@ Shapes: H x W pixels, BGR as OpenCV reads them.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import os.path as osp
@@ -141,23 +140,15 @@ def write_picture(path: str, picture: np.ndarray) -> None:
     _, content = cv2.imencode(
         osp.splitext(path)[1].lower(), np.ascontiguousarray(picture)
     )
-    os.makedirs(osp.dirname(path), exist_ok=True)
     with atomic_write(path, 'wb') as file:
         file.write(content.tobytes())
 
 
-def write_json(path: str, content: object) -> None:
-    """Write JSON that any reader takes: nan and infinity become null."""
-    text = json.dumps(_finite(content), allow_nan=False)
-    os.makedirs(osp.dirname(path), exist_ok=True)
-    with atomic_write(path) as file:
-        file.write(text)
-
-
-def _finite(value: object) -> object:
+def finite(value: object) -> object:
+    """Lists and dicts with None for nan and infinity, which JSON lacks."""
     if isinstance(value, Mapping):
-        return {key: _finite(part) for key, part in value.items()}
+        return {key: finite(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
+        return [finite(part) for part in value]
     is_odd = isinstance(value, float) and not math.isfinite(value)
     return None if is_odd else value

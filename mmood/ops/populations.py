@@ -41,6 +41,15 @@ def stated_origin(sample: Mapping, image: object) -> str:
     return sample['origin']
 
 
+def carry(transforms: Iterable[object], keys: Iterable[str]) -> None:
+    """Have the packing ones among a pipeline's transforms hand these on."""
+    for transform in transforms:
+        if hasattr(transform, 'meta_keys'):
+            known = transform.meta_keys
+            missing = [key for key in keys if key not in known]
+            transform.meta_keys = (*known, *missing)
+
+
 def check_populations(
     images: Iterable[tuple[str, object, Hashable]],
 ) -> None:

@@ -14,8 +14,8 @@ from rich.progress import track
 from torch import nn
 
 from mmood.launch import for_first_set, type_name
-from mmood.ops import atomic_write
-from mmood.ops.pictures import write_json
+from mmood.ops import atomic_write, write_json
+from mmood.ops.pictures import finite
 from mmood.registry import MODELS  # noqa: F401  (safe checkpoints)
 from mmood.seg.visualizer import OODSegLocalVisualizer, class_palette
 from mmood.visualization.inferencer import (
@@ -167,7 +167,8 @@ class OODSegInferencer(PictureInferencer, MMSegInferencer):
             for sample, *maps, path in zip(preds, *results.values()):
                 stem = osp.join(pred_out_dir, sample.output_name)
                 self._save(stem, *maps)
-                write_json(f'{stem}.json', dict(img_path=path, **about))
+                said = dict(img_path=path, **about)
+                write_json(f'{stem}.json', finite(said))
         if return_datasample:
             return preds
         return {**results, **about, 'visualization': visualization or []}

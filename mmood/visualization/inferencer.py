@@ -22,6 +22,7 @@ from mmengine.visualization import Visualizer
 from torch import Tensor, nn
 
 from mmood.launch import for_first_set, type_name
+from mmood.ops import carry
 from mmood.ops.pictures import (
     OutputNames,
     as_bgr,
@@ -148,8 +149,7 @@ class PictureInferencer:
         for i, step in enumerate(pipeline.transforms):
             if type(step).__name__ == 'InferencerLoader':
                 self._load = pipeline.transforms[i] = _Loader(step)
-            if 'img_path' not in getattr(step, 'meta_keys', ('img_path',)):
-                step.meta_keys = (*step.meta_keys, 'img_path')
+        carry(pipeline.transforms, ['img_path'])
         return pipeline
 
     def _build_visualizer(

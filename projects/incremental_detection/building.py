@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 
 import mmdet.registry as mmdet
 from jobs import Job
@@ -12,6 +11,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.utils import import_modules_from_strings
 from stages import check_data, step_sets
+
+from mmood.launch import metric_configs
 
 
 def check_stages(job: Job) -> None:
@@ -48,11 +49,8 @@ def build_parts(cfg: Config) -> None:
         for name in ('train', 'val', 'test'):
             for part in step_sets(cfg[f'{name}_dataloader']):
                 mmdet.DATASETS.build(dict(part, lazy_init=True))
-        _build_all(mmdet.METRICS.build, cfg.val_evaluator)
-        _build_all(mmdet.METRICS.build, cfg.test_evaluator)
-        _build_all(mmdet.HOOKS.build, cfg.get('custom_hooks') or [])
-
-
-def _build_all(build: Callable, configs: dict | list) -> None:
-    for config in configs if isinstance(configs, list) else [configs]:
-        build(config)
+        for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+            for metric in metric_configs(evaluator):
+                mmdet.METRICS.build(metric)
+        for hook in cfg.get('custom_hooks') or []:
+            mmdet.HOOKS.build(hook)

@@ -1,20 +1,17 @@
 """Which boxes count."""
 
 import torch
-from mmengine.structures import InstanceData
 
 from mmood.det.counting import counting_boxes
 
+OWN, BEST = torch.tensor([0.75, 0.25, 0.5]), torch.tensor([0.75, 0.5, 0.5])
+
 
 def test_rules_of_the_protocols():
-    boxes = InstanceData(
-        scores=torch.tensor([0.75, 0.25, 0.5]),
-        max_class_scores=torch.tensor([0.75, 0.5, 0.5]),
-    )
-    assert counting_boxes(boxes, 0.5).tolist() == [True, True, True]
-    assert counting_boxes(boxes, 0.625).tolist() == [True, False, False]
-    own = counting_boxes(boxes, 0.5, 'dreambox')
-    assert own.tolist() == [True, False, False]
-    del boxes.max_class_scores  # of a stock detector
-    assert counting_boxes(boxes, 0.375).tolist() == [True, False, True]
-    assert counting_boxes(boxes[:0], 0.5).tolist() == []
+    found = counting_boxes(OWN, BEST, 0.5)
+    assert found.tolist() == [True, True, True]
+    found = counting_boxes(OWN.numpy(), BEST.numpy(), 0.625)
+    assert found.tolist() == [True, False, False]
+    found = counting_boxes(OWN, BEST, 0.5, 'dreambox')
+    assert found.tolist() == [True, False, False]
+    assert counting_boxes(OWN[:0], BEST[:0], 0.5).tolist() == []

@@ -341,7 +341,8 @@ def test_a_nan_score_is_a_nan_row_with_the_reason(ann, tmp_path, monkeypatch):
         for name in 'ab':
             pred[f'ood_scores_{name}'] = pred['ood_scores'].clone()
     samples[0]['pred_instances']['ood_scores_a'][:] = float('nan')
-    samples[3]['pred_instances']['ood_scores_b'][:] = float('nan')
+    for key in ('ood_scores', 'ood_scores_b'):
+        samples[3]['pred_instances'][key][:] = float('nan')
     result = evaluate(ann, samples, score_threshold=0.5, out_dir=str(tmp_path))
     for place in ('far/a', 'near/a', 'far/b'):
         row = [result[f'ood/{place}/{key}'] for key in ('AUROC', 'flagged')]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmood.ops import OutputNames, as_bgr, list_pictures
-from mmood.ops.pictures import drawing_name, write_json, write_picture
+from mmood.ops import OutputNames, as_bgr, list_pictures, write_json
+from mmood.ops.pictures import drawing_name, finite, write_picture
 
 
 def paint(path, value=0, size=(4, 6, 3)):
@@ -131,7 +131,7 @@ def test_json_has_null_for_what_is_no_number(tmp_path):
     scores = (1.5, math.nan, math.inf, -math.inf)
     # A name that is no UTF-8 comes from the system with a lone surrogate.
     content = dict(scores=scores, deep=[dict(x=math.nan)], name='é\udc80')
-    write_json(str(path), content)
+    write_json(path, finite(content), allow_nan=False)
 
     def refuse(word):
         raise AssertionError(word)

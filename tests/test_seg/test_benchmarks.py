@@ -1,21 +1,17 @@
 """Every benchmark reads a small tree of its layout and its ids."""
 
-import cv2
 import numpy as np
 import pytest
-from mmseg.datasets.transforms import LoadAnnotations, PackSegInputs
+from mmseg.datasets.transforms import PackSegInputs
 
 from helpers import ROOT, SHARED
-from mmood.generation import FAR, ID, NEAR
 from mmood.registry import DATASETS
 from mmood.seg.datasets import (
-    CamVidDataset,
     LoadOODAnnotations,
     OODSegDataset,
-    ShapesSegDataset,
-    WHDLDDataset,
     benchmarks,
 )
+from seg_helpers import write_pair
 
 FS_FRAME = '04_Maurener_Weg_8_000000_000030'
 LAF_FRAME = '02_Hanns_Klemm_Str_44_000001_000080'
@@ -81,15 +77,6 @@ LAYOUTS = {
 }
 
 
-def write(root, image, label, ids):
-    """An image file and a label file, one column for each of the ids."""
-    for path in (image, label):
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-    row = np.array([list(ids)] * 2, np.uint8)
-    cv2.imwrite(str(root / image), np.zeros((*row.shape, 3), np.uint8))
-    cv2.imwrite(str(root / label), row)
-
-
 def build(kind, root, **options):
     cls = DATASETS.get(kind)
     options.setdefault('serialize_data', False)  # it takes a second
@@ -115,7 +102,7 @@ def test_every_benchmark_is_here():
 @pytest.mark.parametrize('name', LAYOUTS)
 def test_layout_and_ids(tmp_path, name):
     image, label, ids = LAYOUTS[name]
-    write(tmp_path, image, label, ids)
+    write_pair(tmp_path, image, label, ids)
     dataset = build(name, tmp_path)
     assert len(dataset) == 1
     sample = dataset[0]['data_samples']
@@ -133,7 +120,7 @@ def dataset_name(kind):
 def test_a_set_without_ood_pixels_names_the_ids(tmp_path, name):
     image, label, ids = LAYOUTS[name]
     rest = [i for i, meaning in ids.items() if meaning != 1]
-    write(tmp_path, image, label, rest)
+    write_pair(tmp_path, image, label, rest)
     found = sorted(rest)
     message = f"'{dataset_name(name)}'.*has an id of ood_ids.*{found}"
     with pytest.raises(ValueError, match=message.replace('[', r'\[')):
@@ -158,7 +145,7 @@ def test_smiyc_frames_without_labels_are_left_out(tmp_path):
         root = tmp_path / name
         for frame in [*frames, *left_out]:
             label = f'labels_masks/{frame}_labels_semantic.png'
-            write(root, f'images/{frame}{suffix}', label, [0, 1])
+            write_pair(root, f'images/{frame}{suffix}', label, [0, 1])
         for frame in left_out:
             (root / f'labels_masks/{frame}_labels_semantic.png').unlink()
         assert len(build(name, root)) == len(frames)
@@ -167,7 +154,7 @@ def test_smiyc_frames_without_labels_are_left_out(tmp_path):
 def test_lost_and_found_without_known_objects(tmp_path):
     for frame in (LAF_FRAME, *LAF_LEFT_OUT):
         scene = frame[:-14]
-        write(
+        write_pair(
             tmp_path,
             f'leftImg8bit/test/{scene}/{frame}_leftImg8bit.png',
             f'gtCoarse/test/{scene}/{frame}_gtCoarse_labelIds.png',
@@ -187,15 +174,15 @@ def test_lost_and_found_without_known_objects(tmp_path):
 
 
 def test_two_sets_of_one_preset_have_no_name_in_common(tmp_path):
-    write(tmp_path, *LAYOUTS['FishyscapesDataset'])
+    write_pair(tmp_path, *LAYOUTS['FishyscapesDataset'])
     with pytest.raises(ValueError, match="two sets: say which .*'fs_static'"):
         build('FishyscapesDataset', tmp_path, name=None)
 
 
 def test_fishyscapes_lost_and_found_misses_an_image(tmp_path):
     image, label, ids = LAYOUTS['FishyscapesLostAndFoundDataset']
-    write(tmp_path, image, label, ids)
-    write(tmp_path, image, label.replace('0000_04', '0001_05'), ids)
+    write_pair(tmp_path, image, label, ids)
+    write_pair(tmp_path, image, label.replace('0000_04', '0001_05'), ids)
     with pytest.raises(
         FileNotFoundError, match='0001_05_M.* has no image 05_M.*_leftImg8bit'
     ):
@@ -203,7 +190,7 @@ def test_fishyscapes_lost_and_found_misses_an_image(tmp_path):
 
 
 def test_defaults_can_be_given(tmp_path):
-    write(tmp_path, 'a.jpg', 'a_mask.png', [0, 3])
+    write_pair(tmp_path, 'a.jpg', 'a_mask.png', [0, 3])
     folder = dict(img_path='', seg_map_path='')
     dataset = build(
         'ADEOoDDataset', tmp_path, name='mine', data_prefix=folder, ood_ids=[3]
@@ -211,86 +198,6 @@ def test_defaults_can_be_given(tmp_path):
     sample = dataset[0]['data_samples']
     assert sample.origin == 'mine'
     assert sample.gt_sem_seg.data[0, 0].tolist() == [0, 1]
-
-
-def load_id(cls, root, **options):
-    options.setdefault('serialize_data', False)
-    pipeline = [LoadAnnotations(), PackSegInputs()]
-    return cls(data_root=str(root), pipeline=pipeline, **options)
-
-
-def test_camvid_void_is_ignored(tmp_path):
-    write(tmp_path, 'images/a.jpg', 'labels/a.png', range(12))
-    folder = dict(img_path='images', seg_map_path='labels')
-    sample = load_id(CamVidDataset, tmp_path, data_prefix=folder)[0]
-    labels = sample['data_samples'].gt_sem_seg.data[0, 0].tolist()
-    assert labels == [*range(11), 255]
-    assert sample['data_samples'].origin == 'id'
-
-
-def test_camvid_with_some_of_its_classes(tmp_path):
-    write(tmp_path, 'images/a.jpg', 'labels/a.png', range(12))
-    dataset = load_id(
-        CamVidDataset,
-        tmp_path,
-        data_prefix=dict(img_path='images', seg_map_path='labels'),
-        metainfo=dict(classes=('Road', 'Sky')),
-    )
-    labels = dataset[0]['data_samples'].gt_sem_seg.data[0, 0].tolist()
-    assert labels == [1, 255, 255, 0, *[255] * 8]
-    assert dataset.metainfo['palette'] == [[128, 64, 128], [128, 128, 128]]
-
-
-def test_whdld_counts_from_one(tmp_path):
-    write(tmp_path, 'a.jpg', 'a.png', range(7))
-    sample = load_id(WHDLDDataset, tmp_path)[0]
-    labels = sample['data_samples'].gt_sem_seg.data[0, 0].tolist()
-    assert labels == [255, *range(6)]
-
-
-def test_id_set_without_labels(tmp_path):
-    write(tmp_path, 'a.jpg', 'a.png', [1])
-    (tmp_path / 'a.png').unlink()
-    with pytest.raises(FileNotFoundError, match="'id': 1 of 1 label files"):
-        load_id(WHDLDDataset, tmp_path)
-
-
-def test_shapes(shapes):
-    assert ShapesSegDataset.METAINFO['classes'] == ('background', *ID)
-    dataset = load_id(ShapesSegDataset, shapes / 'train')
-    labels = [dataset[i]['data_samples'].gt_sem_seg.data for i in range(10)]
-    assert max(x.max() for x in labels) <= len(ID)
-    assert {int(x.min()) for x in labels} == {0}
-    first = 1 + len(ID)
-    for name, ids in (
-        ('near', range(first, first + len(NEAR))),
-        ('far', range(first + len(NEAR), first + len(NEAR) + len(FAR))),
-    ):
-        ood = OODSegDataset(
-            name=name,
-            data_root=str(shapes / name),
-            ood_ids=ids,
-            img_suffix='.png',
-            data_prefix=dict(img_path='images', seg_map_path='semantic'),
-            pipeline=[LoadOODAnnotations()],
-        )
-        assert len(ood) > 0
-        assert set(np.unique(ood[0]['gt_seg_map'])) == {0, 1}
-
-
-@pytest.mark.parametrize(
-    ('part', 'count'), [('train', 367), ('val', 101), ('test', 233)]
-)
-def test_real_camvid(part, count):
-    root = SHARED / 'camvid'
-    if not root.is_dir():
-        pytest.skip(f'{root} is not there')
-    folder = dict(img_path=f'images/{part}', seg_map_path=f'labels/{part}')
-    dataset = load_id(CamVidDataset, root, data_prefix=folder)
-    assert len(dataset) == count
-    labels = [dataset[i]['data_samples'].gt_sem_seg.data for i in range(5)]
-    assert {v for x in labels for v in np.unique(x)} <= {*range(11), 255}
-    assert any((x == 255).any() for x in labels)
 
 
 def test_real_fishyscapes_static():

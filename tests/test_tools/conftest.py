@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
-from helpers import ROOT
+import mmood.launch
+from helpers import ROOT, run_here
 
 sys.path.append(str(ROOT / 'tools/analysis_tools'))
 import table_runs
@@ -108,6 +110,37 @@ class Stubs:
         path = self.folder / f'break_{tool}_{folder}'
         path.touch()
         return path
+
+
+@pytest.fixture
+def config_of(monkeypatch, tmp_path):
+    """Function: the config that a tool would build its runner from.
+
+    Takes the tool's name, a config, also as the text of a file, and what
+    stands behind it.
+    """
+
+    def run(tool, cfg, *arguments):
+        seen = []
+
+        class Runner:
+            def __init__(self, cfg):
+                seen.append(cfg)
+
+            def train(self):
+                pass
+
+            test = train
+
+        monkeypatch.setattr(mmood.launch, 'build_runner', Runner)
+        path = tmp_path / 'config.py'
+        path.write_text(
+            cfg if isinstance(cfg, str) else Config(cfg).pretty_text
+        )
+        run_here(monkeypatch, tool, path, *arguments)
+        return seen[0]
+
+    return run
 
 
 @pytest.fixture

@@ -83,3 +83,10 @@ def test_nothing_to_draw(demo, folder, tmp_path, name, message):
     (tmp_path / 'empty').mkdir()
     with pytest.raises(SystemExit, match=message):
         demo(tmp_path / name)
+
+
+def test_a_config_in_yaml_is_data(monkeypatch, folder, tmp_path):
+    path = tmp_path / 'config.yaml'
+    path.write_text('model: !!python/object/apply:os.getcwd []')
+    with pytest.raises(SystemExit, match='tag !!python'):
+        run_here(monkeypatch, 'image_demo', folder / 'c.png', path, 'c.pth')

@@ -1,10 +1,8 @@
 """What tools/test.py makes of a config, in any form of its keys."""
 
 import pytest
-from mmengine.config import Config
 
 import mmood.launch
-from helpers import run_here
 from mmood.det.visualizer import OODDetLocalVisualizer
 
 METRIC = dict(type='mmood.OODDetMetric', ann_file='a.json')
@@ -24,27 +22,13 @@ visualizer = dict(type=OODDetLocalVisualizer)
 
 
 @pytest.fixture
-def built(monkeypatch, tmp_path):
+def built(config_of):
     """Function: the config that a test would be built from."""
 
     def run(cfg, *options):
-        seen = []
-
-        class Runner:
-            def __init__(self, cfg):
-                seen.append(cfg)
-
-            def test(self):
-                pass
-
-        monkeypatch.setattr(mmood.launch, 'build_runner', Runner)
-        path = tmp_path / 'config.py'
-        if isinstance(cfg, str):
-            path.write_text(cfg)
-        else:
-            Config(dict(dict(default_scope='mmdet'), **cfg)).dump(path)
-        run_here(monkeypatch, 'test', path, 'weights.pth', *options)
-        return seen[0]
+        if isinstance(cfg, dict):
+            cfg = dict(dict(default_scope='mmdet'), **cfg)
+        return config_of('test', cfg, 'weights.pth', *options)
 
     return run
 

@@ -1,32 +1,15 @@
 """What tools/train.py makes of a config, in any form of its keys."""
 
 import pytest
-from mmengine.config import Config
-
-import mmood.launch
-from helpers import run_here
 
 
 @pytest.fixture
-def built(monkeypatch, tmp_path):
+def built(config_of, tmp_path):
     """Function: the config that a training would be built from."""
 
     def run(cfg, *options):
-        seen = []
-
-        class Runner:
-            def __init__(self, cfg):
-                seen.append(cfg)
-
-            def train(self):
-                pass
-
-        monkeypatch.setattr(mmood.launch, 'build_runner', Runner)
-        path = tmp_path / 'config.py'
-        Config(cfg).dump(path)
         work = ('--work-dir', tmp_path / 'work')
-        run_here(monkeypatch, 'train', path, *work, *options)
-        return seen[0]
+        return config_of('train', cfg, *work, *options)
 
     return run
 

@@ -171,6 +171,9 @@ def test_a_list_that_does_not_fit(build, tmp_path, capsys):
     listed.write_text('000001\n')
     with pytest.raises(SystemExit, match='no entry of .*list.txt is in'):
         build(coco, *options)
+    listed.unlink()
+    with pytest.raises(SystemExit, match='--image-list: no such file'):
+        build(coco, *options)
 
 
 def test_the_count_of_the_published_set_is_checked(

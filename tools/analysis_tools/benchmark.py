@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from pathlib import Path
 
 import torch
 from tabulate import tabulate
 
-from mmood.ops import atomic_write
+from mmood.ops import write_json
 
 COLUMNS = ('ours_ms', 'direct_ms', 'ratio')
 
 
-def main() -> None:
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         'task', nargs='?', default='det', choices=['det', 'seg', 'scores']
@@ -39,28 +38,34 @@ def main() -> None:
         help='of the benchmark (seg)',
     )
     parser.add_argument('--out', type=Path, help='JSON file for the numbers')
-    args = parser.parse_args()
-    warnings.filterwarnings('ignore')
+    return parser.parse_args()
+
+
+def measure(args: argparse.Namespace) -> tuple[list, str]:
+    """Rows of name and `COLUMNS`, and what was measured."""
     if args.task == 'det':
         from benchmark_det import rows
 
         size, batch = args.size or 512, args.batch_size or 2
         table = rows(args.device, args.runs, size, batch)
-        what = f'R-50 FPN, {size} px, {batch} images per training step'
-    elif args.task == 'scores':
+        return table, f'R-50 FPN, {size} px, {batch} images per training step'
+    if args.task == 'scores':
         from benchmark_scores import rows
 
         size = args.size or 512
         table = rows(args.device, args.runs, size)
-        what = f'R-50 FPN, 1 image of {size} px; vectors of 1024'
-    else:
-        from benchmark_seg import rows
+        return table, f'R-50 FPN, 1 image of {size} px; vectors of 1024'
+    from benchmark_seg import rows
 
-        size, batch = args.size or 768, args.batch_size or 16
-        table = rows(
-            args.parts, args.device, args.runs, size, batch, args.tokens
-        )
-        what = f'ViT-B, {batch} images of {size} px per step in the loop'
+    size, batch = args.size or 768, args.batch_size or 16
+    table = rows(args.parts, args.device, args.runs, size, batch, args.tokens)
+    return table, f'ViT-B, {batch} images of {size} px per step in the loop'
+
+
+def main() -> None:
+    args = parse_args()
+    warnings.filterwarnings('ignore')
+    table, what = measure(args)
     headers = ('', 'ours (ms)', 'direct (ms)', 'ours / direct')
     digits = ('', '.1f', '.1f', '.3g')
     print(tabulate(table, headers, 'github', floatfmt=digits))
@@ -70,8 +75,7 @@ def main() -> None:
     )
     if args.out:
         numbers = {name: dict(zip(COLUMNS, row)) for name, *row in table}
-        with atomic_write(args.out) as file:
-            json.dump(dict(what=what, runs=args.runs, rows=numbers), file)
+        write_json(args.out, dict(what=what, runs=args.runs, rows=numbers))
 
 
 if __name__ == '__main__':

@@ -17,7 +17,7 @@ from pathlib import Path
 from table_spec import SEED, Row, Table, to_arguments
 
 from mmood.checkpoint import last_checkpoint
-from mmood.ops import atomic_write, read_json
+from mmood.ops import read_json, write_json
 from mmood.ops.coco_records import shorten
 
 TOOLS = Path(__file__).resolve().parents[1]
@@ -102,7 +102,7 @@ def carry_out(run: Run, execute: Execute) -> None:
         if run.metrics(test).is_file():
             continue
         out = run.folder / test
-        _mark(out / 'options.json', row.test_options)
+        write_json(out / 'options.json', row.test_options)
         command = _command('test', row.config, checkpoint)
         command += ['--work-dir', str(run.folder), '--out-dir', str(out)]
         options = {**row.cfg_options, **row.test_options}
@@ -122,7 +122,7 @@ def train(run: Run, execute: Execute) -> str:
             if run.row.cache:
                 cache = extract(run, start, execute)
                 options['train_dataloader.dataset.cache'] = cache
-        _mark(begun, _recipe(run.row))
+        write_json(begun, _recipe(run.row))
         command = _command('train', run.row.config, '--resume')
         command += ['--work-dir', str(run.folder)]
         execute('training', [*command, *_options(run.seed, options)])
@@ -163,11 +163,6 @@ def _recipe(row: Row) -> dict:
     """What a trained folder must agree in."""
     base = {'segmentor': row.segmentor.stem} if row.segmentor else {}
     return {**row.cfg_options, **base}
-
-
-def _mark(marker: Path, options: dict) -> None:
-    with atomic_write(marker) as file:
-        json.dump(options, file)
 
 
 def _compare(marker: Path, options: dict, remedy: str) -> None:

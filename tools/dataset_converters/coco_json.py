@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import argparse
 import collections
-import json
 import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mmood.ops import NotWrittenError, atomic_write, read_coco, read_json
+from mmood import ops
+from mmood.ops import NotWrittenError, read_coco, read_json
 from mmood.ops.coco_records import FIELDS, record_problems, shorten
 
 # One object class under the names of several sets; keys are lower case.
@@ -83,6 +83,13 @@ def read_text(path: str | Path, argument: str) -> str:
         )
 
 
+def read_list(path: str | Path, argument: str) -> list[str]:
+    """The entries of a text file, one a line; ``#`` starts a comment."""
+    text = read_text(path, argument)
+    lines = (line.split('#')[0].strip() for line in text.splitlines())
+    return [line for line in lines if line]
+
+
 def load_json(path: str | Path, argument: str) -> Any:
     """Parse a json file; ends the tool naming the file if it cannot."""
     return _read(read_json, path, argument)
@@ -113,10 +120,8 @@ def number(value: object, where: str) -> float:
 
 def write_json(obj: Any, path: str | Path) -> None:
     """Write ``obj`` to ``path`` at once: a reader never sees half a file."""
-    text = json.dumps(obj)
     try:
-        with atomic_write(path) as file:
-            file.write(text)
+        ops.write_json(path, obj)
     except NotWrittenError as error:
         fail(str(error))
 

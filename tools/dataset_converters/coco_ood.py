@@ -23,18 +23,11 @@ from coco_json import (
     id_classes,
     load_coco,
     print_report,
-    read_text,
+    read_list,
     summary,
     write_json,
 )
 from tqdm import tqdm
-
-
-def read_exclude(path: str | Path) -> list[str]:
-    """Image ids and file names, one a line; ``#`` starts a comment."""
-    text = read_text(path, '--exclude')
-    lines = (line.split('#')[0].strip() for line in text.splitlines())
-    return [line for line in lines if line]
 
 
 def find_images(coco: dict, entries: Iterable[str]) -> dict[str, object]:
@@ -204,7 +197,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     names = id_classes(args)
     if not names:
         fail('no ID class given; use --id-classes NAME ... or --id-json FILE')
-    exclude = read_exclude(args.exclude) if args.exclude else []
+    exclude = read_list(args.exclude, '--exclude') if args.exclude else []
     coco = load_coco(args.ann_file, 'ann_file')
     ood, report = split_ood(coco, names, exclude, args.drop_empty)
     check_names(coco, report['ID classes not found'], len(names))

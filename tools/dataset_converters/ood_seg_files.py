@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from coco_json import fail, read_text
+from coco_json import fail, read_list
 
 from mmood.ops import list_files
 from mmood.ops.images import files_by_name
@@ -37,10 +37,9 @@ def find_files(args: argparse.Namespace) -> dict[str, tuple[Path, Path]]:
 
 
 def read_names(path: str, argument: str, suffix: str) -> set[str]:
-    """Names or file names, one a line; ``#`` starts a comment."""
-    lines = read_text(path, argument).splitlines()
-    names = {line.split('#')[0].strip() for line in lines} - {''}
+    """Names of a list, in which they may stand with their suffix."""
     ending = suffix.lower()
     return {
-        n[: -len(suffix)] if n.lower().endswith(ending) else n for n in names
+        n[: -len(suffix)] if n.lower().endswith(ending) else n
+        for n in read_list(path, argument)
     }

@@ -9,7 +9,6 @@ id of each pixel, 0 for the background; an instance mask the position, from
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import cv2
@@ -17,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mmood.generation import FAR, ID, NEAR, render_scene
-from mmood.ops import atomic_write
+from mmood.ops import write_json
 
 PARTS = dict(
     train=(ID, 1200), val=(ID, 150), test=(ID, 200),
@@ -102,8 +101,7 @@ def main(argv: list[str] | None = None) -> None:
     for part, (_, count) in PARTS.items():
         count = max(1, round(count * args.scale))
         coco = make_part(args.out, part, count, args.size, args.seed)
-        with atomic_write(folder / f'{part}.json') as file:
-            json.dump(coco, file)
+        write_json(folder / f'{part}.json', coco)
         print(
             f'{part}: {count} images, {len(coco["annotations"])} objects of '
             f'{len(coco["categories"])} classes'

@@ -56,7 +56,7 @@ def sound_records(content: object) -> dict:
     """The lists of a COCO json without what is no record of theirs."""
     lists = {key: [] for key in FIELDS}
     for key in lists if isinstance(content, dict) else ():
-        fields = {k: v for k, v in FIELDS[key].items()}
+        fields = dict(FIELDS[key])
         if key == 'annotations':
             del fields['id']  # which may be missing
         records = content.get(key)

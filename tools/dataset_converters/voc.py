@@ -165,6 +165,16 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add('source', help='devkit (with --split) or folder of xml')
     add('out', help='json to write')
+    add_source_arguments(add)
+    add_object_arguments(add)
+    args = parser.parse_args(argv)
+    if args.split and (args.images or args.list):
+        parser.error('--images and --list are for own xml, without --split')
+    return args
+
+
+def add_source_arguments(add: Callable) -> None:
+    """Which images are read, and to which parts they go."""
     add(
         '--split',
         action='append',
@@ -174,6 +184,23 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add('--images', metavar='DIR', help='pictures of own xml, if elsewhere')
     add('--list', metavar='FILE', help='own xml to take, a name a line')
+    add(
+        '--shares',
+        nargs='+',
+        metavar='PART=SHARE',
+        help='deal the images to parts at random, e.g. train=0.8 val=0.2, '
+        'which writes OUT_train.json and OUT_val.json',
+    )
+    add('--seed', type=int, default=0, help='of --shares')
+    add(
+        '--trust-pictures',
+        action='store_true',
+        help="take a picture's size where the xml says another",
+    )
+
+
+def add_object_arguments(add: Callable) -> None:
+    """What becomes of annotated objects."""
     add(
         '--classes',
         nargs='+',
@@ -189,19 +216,6 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         'counted',
     )
     add(
-        '--shares',
-        nargs='+',
-        metavar='PART=SHARE',
-        help='deal the images to parts at random, e.g. train=0.8 val=0.2, '
-        'which writes OUT_train.json and OUT_val.json',
-    )
-    add('--seed', type=int, default=0, help='of --shares')
-    add(
-        '--trust-pictures',
-        action='store_true',
-        help="take a picture's size where the xml says another",
-    )
-    add(
         '--difficult',
         choices=('keep', 'ignore', 'drop'),
         default='keep',
@@ -209,10 +223,6 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         'VOS benchmark does (default); ignore marks them iscrowd=1, so that '
         'they are neither positives nor false positives; drop leaves them out',
     )
-    args = parser.parse_args(argv)
-    if args.split and (args.images or args.list):
-        parser.error('--images and --list are for own xml, without --split')
-    return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -28,13 +28,13 @@ from coco_json import (
     fail,
     load_coco,
     print_report,
+    read_list,
     summary,
     write_json,
 )
 from coco_ood import (
     find_images,
     match_categories,
-    read_exclude,
     take_images,
 )
 from voc import CLASSES
@@ -129,7 +129,7 @@ def choose(
                 'class, so none: ask for more'
             )
         return ids, report, []
-    entries = read_exclude(args.image_list)
+    entries = read_list(args.image_list, '--image-list')
     ids, absent, voc = listed_images(coco, entries)
     if not ids:
         fail(f'--image-list: no entry of {args.image_list} is in the json')

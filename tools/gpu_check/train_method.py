@@ -17,8 +17,9 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from mmood.config import read_config
 from mmood.launch import build_runner
-from mmood.ops import atomic_write
+from mmood.ops import write_json
 from mmood.scores import FittedScore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,7 +153,7 @@ def train_and_test(cfg: Config, device: str) -> dict:
 
 def with_model_of(cfg: Config, path: Path) -> Config:
     """The data of the one config, the model of the other."""
-    model = Config.fromfile(path).model
+    model = read_config(path).model
     classes = cfg.model.decode_head.num_classes
     size = cfg.model.data_preprocessor.size
     cfg.model = model
@@ -173,7 +174,7 @@ def main() -> None:
     parser.add_argument('--denoiser', help='type of an ood_head')
     args = parser.parse_args()
     sys.path.append(str(ROOT))  # configs import from projects/
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     if args.model_of:
         cfg = with_model_of(cfg, args.model_of)
     cfg = shrink(cfg, args.work_dir, args.data)
@@ -185,8 +186,7 @@ def main() -> None:
             'checkpoint'
         ]
     result = train_and_test(cfg, args.device)
-    with atomic_write(args.out) as file:
-        json.dump(result, file, indent=1)
+    write_json(args.out, result, indent=1)
 
 
 if __name__ == '__main__':

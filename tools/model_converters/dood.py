@@ -131,9 +131,8 @@ def convert_denoiser(state: State) -> State:
     )
     result = {name: state[key] for key, name in expected.items()}
     if arguments['time_embedding'] == 'scalar':  # W t = (T W) (t / T)
-        result['time.linear1.weight'] = (
-            result['time.linear1.weight'] * NUM_STEPS
-        )
+        name = 'time.linear1.weight'
+        result[name] = result[name] * NUM_STEPS
     return result
 
 
@@ -264,15 +263,6 @@ def _is_weight(item: tuple) -> bool:
     return isinstance(item[0], str) and isinstance(item[1], Tensor)
 
 
-def save(checkpoint: dict, path: Path) -> None:
-    """Write at once: a reader never sees half a file."""
-    try:
-        with atomic_write(path, 'wb') as file:
-            torch.save(checkpoint, file)
-    except NotWrittenError as error:
-        fail(str(error))
-
-
 def fail(message: str) -> NoReturn:
     """End the tool with one line on stderr and exit code 1."""
     raise SystemExit(f'error: {message}')
@@ -292,14 +282,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     segmentor = load(args.segmentor, 'segmentor')
     diffusion = load(args.diffusion, 'diffusion')
     states = segmentor['state_dict'], diffusion['state_dict']
-    try:
-        state = convert(*states)
-    except ValueError as error:
-        fail(f'{error}')
     meta = segmentor.get('meta')
     dataset_meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
     meta = dict(dataset_meta=dataset_meta) if dataset_meta else {}
-    save(dict(meta=meta, state_dict=state), args.out)
+    try:
+        state = convert(*states)
+        with atomic_write(args.out, 'wb') as file:
+            torch.save(dict(meta=meta, state_dict=state), file)
+    except (ValueError, NotWrittenError) as error:
+        fail(f'{error}')
     print(f'{args.out}: {len(state)} tensors\n{describe(*states)}')
 
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from mmdet.datasets import CocoDataset
 from mmengine.logging import MMLogger
 
-from mmood.ops import check_set_name
+from mmood.ops import carry, check_set_name
 from mmood.ops.coco_records import box_problem, shorten
 from mmood.registry import DATASETS
 
@@ -61,12 +61,7 @@ class OriginCocoDataset(CocoDataset):
 
     def full_init(self) -> None:
         super().full_init()
-        for transform in self.pipeline.transforms:
-            if hasattr(transform, 'meta_keys'):
-                known = transform.meta_keys
-                carried = ('instances', *self._marks())
-                missing = [key for key in carried if key not in known]
-                transform.meta_keys = (*known, *missing)
+        carry(self.pipeline.transforms, ('instances', *self._marks()))
 
     def get_data_info(self, idx: int) -> dict:
         return {**super().get_data_info(idx), **self._marks()}

@@ -5,7 +5,7 @@ Shapes: n detections of an image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,9 +15,8 @@ from mmood.metrics import (
     ood_metrics,
 )
 
-from .records import finite_predictions
-
-PREFIX = 'ood_scores_'
+from ..counting import counting_boxes
+from .records import finite_predictions, ood_scores
 
 
 def box_record(sample: dict, origin: str) -> dict:
@@ -31,33 +30,28 @@ def box_record(sample: dict, origin: str) -> dict:
             'predictions have no OOD score: set model.roi_head.type to '
             "'mmood.OODRoIHead'"
         )
-    # Without a name: the one that `is_ood` goes by. Fields have no order.
-    scores = {
-        key[len(PREFIX) :]: pred[key].cpu().numpy()
-        for key in pred
-        if key.startswith(PREFIX)
-    }
-    scores[''] = pred['ood_scores'].cpu().numpy()
     objects = [] if origin == 'id' else sample['instances']
     boxes = [o['bbox'] for o in objects if not o.get('ignore_flag', 0)]
     return dict(
         origin=origin,
         source=sample.get('ann_file'),
-        scores=scores,
+        scores=ood_scores(pred),
         boxes=pred['bboxes'].cpu().numpy(),
-        confidence=pred['max_class_scores'].cpu().numpy(),
-        box_confidence=pred['scores'].cpu().numpy(),
+        own=pred['scores'].cpu().numpy(),
+        best=pred['max_class_scores'].cpu().numpy(),
         objects=np.asarray(boxes, dtype=np.float32).reshape(-1, 4),
     )
 
 
 def by_origin(
-    records: Sequence[dict], keep: Callable[[dict], np.ndarray]
+    records: Sequence[dict], threshold: float, protocol: str
 ) -> dict[str, dict]:
-    """Kept boxes per set: scores of all, boxes and objects per image."""
+    """Boxes that count, per set: all scores, boxes and objects per image."""
     sets: dict[str, dict] = {}
     for record in records:
-        kept = keep(record)
+        kept = counting_boxes(
+            record['own'], record['best'], threshold, protocol
+        )
         part = sets.setdefault(
             record['origin'],
             dict(
@@ -122,5 +116,5 @@ def nan_notes(sets: dict[str, dict]) -> list[str]:
         + ('on every set' if origin == 'id' else 'there')
         for origin, kept in sets.items()
         for name, scores in kept['scores'].items()
-        if np.isnan(scores).any()
+        if name and np.isnan(scores).any()
     ]

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import MMLogger
 from tabulate import tabulate
 
-from mmood.metrics import (
-    EmptySetWarning,
-    protocol_rule,
-)
+from mmood.metrics import EmptySetWarning, protocol_rule
 from mmood.metrics.remarks import aurocs_by_set, separation_remarks
 from mmood.ops import check_populations
 from mmood.registry import METRICS
@@ -26,7 +23,6 @@ from mmood.visualization import plot_roc_and_histogram
 from ..datasets.coco_api import CheckedCOCO
 from .coco_file import best_confidence, check_tested, has_objects
 from .kept_boxes import (
-    PREFIX,
     box_record,
     by_origin,
     measure,
@@ -34,6 +30,7 @@ from .kept_boxes import (
     threshold_at,
 )
 from .records import (
+    SCORES,
     class_names,
     finite_predictions,
     origin_of,
@@ -144,7 +141,7 @@ class OODDetMetric(CocoMetric):
             )
         metrics = self._coco_metrics(in_id)
         threshold = self._confidence(in_id)
-        sets = by_origin([r[2] for r in results], self._keep(threshold))
+        sets = by_origin([r[2] for r in results], threshold, self.protocol)
         metrics['score_threshold'] = threshold
         first = sets['id']['scores'].pop('')
         metrics['ood_threshold'] = threshold_at(first, self.tpr)
@@ -195,12 +192,6 @@ class OODDetMetric(CocoMetric):
             )
         return metrics
 
-    def _keep(self, threshold: float) -> Callable[[dict], np.ndarray]:
-        """Which boxes (n,) of a record count."""
-        if self.protocol == 'dreambox':
-            return lambda record: record['box_confidence'] > threshold
-        return lambda record: record['confidence'] >= threshold
-
     def _confidence(self, results: list) -> float:
         """The class confidence from which a box counts."""
         if self.score_threshold != 'optimal_f1':
@@ -244,7 +235,7 @@ class OODDetMetric(CocoMetric):
     def _dump(self, metrics: dict, sets: dict, names: list) -> None:
         for name in names:
             scores = {o: kept['scores'][name] for o, kept in sets.items()}
-            path = os.path.join(self.out_dir, f'{PREFIX}{name}')
+            path = os.path.join(self.out_dir, f'{SCORES}_{name}')
             write_arrays(f'{path}.npz', scores)
             drawn = {o: v[np.isfinite(v)] for o, v in scores.items()}
             id_scores = drawn.pop('id')

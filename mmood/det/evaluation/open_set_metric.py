@@ -23,6 +23,7 @@ from .kept_boxes import threshold_at
 from .records import (
     class_names,
     image_detections,
+    ood_scores,
     origin_of,
     write_metrics,
 )
@@ -85,22 +86,13 @@ class OpenSetDetMetric(BaseMetric):
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
-            pred = sample['pred_instances']
-            scores = {
-                key[len('ood_scores_') :]: pred[key]
-                for key in pred
-                if key.startswith('ood_scores')
-            }
             self.results.append(
                 dict(
                     origin=origin_of(sample, self.dataset_meta, True),
                     source=sample.get('ann_file'),
                     img_id=sample.get('img_id'),
                     image=image_detections(sample, self.rounds),
-                    ood_scores={
-                        name: values.double().cpu().numpy()
-                        for name, values in scores.items()
-                    },
+                    ood_scores=ood_scores(sample['pred_instances']),
                 )
             )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import zipfile
 from collections.abc import Mapping
@@ -12,8 +11,10 @@ import torch
 from torch import Tensor
 
 from mmood.metrics.voc import ImageDetections
-from mmood.ops import atomic_write, stated_origin
+from mmood.ops import atomic_write, stated_origin, write_json
 from mmood.ops.coco_records import shorten
+
+SCORES = 'ood_scores'
 
 
 def origin_of(
@@ -87,6 +88,18 @@ def finite_predictions(sample: dict) -> dict:
     return pred
 
 
+def ood_scores(pred: Mapping) -> dict[str, np.ndarray]:
+    """OOD scores (n,) of predicted boxes by name.
+
+    Without a name: the one that ``is_ood`` goes by. Fields have no order.
+    """
+    return {
+        key[len(SCORES) + 1 :]: single(pred[key]).cpu().numpy()
+        for key in pred
+        if key == SCORES or key.startswith(f'{SCORES}_')
+    }
+
+
 def single(values: Tensor) -> Tensor:
     """Floats of less than single precision in it, others as they are."""
     if not values.is_floating_point():
@@ -109,8 +122,8 @@ def class_names(dataset_meta: dict | list) -> tuple[str, ...]:
 
 def write_metrics(out_dir: str, metrics: Mapping[str, float]) -> None:
     """Write ``metrics.json``, whole or not at all."""
-    with atomic_write(os.path.join(out_dir, 'metrics.json')) as file:
-        json.dump({k: float(v) for k, v in metrics.items()}, file)
+    path = os.path.join(out_dir, 'metrics.json')
+    write_json(path, {k: float(v) for k, v in metrics.items()})
 
 
 def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:

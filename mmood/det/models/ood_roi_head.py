@@ -24,6 +24,7 @@ from mmood.scores import Samples, Thresholded, Thresholds
 from .roi_losses import OUTLIERS, OODLosses
 from .roi_tools import (
     build_part,
+    check_outliers,
     check_start,
     correct_boxes,
     record_calls,
@@ -84,25 +85,14 @@ class OODRoIHead(OODLosses, Thresholded, StandardRoIHead):
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
-        if outliers is not None and loss_uncertainty is None:
-            raise ValueError(
-                'outliers without loss_uncertainty have no effect: set it, '
-                "to dict(type='mmood.LogisticUncertaintyLoss') for VOS"
-            )
-        if isinstance(outliers, str) and outliers != 'annotated':
-            raise ValueError(
-                "outliers must be a config, None or 'annotated', got "
-                f'{outliers!r}'
-            )
+        check_outliers(outliers, loss_uncertainty)
+        check_start(outlier_start_share, outlier_start_iter)
         self.num_classes = self.bbox_head.num_classes
         self.channels = self.bbox_head.fc_cls.weight.shape[1]
         build = partial(build_part, num_classes=self.num_classes)
-        self.outliers = (
-            outliers
-            if outliers == 'annotated'
-            else build(outliers, channels=self.channels)
-        )
-        check_start(outlier_start_share, outlier_start_iter)
+        self.outliers = outliers
+        if outliers != 'annotated':
+            self.outliers = build(outliers, channels=self.channels)
         self.outlier_start_share = outlier_start_share
         self.outlier_start_iter = outlier_start_iter
         self.loss_uncertainty = build(

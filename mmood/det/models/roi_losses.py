@@ -40,61 +40,72 @@ class OODLosses:
         losses: dict[str, Tensor] = {}
         mask = foreground(sampling_results)
         every = dict(logits=results['cls_score'], features=features)
-        own = {name: values[mask] for name, values in every.items()}
-        known, features = own['logits'], own['features']
+        known = {name: values[mask] for name, values in every.items()}
         labels = torch.cat([res.pos_gt_labels for res in sampling_results])
         rois = bbox2roi([res.pos_priors for res in sampling_results])
         if self.loss_uncertainty is not None:
-            active = has_started(
-                self.outlier_start_share, self.outlier_start_iter
-            )
-            outlier, losses = self._outliers(x, rois, own, labels, active)
-            if active and len(flagged):
-                outlier = torch.cat([outlier, self._view_of(x, flagged)])
-            self.outlier_activity.add(len(outlier))
-            with_background = getattr(
-                self.loss_uncertainty, 'uses_background', False
-            )
-            losses['loss_uncertainty'] = self._uncertainty(
-                (every if with_background else own)[self._food],
-                outlier,
-                active and self.outliers == 'annotated',
+            losses = self._uncertainty_losses(
+                x, rois, every, known, labels, flagged
             )
         if self.loss_consistency is not None:
             maps = self._product(x, 'deblurred')
             deblurred = self._bbox_forward(maps, rois)['cls_score']
             losses['loss_consistency'] = self.loss_consistency(
-                known, deblurred, avg_factor=rank_count(known)
+                known['logits'], deblurred, avg_factor=rank_count(rois)
             )
         if self.auxiliary is not None:
             needs_second = getattr(self.auxiliary, 'needs_second_view', False)
             second = self._pool(x, jittered(rois)) if needs_second else None
-            own = self.auxiliary(
-                features,
+            more = self.auxiliary(
+                known['features'],
                 labels,
-                factor=rank_count(features),
+                factor=rank_count(rois),
                 inputs=results['bbox_feats'][mask],
                 second=second,
                 view=self.view,
             )
-            losses.update(own)
+            losses.update(more)
+        return losses
+
+    def _uncertainty_losses(
+        self,
+        x: tuple,
+        rois: Tensor,
+        every: dict[str, Tensor],
+        known: dict[str, Tensor],
+        labels: Tensor,
+        flagged: Tensor,
+    ) -> dict[str, Tensor]:
+        """That of ``every`` RoI or the known ones, and the outliers'."""
+        active = has_started(self.outlier_start_share, self.outlier_start_iter)
+        outlier, losses = self._outliers(x, rois, known, labels, active)
+        if active and len(flagged):
+            outlier = torch.cat([outlier, self._view_of(x, flagged)])
+        self.outlier_activity.add(len(outlier))
+        if getattr(self.loss_uncertainty, 'uses_background', False):
+            known = every
+        losses['loss_uncertainty'] = self._uncertainty(
+            known[self._food],
+            outlier,
+            active and self.outliers == 'annotated',
+        )
         return losses
 
     def _outliers(
         self,
         x: tuple,
         rois: Tensor,
-        own: dict[str, Tensor],
+        known: dict[str, Tensor],
         labels: Tensor,
         active: bool,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Made-up outliers, as `_food` says, and their maker's losses."""
         if self.outliers == 'annotated':
-            return own[self._food][:0].detach(), {}
+            return known[self._food][:0].detach(), {}
         if self.outliers is None:
             rois = rois if active else rois[:0]
             return self._view_of(self._product(x, 'blurred'), rois), {}
-        made, losses = self.outliers(own['features'], labels, active=active)
+        made, losses = self.outliers(known['features'], labels, active=active)
         is_food = self._food == 'features'
         return made if is_food else self.bbox_head.fc_cls(made), losses
 

@@ -105,6 +105,21 @@ def progress() -> float:
     return hub.get_info('iter', 0) / total if total else 0.0
 
 
+def check_outliers(
+    outliers: dict | str | None, loss_uncertainty: dict | None
+) -> None:
+    """Raises ValueError for what is no source of outliers, or a vain one."""
+    if outliers is not None and loss_uncertainty is None:
+        raise ValueError(
+            'outliers without loss_uncertainty have no effect: set it, '
+            "to dict(type='mmood.LogisticUncertaintyLoss') for VOS"
+        )
+    if isinstance(outliers, str) and outliers != 'annotated':
+        raise ValueError(
+            f"outliers must be a config, None or 'annotated', got {outliers!r}"
+        )
+
+
 def check_start(share: float | None, iteration: int | None) -> None:
     """Raises ValueError for both, and for what is neither."""
     if share is not None and iteration is not None:

@@ -3,20 +3,18 @@
 from .benchmarks import (
     ADEOoDDataset,
     AnomalyTrackDataset,
-    CamVidDataset,
     DLRSDDataset,
     FishyscapesDataset,
     FishyscapesLostAndFoundDataset,
     LostAndFoundNoKnownDataset,
     ObstacleTrackDataset,
     RoadAnomalyDataset,
-    ShapesSegDataset,
     WDPascalDataset,
-    WHDLDDataset,
 )
 from .feature_cache import CorruptShardError, FeatureCache
 from .feature_dataset import FeatureDataset
 from .ood_seg import OODSegDataset, OriginSegDataset
+from .training_sets import CamVidDataset, ShapesSegDataset, WHDLDDataset
 from .transforms import LoadIDAnnotations, LoadOODAnnotations
 
 __all__ = [

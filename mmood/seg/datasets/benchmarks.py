@@ -1,4 +1,4 @@
-"""Benchmarks of OOD segmentation and the sets to train on for some of them.
+"""Benchmarks of OOD segmentation.
 
 Docstrings say where files lie under ``data_root``: "verified" in the code
 they name, or "expected here", where no code that reads the publisher's files
@@ -9,25 +9,15 @@ from __future__ import annotations
 
 import os.path as osp
 
-from mmood.generation import ID as SHAPES
 from mmood.registry import DATASETS
 
-from .ood_seg import OODSegDataset, OriginSegDataset
+from .ood_seg import OODSegDataset, Preset
 
 _PLAIN = dict(img_path='images', seg_map_path='labels_masks')
 
 
-class _Preset:
-    """A dataset with other defaults; all of them can still be given."""
-
-    defaults: dict = {}
-
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **{**self.defaults, **kwargs})
-
-
 @DATASETS.register_module()
-class RoadAnomalyDataset(_Preset, OODSegDataset):
+class RoadAnomalyDataset(Preset, OODSegDataset):
     """RoadAnomaly, 60 frames of unusual objects on and near roads.
 
     Layout (verified: DOoD, RbA): ``frames/NAME.jpg`` and
@@ -46,7 +36,7 @@ class RoadAnomalyDataset(_Preset, OODSegDataset):
 
 
 @DATASETS.register_module()
-class FishyscapesDataset(_Preset, OODSegDataset):
+class FishyscapesDataset(Preset, OODSegDataset):
     """Fishyscapes Static (30 frames) or Lost & Found (100), validation.
 
     Layout (expected here, and how some repositories pass the sets on):
@@ -70,7 +60,7 @@ class FishyscapesDataset(_Preset, OODSegDataset):
 
 
 @DATASETS.register_module()
-class FishyscapesLostAndFoundDataset(_Preset, OODSegDataset):
+class FishyscapesLostAndFoundDataset(Preset, OODSegDataset):
     """Fishyscapes Lost & Found validation, 100 frames, as published.
 
     Layout (verified: the loaders of PyTorch-OOD and RbA): labels
@@ -112,7 +102,7 @@ class FishyscapesLostAndFoundDataset(_Preset, OODSegDataset):
 
 
 @DATASETS.register_module()
-class AnomalyTrackDataset(_Preset, OODSegDataset):
+class AnomalyTrackDataset(Preset, OODSegDataset):
     """SegmentMeIfYouCan AnomalyTrack (RoadAnomaly21), 10 labelled frames.
 
     Layout (verified: the benchmark's kit): ``images/NAME.jpg`` and
@@ -132,7 +122,7 @@ class AnomalyTrackDataset(_Preset, OODSegDataset):
 
 
 @DATASETS.register_module()
-class ObstacleTrackDataset(_Preset, OODSegDataset):
+class ObstacleTrackDataset(Preset, OODSegDataset):
     """SegmentMeIfYouCan ObstacleTrack (RoadObstacle21), 30 labelled frames.
 
     Layout, ids and source: as ``AnomalyTrackDataset``, but the images are
@@ -150,7 +140,7 @@ class ObstacleTrackDataset(_Preset, OODSegDataset):
 
 
 @DATASETS.register_module()
-class LostAndFoundNoKnownDataset(_Preset, OODSegDataset):
+class LostAndFoundNoKnownDataset(Preset, OODSegDataset):
     """Lost and Found, test frames without known objects (1043 frames).
 
     Layout (verified: SegmentMeIfYouCan's kit):
@@ -183,7 +173,7 @@ class LostAndFoundNoKnownDataset(_Preset, OODSegDataset):
 
 
 @DATASETS.register_module()
-class ADEOoDDataset(_Preset, OODSegDataset):
+class ADEOoDDataset(Preset, OODSegDataset):
     """ADE-OoD, 111 images of indoor and outdoor scenes; ID is ADE20k.
 
     Layout (verified: the benchmark's code and DOoD's config):
@@ -202,7 +192,7 @@ class ADEOoDDataset(_Preset, OODSegDataset):
 
 
 @DATASETS.register_module()
-class WDPascalDataset(_Preset, OODSegDataset):
+class WDPascalDataset(Preset, OODSegDataset):
     """WD-Pascal: animals of PASCAL VOC 2007 pasted into WildDash val (70).
 
     Its code pastes at random while testing and writes no files, so copies
@@ -216,7 +206,7 @@ class WDPascalDataset(_Preset, OODSegDataset):
 
 
 @DATASETS.register_module()
-class DLRSDDataset(_Preset, OODSegDataset):
+class DLRSDDataset(Preset, OODSegDataset):
     """DLRSD, 2100 aerial images (256 px), tested after training on WHDLD.
 
     Layout (verified: few-shot loaders, which differ in the labels' folder):
@@ -237,71 +227,4 @@ class DLRSDDataset(_Preset, OODSegDataset):
         img_suffix='.tif',
         ood_ids=(1, 4, 6, 12, 14, 15),
         ignore_ids=(0, 255),
-    )
-
-
-@DATASETS.register_module()
-class WHDLDDataset(_Preset, OriginSegDataset):
-    """WHDLD, 4940 satellite images (256 px); the ID set of DLRSD.
-
-    Layout (expected here): images ``*.jpg`` and labels ``*.png`` of the same
-    name in the folders of ``data_prefix``.
-    Ids: 1 to 6 are the classes in this order, 0 is ignored.
-    Source: Shao et al., "Multilabel Remote Sensing Image Retrieval Based on
-    Fully Convolutional Network", IEEE JSTARS 2020.
-    """
-
-    METAINFO = dict(
-        classes=('building', 'road', 'pavement', 'vegetation', 'bare soil',
-                 'water'),
-        palette=[[255, 0, 0], [255, 255, 0], [192, 192, 0], [0, 255, 0],
-                 [128, 128, 128], [0, 0, 255]],
-    )  # fmt: skip
-    defaults = dict(reduce_zero_label=True)
-
-
-@DATASETS.register_module()
-class CamVidDataset(OriginSegDataset):
-    """CamVid road scenes in 11 classes (367 train, 101 val, 233 test).
-
-    Layout (expected here): ``images/PART/NAME.jpg`` and
-    ``labels/PART/NAME.png``, PART being train, val or test.
-    Ids: 0 to 10 are the classes in this order; 11, void, becomes 255, which
-    mmseg's losses and metrics ignore.
-    Source: Brostow et al., "Semantic object classes in video", Pattern
-    Recognition Letters 2009, in the 480 x 360 form of SegNet.
-    """
-
-    METAINFO = dict(
-        classes=('Sky', 'Building', 'Pole', 'Road', 'Pavement', 'Tree',
-                 'SignSymbol', 'Fence', 'Car', 'Pedestrian', 'Bicyclist'),
-        palette=[[128, 128, 128], [128, 0, 0], [192, 192, 128],
-                 [128, 64, 128], [60, 40, 222], [128, 128, 0],
-                 [192, 128, 128], [64, 64, 128], [64, 0, 128], [64, 64, 0],
-                 [0, 128, 192]],
-    )  # fmt: skip
-
-    @classmethod
-    def get_label_map(cls, new_classes=None) -> dict[int, int]:
-        return {**(super().get_label_map(new_classes) or {}), 11: 255}
-
-
-@DATASETS.register_module()
-class ShapesSegDataset(_Preset, OriginSegDataset):
-    """ID part of Shapes, made by tools/dataset_converters/shapes.py.
-
-    Layout: ``images/*.png`` and ``semantic/*.png`` in each of train, val and
-    test. Ids: 0 background, 1 to 8 the classes in this order. The parts near
-    (9 to 14 OOD) and far (15 to 20 OOD) are for ``OODSegDataset``.
-    """
-
-    METAINFO = dict(
-        classes=('background', *SHAPES),
-        palette=[[0, 0, 0], [230, 25, 75], [60, 180, 75], [255, 225, 25],
-                 [0, 130, 200], [245, 130, 48], [145, 30, 180],
-                 [70, 240, 240], [240, 50, 230]],
-    )  # fmt: skip
-    defaults = dict(
-        data_prefix=dict(img_path='images', seg_map_path='semantic'),
-        img_suffix='.png',
     )

@@ -10,14 +10,13 @@ Shapes: M vectors of a shard, C channels, h x w the map of an image.
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mmood.ops import atomic_write, read_json
+from mmood.ops import atomic_write, read_json, write_json
 from mmood.ops.coco_records import shorten
 
 _ABOUT = 'cache.json'
@@ -36,7 +35,7 @@ def open_folder(folder: str | Path, about: Mapping) -> None:
     """
     path = Path(folder) / _ABOUT
     if not path.is_file():
-        _write_json(path, dict(about))
+        write_json(path, dict(about))
         return
     found = _read_about(path)
     differ = sorted(k for k in about if found.get(k) != about[k])
@@ -75,7 +74,7 @@ def write_shard(
         with atomic_write(path, 'wb') as file:
             np.save(file, values)
         about[suffix] = zlib.crc32(values)
-    _write_json(stem.with_suffix('.json'), about)
+    write_json(stem.with_suffix('.json'), about)
 
 
 class FeatureCache:
@@ -216,8 +215,3 @@ def _places(sizes: Sequence[Sequence[int]]) -> list[tuple[int, tuple]]:
 
 def _stem(folder: str | Path, number: int) -> Path:
     return Path(folder) / f'shard_{number:05d}'
-
-
-def _write_json(path: Path, content: dict) -> None:
-    with atomic_write(path) as file:
-        json.dump(content, file)

@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 
-from mmood.ops import check_set_name
+from mmood.ops import carry, check_set_name
 from mmood.registry import DATASETS
 
 from .file_pairs import left_out, named_paths, read_names
@@ -37,11 +37,7 @@ class OriginSegDataset(BaseSegDataset):
 
     def full_init(self) -> None:
         super().full_init()
-        for transform in self.pipeline.transforms:
-            if hasattr(transform, 'meta_keys'):
-                known = transform.meta_keys
-                missing = [k for k in self.carried if k not in known]
-                transform.meta_keys = (*known, *missing)
+        carry(self.pipeline.transforms, self.carried)
 
     def find_files(self) -> list[dict]:
         """Pairs of image and label file; where a set's layout is met.
@@ -249,6 +245,15 @@ class OODSegDataset(OriginSegDataset):
                 f'has an id of ood_ids {_shorten(wanted)}; they have '
                 f'{sorted(found)}. Set ood_ids to the ids of OOD pixels'
             )
+
+
+class Preset:
+    """A set with other defaults; all of them can still be given."""
+
+    defaults: dict = {}
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **{**self.defaults, **kwargs})
 
 
 def check_name(name: str, ood_ids: Sequence[int]) -> None:

@@ -16,7 +16,8 @@ _BLOCK = 1 << 18  # pixels that are counted at once
 class PixelCounts:
     """One `ScoreHistogram` per place; a place is a key of the caller's.
 
-    ``spoilt``: why there is none, by place, after `gather` of all ranks.
+    ``spoilt``: why it does not hold all, by place, after `gather` of all
+    ranks.
     """
 
     def __init__(self) -> None:
@@ -46,10 +47,7 @@ class PixelCounts:
             self._flush(place)
 
     def gather(self) -> dict[Hashable, ScoreHistogram]:
-        """The counts of all ranks together. A collective call.
-
-        A spoilt place has an empty histogram.
-        """
+        """The counts of all ranks together. A collective call."""
         for place in list(self._waiting):
             self._flush(place)
         merged: dict[Hashable, ScoreHistogram] = {}
@@ -58,8 +56,6 @@ class PixelCounts:
                 merge_into(merged, place, histogram)
         for part in all_gather_object(self.spoilt):
             self.spoilt = {**part, **self.spoilt}
-        for place in self.spoilt:
-            merged[place] = ScoreHistogram()
         return merged
 
     def _flush(self, place: Hashable) -> None:

@@ -150,12 +150,8 @@ class OODEncoderDecoder(Thresholded, EncoderDecoder):
 
     def _to_original(self, score: Tensor, meta: dict) -> Tensor:
         """Undo padding, flip and resizing of a map (1, H, W)."""
-        key = (
-            'img_padding_size'
-            if 'img_padding_size' in meta
-            else ('padding_size')
-        )
-        left, right, top, bottom = meta.get(key, [0] * 4)
+        padding = meta.get('padding_size', [0] * 4)
+        left, right, top, bottom = meta.get('img_padding_size', padding)
         height, width = score.shape[-2:]
         score = score[:, top : height - bottom, left : width - right]
         if meta.get('flip'):

@@ -9,12 +9,12 @@ from itertools import islice
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmood.hooks.after_training import unwrapped
 from mmood.registry import HOOKS
 
 
@@ -80,7 +80,7 @@ class WarpGradientHook(Hook):
                 'WarpGradientHook needs an update in every iteration: set '
                 'optim_wrapper.accumulative_counts=1'
             )
-        parameters = warp_parameters(_unwrapped(runner), self.layers)
+        parameters = warp_parameters(unwrapped(runner), self.layers)
         self._warp = {id(parameter) for parameter in parameters}
         self._handle = wrapper.optimizer.register_step_pre_hook(self._hide)
         sampler = dict(type='DefaultSampler', shuffle=True, seed=self.seed)
@@ -173,8 +173,3 @@ def unlogged(wrapper: OptimWrapper) -> Iterator[None]:
     wrapper.message_hub = MessageHub('warp_step')
     yield
     wrapper.message_hub = hub
-
-
-def _unwrapped(runner: Runner) -> nn.Module:
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model

@@ -1,0 +1,136 @@
+"""Each loss of `gpu_cases`, on fixed inputs, with its gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from gpu_helpers import Place, with_gradient
+from mmood import losses, scores
+from mmood.losses import distillation
+
+N, M, K, C = 40, 24, 5, 8
+LOGITS = (K,)
+Case = Callable[[Place], object]
+
+
+class Head(nn.Module):
+    """A small box head: pooled maps (N, 2, 3, 3) -> `Samples`."""
+
+    def __init__(self, classifier: nn.Module | None = None) -> None:
+        super().__init__()
+        self.fc = nn.Linear(18, C)
+        self.classifier = classifier or nn.Linear(C, K)
+
+    def forward(self, maps: Tensor) -> scores.Samples:
+        features = self.fc(maps.flatten(1)).tanh()
+        numerators = getattr(self.classifier, 'numerators', lambda x: None)
+        logits = self.classifier(features)
+        return scores.Samples(logits, features, numerators(features))
+
+
+def leaves(place: Place, *shapes: tuple) -> list[Tensor]:
+    return [
+        place.randn(*shape, seed=seed).requires_grad_()
+        for seed, shape in enumerate(shapes)
+    ]
+
+
+def of_logits(loss: nn.Module, shape: tuple, place: Place) -> list[Tensor]:
+    """A loss of known samples and outliers."""
+    known, outlier = leaves(place, (N, *shape), (M, *shape))
+    return with_gradient(place(loss)(known, outlier), known, outlier)
+
+
+def consistency(place: Place) -> list[Tensor]:
+    pair = leaves(place, (N, K), (N, K))
+    return with_gradient(losses.ConsistencyLoss(1.0)(*pair), *pair)
+
+
+def csi_loss(place: Place) -> list[Tensor]:
+    head, loss = place(Head()), place(losses.CSILoss(C, channels=4))
+    maps, second = leaves(place, (N, 2, 3, 3), (N, 2, 3, 3))
+    features, labels = place.randn(N, C), place.labels(N, K)
+    found = loss(features, labels, inputs=maps, second=second, view=head)
+    return with_gradient(found, maps, second)
+
+
+def siren(place: Place) -> list[Tensor]:
+    loss = place(losses.SIRENLoss(C, K))
+    (features,) = leaves(place, (N, C))
+    found = with_gradient(loss(features, place.labels(N, K)), features)
+    score = loss.scores()['vmf']
+    return [*found, score(loss.embed(place.randn(M, C, seed=1)))]
+
+
+def open_set(loss: nn.Module, place: Place) -> list[Tensor]:
+    """A loss of a `RoIBatch`, twice: queues are filled by then."""
+    loss = place(loss)
+    head = place(nn.Linear(8, K + 2))
+    for _ in range(2):
+        logits, features, inputs = leaves(
+            place, (N, K + 2), (N, C), (N, 2, 2, 2)
+        )
+        labels = place.labels(N, K + 1)
+        labels = torch.where(labels == K, K + 1, labels)  # none unknown
+        batch = losses.RoIBatch(
+            logits=logits,
+            labels=labels,
+            features=features,
+            ious=(labels < K) * place.labels(N, 10) / 10,
+            inputs=inputs,
+            view=lambda maps: head(maps.flatten(1)),
+            iteration=1000,
+        )
+        found = with_gradient(loss(batch), logits, features, inputs)
+    return found
+
+
+def distilled(name: str, place: Place) -> list[Tensor]:
+    shape = (4, C, 6, 5) if 'feature' in name else (N, K)
+    student, teacher = leaves(place, shape, shape)
+    loss = getattr(distillation, name)
+    return with_gradient(loss(student, teacher.detach()), student)
+
+
+def distilled_proposals(place: Place) -> list[Tensor]:
+    own, deltas = leaves(place, (N,), (N, 4))
+    its, its_deltas = place.randn(N, seed=5), place.randn(N, 4, seed=6)
+    loss = distillation.adaptive_rpn_distillation(own, deltas, its, its_deltas)
+    return with_gradient(loss, own, deltas)
+
+
+LOSSES: dict[str, Case] = dict(
+    LogisticUncertaintyLoss=lambda place: of_logits(
+        losses.LogisticUncertaintyLoss(K), LOGITS, place
+    ),
+    BlurredClassifierLoss=lambda place: of_logits(
+        losses.BlurredClassifierLoss(C), (C,), place
+    ),
+    ConfidenceLoss=partial(of_logits, losses.ConfidenceLoss(), LOGITS),
+    EnergyOODLoss=lambda place: of_logits(
+        losses.EnergyOODLoss(), LOGITS, place
+    ),
+    UncertaintyLoss=partial(of_logits, losses.UncertaintyLoss(), LOGITS),
+    ConsistencyLoss=consistency,
+    CSILoss=csi_loss,
+    SIRENLoss=siren,
+    InstanceContrastiveLoss=lambda place: open_set(
+        losses.InstanceContrastiveLoss(K, C, channels=4), place
+    ),
+    UnknownProbabilityLoss=partial(open_set, losses.UnknownProbabilityLoss()),
+    PlaceholderLoss=partial(open_set, losses.PlaceholderLoss()),
+)
+DISTILLATIONS = (
+    'kl_distillation',
+    'squared_distillation',
+    'centred_logit_distillation',
+    'adaptive_feature_distillation',
+)
+DISTILLED: dict[str, Case] = {
+    **{name: partial(distilled, name) for name in DISTILLATIONS},
+    'adaptive_rpn_distillation': distilled_proposals,
+}
