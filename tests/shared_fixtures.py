@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
 
 import mmood.registry  # noqa: F401  (checkpoints load safely)
@@ -40,10 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _scope_and_seed():
-    """mmdet's scope, as every config sets it, and one seed for all."""
+    """mmdet's scope, as every config sets it, one seed, no history."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     np.random.seed(0)
+    # Runners of one second have one name, and would share their history.
+    MessageHub._instance_dict.clear()
     with DefaultScope.overwrite_default_scope('mmdet'):
         yield
 

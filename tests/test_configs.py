@@ -431,6 +431,19 @@ def test_own_coco_set_as_the_docs_say(tmp_path):
     assert test.metainfo['classes'] == classes
 
 
+def test_other_detectors_as_the_docs_say(tmp_path):
+    """Each set says which it is, and no metric has a file of its own."""
+    path = tmp_path / 'other.py'
+    path.write_text(example("'mmdet::faster_rcnn/"))
+    cfg = Config.fromfile(path)
+    for part in ('train', 'val', 'test'):
+        loader = cfg[f'{part}_dataloader']
+        assert loader.dataset.type == 'mmood.IDCocoDataset'
+        assert loader.dataset.ann_file.startswith('annotations/')
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        assert evaluator.type == 'mmood.OODDetMetric'
+
+
 def write_seg_set(folder: Path, ids: list[int], count: int = 2) -> None:
     """Noise images of 80 x 64 pixels, each id in a column of the label."""
     rng = np.random.default_rng(0)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook
 from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import get_state_dict
 
@@ -25,6 +26,9 @@ from mmood.launch import (
     use_checkpoint,
 )
 from mmood.ops import atomic_write
+
+# What else a validation of a training would do.
+_TRAINING = (CheckpointHook, EMAHook, EarlyStoppingHook)
 
 
 def main() -> None:
@@ -41,6 +45,7 @@ def main() -> None:
     cfg = load_config(args)
     use_checkpoint(cfg, None)  # validating would load it again
     runner = build_runner(cfg)
+    runner._hooks = [h for h in runner.hooks if not isinstance(h, _TRAINING)]
     hooks = {type(hook): hook for hook in runner.hooks}
     checkpoint = load_checkpoint(
         runner.model, str(args.checkpoint), map_location='cpu'

@@ -34,6 +34,9 @@ class AfterTraining(Hook):
     _is_done = False  # whether the model has what a validation makes
     _may_hold = True  # whether there may be something to forget
     _saved = -1  # iterations behind the last checkpoint
+    _resumed: str | None = (
+        None  # the checkpoint that the training goes on from
+    )
 
     def before_run(self, runner: Runner) -> None:
         self._in_training = False
@@ -42,6 +45,8 @@ class AfterTraining(Hook):
 
     def before_train(self, runner: Runner) -> None:
         _check_order(runner)
+        if self._resumed:  # it says itself where it lay when it was written
+            runner.message_hub.update_info('last_ckpt', self._resumed)
         self._in_training = self._may_hold = True
         # As after a resume of a training that has ended.
         self._is_done = is_calibrated(unwrapped(runner))
@@ -71,6 +76,7 @@ class AfterTraining(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if runner._resume:
             self._saved = checkpoint['meta'].get('iter', -1)
+            self._resumed = runner._load_from
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         self._saved = checkpoint['meta'].get('iter', -1)
@@ -151,9 +157,12 @@ def put_exact_state(model: nn.Module, checkpoint: dict) -> None:
 def update_checkpoint(runner: Runner) -> None:
     """Put fits and thresholds into the last checkpoint, in one step.
 
-    If it holds the model as it is now. For the main process.
+    If it holds the model as it is now; the best one, which is saved after a
+    validation, has them already. For the main process.
     """
     path = runner.message_hub.get_info('last_ckpt')
+    if path is None:
+        return
     checkpoint = CheckpointLoader.load_checkpoint(path, 'cpu')
     if checkpoint['meta'].get('iter') != runner.iter:
         return

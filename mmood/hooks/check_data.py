@@ -18,11 +18,11 @@ _HEADS += ('auxiliary_head',)
 
 @HOOKS.register_module()
 class CheckDataHook(Hook):
-    """Compare the classes of the heads, of the data and of the weights.
+    """Compare the classes of heads, data, weights and metrics.
 
     Before a training, validation or test: each set, also one that scores are
-    fitted on, must have as many classes as the heads, and those of the
-    weights in the same order. Sets with
+    fitted on, must have as many classes as the heads, those of the weights
+    in the same order, and a metric of COCO must number them alike. Sets with
     classes of their own, as OOD ones, are left out. Before a test it warns
     if the pipelines of its sets change images differently.
     Raises ValueError with both numbers, or the names, and the remedy.
@@ -41,7 +41,7 @@ class CheckDataHook(Hook):
         sets = list(sets_of(runner.train_dataloader.dataset))
         self._learned = classes_of(sets[0]) if sets else None
         if runner.val_loop is not None:  # it shows now, not at the end
-            self._check(runner, runner.val_dataloader.dataset, 'val')
+            self.before_val(runner)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Other hooks have built the loaders that they fit on by now."""
@@ -51,11 +51,14 @@ class CheckDataHook(Hook):
                 self._check(runner, loader.dataset, 'fit')
 
     def before_val(self, runner: Runner) -> None:
-        self._check(runner, runner.val_dataloader.dataset, 'val')
+        dataset = runner.val_dataloader.dataset
+        self._check(runner, dataset, 'val')
+        check_categories(runner.val_evaluator.metrics, dataset)
 
     def before_test(self, runner: Runner) -> None:
         dataset = runner.test_dataloader.dataset
         self._check(runner, dataset, 'test')
+        check_categories(runner.test_evaluator.metrics, dataset)
         for text in pipeline_differences(list(sets_of(dataset))):
             runner.logger.warning(text)
 
@@ -151,6 +154,28 @@ def check_order(
             'the same order'
         )
     return f'{text}: is label by label the same meant?'
+
+
+def check_categories(metrics: Sequence[object], dataset: object) -> None:
+    """Raise ValueError if a metric of COCO numbers classes in another way.
+
+    mmdet's own goes by the order of its file, as mmdet's own sets do.
+    """
+    sets = [part for part in sets_of(dataset) if hasattr(part, 'origin')]
+    classes = classes_of(sets[0]) if sets else None
+    for metric in metrics if classes else ():
+        coco = getattr(metric, '_coco_api', None)
+        if coco is None:
+            continue
+        ids = coco.get_cat_ids(cat_names=classes)
+        found = [coco.cats[i]['name'] for i in ids]
+        if found != list(classes):
+            raise ValueError(
+                f'the ann_file of {type(metric).__name__} has the classes '
+                f'{found}, label by label, and the set {list(classes)}: '
+                'leave out the ann_file of the evaluator, or use '
+                'mmood.OODDetMetric, which goes by names'
+            )
 
 
 def pipeline_differences(datasets: Sequence[object]) -> list[str]:

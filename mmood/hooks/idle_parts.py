@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from mmengine.dist import all_reduce
+import json
+from pathlib import Path
+
+from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmood.ops import Activity
+from mmood.ops import IDLE_PARTS, Activity, atomic_write
 from mmood.registry import HOOKS
 
 from .after_training import unwrapped
@@ -17,8 +20,9 @@ class IdlePartsHook(Hook):
     """Warn, at the end of a training, of parts that waited all along.
 
     A detector that was meant to learn from outliers and never got one is a
-    plain detector. Every checkpoint says so too: ``meta['idle_parts']`` is a
-    list of such parts, empty if all is well, as the main process saw it.
+    plain detector. ``idle_parts.json`` in the work folder says so to tables,
+    and every checkpoint: ``meta['idle_parts']`` is a list of such parts,
+    empty if all is well, as the main process saw it.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -32,10 +36,15 @@ class IdlePartsHook(Hook):
         ]
 
     def after_train(self, runner: Runner) -> None:
-        for what in idle_parts(runner):
+        idle = idle_parts(runner)
+        for what in idle:
             runner.logger.warning(
                 f'in {runner.iter} iterations nothing ever counted of {what}'
             )
+        if is_main_process():
+            path = Path(runner.work_dir, IDLE_PARTS)
+            with atomic_write(path) as file:
+                json.dump(idle, file)
 
 
 def idle_parts(runner: Runner) -> list[str]:

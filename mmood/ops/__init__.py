@@ -1,6 +1,6 @@
 """Tensor functions and statistics that know neither task nor framework."""
 
-from .activity import Activity
+from .activity import IDLE_PARTS, Activity
 from .bessel import log_bessel_i, log_scaled_bessel_i
 from .blur import (
     apply_separable,
@@ -29,6 +29,7 @@ from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
 __all__ = [
+    'IDLE_PARTS',
     'Activity',
     'ClassQueues',
     'FeatureRange',

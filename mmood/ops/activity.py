@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+IDLE_PARTS = 'idle_parts.json'  # in the work folder of a training
+
 
 class Activity(nn.Module):
     """Count of what a part that waits contributed, on this rank.

@@ -29,7 +29,7 @@ from .coco_records import (
     CocoProblem,
     box_problem,
     is_id,
-    is_share,
+    other_format,
     record_problems,
     shorten,
 )
@@ -66,7 +66,9 @@ def read_json(path: str | os.PathLike) -> Any:
     except RecursionError as error:
         raise ValueError(f'{path} is nested too deeply to be read') from error
     except ValueError as error:
-        raise ValueError(f'{path} is not valid JSON: {error}') from error
+        raise ValueError(
+            f'{path} is not valid JSON: {error}; make or fetch it again'
+        ) from error
 
 
 def read_coco(path: str | os.PathLike) -> dict:
@@ -112,7 +114,7 @@ def coco_problems(
     lists = [k for k in FIELDS if isinstance(content, dict) and k in content]
     absent = [k for k in FIELDS if k not in lists]
     if absent:
-        text = f'is no COCO file: it has no {absent}'
+        text = f'is no COCO file: it has no {absent}; add them, as lists'
         yield CocoProblem('bad_records', text)
         return
     wrong = [k for k in FIELDS if not isinstance(content[k], list)]
@@ -175,8 +177,8 @@ def _check_names(categories: list[dict]) -> Iterator[CocoProblem]:
             yield CocoProblem(
                 'duplicate_ids',
                 f'categories: {shorten(name)} is the name of the ids '
-                f'{shorten(ids)}; make one category of them or rename all '
-                'but one',
+                f'{shorten(ids)}; make one category of them, or rename or '
+                'remove all but one',
             )
 
 
@@ -216,21 +218,18 @@ def _check_boxes(
 ) -> Iterator[CocoProblem]:
     """Boxes against the sizes of their images."""
     by_id = {image['id']: image for image in images}
-    placed = [a for a in annotations if a['image_id'] in by_id]
-    shares = 0
-    for annotation in placed:
-        image, box = by_id[annotation['image_id']], annotation['bbox']
-        width, height = image['width'], image['height']
-        shares += is_share(box, width, height)
-        problem = box_problem(box, width, height, tolerance)
+    placed = []
+    for annotation in annotations:
+        image, box = by_id.get(annotation['image_id']), annotation['bbox']
+        if image is None:
+            continue
+        size = image['width'], image['height']
+        placed.append((box, *size))
+        problem = box_problem(box, *size, tolerance)
         if problem:
             where = f'{_label(annotation)} in {shorten(image["file_name"])}: '
             where += f'the box {box} '
             yield CocoProblem(problem[0], where + problem[1])
-    if placed and shares == len(placed):
-        yield CocoProblem(
-            'bad_boxes',
-            f'all boxes lie in [0, 1], such as {placed[0]["bbox"]}, which '
-            'looks like shares of the image; multiply them by its width and '
-            'height in pixels',
-        )
+    text = other_format(placed)
+    if text:
+        yield CocoProblem('bad_boxes', text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 _repr = reprlib.Repr()
@@ -60,7 +60,7 @@ def _is_name(value: object) -> bool:
 
 
 def _is_flag(value: object) -> bool:
-    return type(value) in (int, bool) and value in (0, 1)
+    return type(value) in (int, float, bool) and value in (0, 1)
 
 
 _ID = Field(is_id, 'a whole number of 64 bits or a word')
@@ -134,9 +134,42 @@ def box_problem(
     return None
 
 
-def is_share(box: list[float], width: float, height: float) -> bool:
-    """Whether a box looks as if given in shares of a larger image."""
+def other_format(placed: Sequence[tuple[list, float, float]]) -> str | None:
+    """What to say of a file whose boxes are in another format than COCO's.
+
+    ``placed`` are boxes with the width and height of their images. One alone
+    may be an odd one: the format is told by all of them.
+    """
+    placed = [p for p in placed if min(p[0][2:]) > 0]
+    shares = [p[0] for p in placed if _is_share(*p)]
+    if 2 * len(shares) > len(placed):
+        return (
+            f'{len(shares)} of {len(placed)} boxes lie in [0, 1], such as '
+            f'{shares[0]}, which looks like shares of the image; multiply '
+            'them by its width and height in pixels'
+        )
+    far = [p[0] for p in placed if _sticks_out_far(*p)]
+    if 4 * len(far) > len(placed) and all(
+        _fits_as_corners(*p) for p in placed
+    ):
+        return (
+            f'{len(far)} of {len(placed)} boxes stick out of their images, '
+            f'such as {far[0]}, and all would fit as [x1, y1, x2, y2]; give '
+            '[x, y, width, height]'
+        )
+    return None
+
+
+def _is_share(box: list[float], width: float, height: float) -> bool:
+    """Of a corner or of the centre, a little beyond the border or not."""
+    return max(width, height) > 1 and max(map(abs, box)) <= 1.01
+
+
+def _sticks_out_far(box: list[float], width: float, height: float) -> bool:
     x, y, w, h = box
-    if max(width, height) == 1 or not w or not h:
-        return False
-    return x >= 0 and y >= 0 and x + w <= 1.001 and y + h <= 1.001
+    return x + w > 1.05 * width or y + h > 1.05 * height
+
+
+def _fits_as_corners(box: list[float], width: float, height: float) -> bool:
+    x1, y1, x2, y2 = box
+    return -1 <= x1 < x2 <= width + 1 and -1 <= y1 < y2 <= height + 1

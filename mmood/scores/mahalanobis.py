@@ -174,7 +174,7 @@ class Moments:
 def _whitening(covariance: Tensor, shrinkage: float) -> Tensor:
     """W (C, C) with ``W W^T`` the pseudo-inverse of the shrunk covariance.
 
-    A column per eigenvector, 0 for those that do not count.
+    Symmetric; directions that do not count have length 0.
     """
     variance = covariance.diagonal().mean()
     identity = torch.eye(len(covariance)).to(covariance)
@@ -187,4 +187,5 @@ def _whitening(covariance: Tensor, shrinkage: float) -> Tensor:
             'classes, whose covariance has no inverse: fit on more images, '
             'and check that the checkpoint is a trained one'
         )
-    return vectors * torch.where(counts, values, torch.inf).rsqrt()
+    scales = torch.where(counts, values, torch.inf).rsqrt()
+    return (vectors * scales) @ vectors.T  # the symmetric one is unique

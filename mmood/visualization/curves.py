@@ -45,7 +45,7 @@ def plot_roc_and_histogram(
     )
     hist.set(xlabel='OOD score', ylabel='share of boxes')
     roc.legend(loc='lower right')
-    hist.legend()
+    hist.legend(loc='upper right')
     with atomic_write(path, 'wb') as file:
         figure.savefig(file, format='png', dpi=120)
 

@@ -197,3 +197,18 @@ def test_classes_that_are_no_list_of_names(ann, classes, message):
 def test_file_and_classes_travel_with_the_sample(ann):
     sample = build('IDCocoDataset', ann, test_mode=True)[0]['data_samples']
     assert (sample.ann_file, sample.classes) == (str(ann), ('cat', 'dog'))
+
+
+def test_a_picture_of_another_size_than_the_file_says(ann):
+    def swap(content):
+        image = content['images'][0]
+        image.update(width=image['height'], height=image['width'] + 1)
+
+    dataset = build('IDCocoDataset', ann)
+    dataset.pipeline.transforms[-1].meta_keys += ('ori_shape',)
+    assert len(dataset[0]['data_samples'].gt_instances) == 1
+    refile(ann, swap)
+    dataset = build('IDCocoDataset', ann)
+    dataset.pipeline.transforms[-1].meta_keys += ('ori_shape',)
+    with pytest.raises(ValueError, match='is loaded with .*verify.py'):
+        dataset[0]

@@ -308,6 +308,7 @@ def test_half_precision_logits_rank_as_their_float32_values():
         (dict(name='knn'), 'must be a list'),
         ([dict(name='reset', type='mmood.KNN')], "called 'reset'"),
         ([dict(name='training', type='mmood.KNN')], "called 'training'"),
+        ([dict(name='count', type='mmood.KNN')], "called 'count'"),
         ([dict(name='a.b', type='mmood.KNN')], "without '.', '/'"),
     ],
 )

@@ -111,7 +111,8 @@ def test_testing_a_diffusion_model_that_was_not_trained(
 def test_fit_scores_tool(dood, shapes, tmp_path, monkeypatch, capsys):
     """It finds what the training's own hooks found.
 
-    The config's load_from, which training needs, must not come in between.
+    The config's load_from, which training needs, must not come in between,
+    nor what a training does with its best validation.
     """
     checkpoint = torch.load(dood[0], weights_only=True)
     state = checkpoint['state_dict']
@@ -125,7 +126,11 @@ def test_fit_scores_tool(dood, shapes, tmp_path, monkeypatch, capsys):
     other = {'ood_head.score_mean': torch.full((2,), 99.0)}
     torch.save(dict(state_dict={**state, **other}), tmp_path / 'other.pth')
     config = ROOT / 'configs' / DOOD
-    more = dict(load_from=tmp_path / 'other.pth')
+    more = {
+        'load_from': tmp_path / 'other.pth',
+        'default_hooks.checkpoint.save_best': 'auto',
+        'default_hooks.checkpoint.rule': 'greater',
+    }
     options = shell_options({**tiny_seg_options(shapes), **more})
     rest = (config, path, '--work-dir', tmp_path, *options)
     run_here(monkeypatch, 'fit_scores', *rest)

@@ -308,6 +308,27 @@ def test_a_resumed_training_has_them_in_the_end(
     assert_own(state)
 
 
+def test_the_best_checkpoint_may_be_the_only_one(train, tmp_path):
+    saving = dict(interval=-1, save_last=False, save_best='auto')
+    train(checkpoint=dict(saving, rule='greater'), val_begin=9)
+    (path,) = tmp_path.glob('*.pth')
+    assert path.name.startswith('best_')
+    assert_own(load(path)['state_dict'])
+
+
+def test_a_resumed_checkpoint_that_was_moved_is_updated(train, tmp_path):
+    """It says itself where it lay, and that place is no more."""
+    model = Toy()
+    model.fails = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        train(model=model, val_begin=9)
+    path = (tmp_path / 'epoch_2.pth').rename(tmp_path / 'moved.pth')
+    assert_none(load(path)['state_dict'])
+    train(resume=str(path), val_begin=9)
+    assert_own(load(path)['state_dict'])
+    assert not (tmp_path / 'epoch_2.pth').exists()
+
+
 def test_without_a_last_checkpoint_it_says_so(train, tmp_path, monkeypatch):
     lines = []
     monkeypatch.setattr(

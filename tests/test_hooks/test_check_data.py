@@ -4,8 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 from mmcv.transforms import Resize
+from mmdet.evaluation import CocoMetric
 from torch import nn
 
+from helpers import write_coco
+from mmood.det.evaluation import OODDetMetric
 from mmood.hooks import CheckDataHook
 from mmood.hooks.check_data import head_classes, pipeline_differences
 
@@ -34,7 +37,15 @@ def concat(*datasets):
     return SimpleNamespace(datasets=datasets, metainfo=datasets[0].metainfo)
 
 
-def run(model, train=None, val=None, test=None, learned=None, time='train'):
+def run(
+    model,
+    train=None,
+    val=None,
+    test=None,
+    learned=None,
+    time='train',
+    metrics=(),
+):
     """Call the hook as a runner does; returns the warnings."""
     notes = []
     loaders = {
@@ -44,6 +55,8 @@ def run(model, train=None, val=None, test=None, learned=None, time='train'):
     runner = SimpleNamespace(
         model=model,
         val_loop=val,
+        val_evaluator=SimpleNamespace(metrics=metrics),
+        test_evaluator=SimpleNamespace(metrics=metrics),
         logger=SimpleNamespace(warning=notes.append),
         **loaders,
     )
@@ -175,3 +188,25 @@ def test_pipelines_that_change_images_differently():
     assert "of the sets 'id' and 'far' differ: ['Resize(scale=(64, 64)" in text
     test = concat(small, large)
     assert run(cascade(3), test=test, time='test') == [text]
+
+
+@pytest.mark.parametrize('time', ['train', 'val', 'test'])
+def test_a_metric_that_numbers_classes_in_another_way(tmp_path, time):
+    """mmdet's own goes by its file; labels of our sets by name."""
+    path = str(write_coco(tmp_path, [[[4, 4, 20, 20]]], ABC))
+    stock, ours = CocoMetric(path), OODDetMetric(path)
+    model = cascade(3)
+
+    def measured_by(metric, loaded):
+        sets = dict.fromkeys(('train', 'val', 'test'), loaded)
+        return run(model, time=time, metrics=[metric], **sets)
+
+    abc, cab = dataset(origin='id'), dataset('cab', origin='id')
+    for metric, loaded in ((stock, abc), (ours, abc), (ours, cab)):
+        assert measured_by(metric, loaded) == []
+    with pytest.raises(ValueError, match='CocoMetric .*use mmood.OODDetM'):
+        measured_by(stock, concat(cab))
+    # mmdet's own sets go by the file, too.
+    assert measured_by(stock, dataset('cab')) == []
+    with pytest.raises(ValueError, match='ann_file of OODDetMetric'):
+        measured_by(ours, dataset('abx', origin='id'))

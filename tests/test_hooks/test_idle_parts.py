@@ -1,5 +1,6 @@
 """Parts of a method that waited until the training was over."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,11 @@ from mmood.hooks import IdlePartsHook
 from mmood.ops import Activity
 
 
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
 def runner(*counts, iteration=0):
     model = nn.Sequential(*(Activity(f'part {i}') for i in range(len(counts))))
     for part, count in zip(model, counts):
@@ -17,7 +23,11 @@ def runner(*counts, iteration=0):
     lines = []
     logger = SimpleNamespace(warning=lines.append)
     return SimpleNamespace(
-        model=model, logger=logger, lines=lines, iter=iteration
+        model=model,
+        logger=logger,
+        lines=lines,
+        iter=iteration,
+        work_dir='work',
     )
 
 
@@ -25,13 +35,15 @@ def runner(*counts, iteration=0):
     ('counts', 'idle'),
     [((), []), ((3,), []), ((0, 2, 0), ['part 0', 'part 2'])],
 )
-def test_idle_parts_are_named_in_log_and_checkpoint(counts, idle):
+def test_idle_parts_are_named(counts, idle, tmp_path):
+    """In the log, in checkpoints and in a file for tables."""
     run, hook = runner(*counts, iteration=60), IdlePartsHook()
     hook.before_train(run)  # resumed: what counted before counts
     checkpoint = dict(meta={})
     hook.before_save_checkpoint(run, checkpoint)
     hook.after_train(run)
     assert checkpoint['meta']['idle_parts'] == idle
+    assert json.loads((tmp_path / 'work/idle_parts.json').read_text()) == idle
     assert run.lines == [
         f'in 60 iterations nothing ever counted of {what}' for what in idle
     ]

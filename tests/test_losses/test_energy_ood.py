@@ -169,7 +169,8 @@ def test_factors_replace_the_counts(kind):
         ((2.0, 9.0), 11),
         ((2.0, None), 5),
         ((None, 9.0), 13),
-        ((0.0, 0.25), 1),  # at least one sample
+        ((0.0, 0.25), 0.25),  # of one sample on one of four ranks
+        ((0.0, 0.0), 1),
     ):
         given = [None if f is None else kind(f) for f in factors]
         value = loss(known, outlier, *given).item()

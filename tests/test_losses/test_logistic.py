@@ -168,7 +168,8 @@ def test_factors_replace_the_counts():
         ((10.0, 5.0), 15),
         ((torch.tensor(10.0), None), 12),
         ((None, 1.5), 5.5),
-        ((0.0, 0.25), 1),
+        ((0.0, 0.25), 0.25),
+        ((0.0, 0.0), 1),
     ]:
         value = module(known, outlier, *factors).item()
         assert value == pytest.approx(total / divisor, rel=1e-5)

@@ -64,6 +64,7 @@ def test_a_right_file_comes_as_it_is(tmp_path):
         (dict(annotations_area=12.5), dict(area=12.5)),
         (dict(annotations_iscrowd=...), dict(iscrowd=0)),
         (dict(annotations_iscrowd=True), dict(iscrowd=1)),
+        (dict(annotations_iscrowd=1.0), dict(iscrowd=1)),
         (dict(annotations_id=...), dict(id=1)),
         (dict(annotations_id=0), dict(id=0)),
         (dict(annotations_id='x'), dict(id='x')),
@@ -139,15 +140,55 @@ def test_boxes_that_are_no_boxes(box):
     assert '; give [x, y, width, height] in pixels' in problem.text
 
 
-def test_boxes_given_as_shares_of_the_image():
-    obj = content(annotations_bbox=[0.1, 0.2, 0.9, 0.5])
-    *rest, problem = coco_problems(obj)
+def with_boxes(*boxes):
+    """The content above with these boxes, in its first image."""
+    obj = content()
+    (record,) = obj['annotations']
+    obj['annotations'] = [
+        {**record, 'id': i, 'bbox': box} for i, box in enumerate(boxes)
+    ]
+    return obj
+
+
+@pytest.mark.parametrize(
+    'boxes',
+    [
+        [[0.1, 0.2, 0.9, 0.5]],
+        [[0.9, 0.5, 0.2, 0.4]],  # of its centre
+        [[-0.01, 0.5, 0.2, 0.4]],
+        [[0.1, 0.2, 0.9, 0.5], [0, 0, 0, 0]],
+        [[0.1, 0.2, 0.9, 0.5], [0.2, 0.1, 0.4, 0.4], [4, 5, 20, 10]],
+    ],
+)
+def test_boxes_given_as_shares_of_the_image(boxes):
+    *rest, problem = coco_problems(with_boxes(*boxes))
     assert problem.kind == 'bad_boxes'
     assert 'multiply them by its width and height' in problem.text
-    # A single box in pixels shows that the others are meant in pixels.
-    second = {**obj['annotations'][0], 'id': 6, 'bbox': [4, 5, 20, 10]}
-    obj['annotations'].append(second)
-    assert kinds(obj) == ['empty_boxes']
+
+
+def test_boxes_given_as_corners():
+    boxes = [4, 5, 20, 10], [30, 20, 48, 32], [0, 0, 20, 10]
+    *rest, problem = coco_problems(with_boxes(*boxes))
+    assert problem.kind == 'bad_boxes'
+    assert 'such as [30, 20, 48, 32]' in problem.text
+    assert problem.text.endswith('; give [x, y, width, height]')
+    assert len(rest) == 1  # the one that sticks out
+
+
+@pytest.mark.parametrize(
+    ('boxes', 'kind'),
+    [
+        # As many in pixels show that the others are meant so too.
+        ([[0.1, 0.2, 0.9, 0.5], [4, 5, 20, 10]], 'empty_boxes'),
+        # No corners, of one box or of another.
+        ([[40, 5, 20, 10]], 'protruding_boxes'),
+        ([[30, 20, 48, 32], [30, 20, 10, 10]], 'protruding_boxes'),
+        # The whole image, a bit too far.
+        ([[2, 1, 48, 32]], 'protruding_boxes'),
+    ],
+)
+def test_single_odd_boxes_do_not_tell_the_format(boxes, kind):
+    assert kinds(with_boxes(*boxes)) == [kind]
 
 
 @pytest.mark.parametrize(

@@ -226,3 +226,14 @@ def test_what_is_nan_is_named_with_its_run(results, capsys):
         'test says why\n'
     ) in text
     assert 'energy has' not in text
+
+
+def test_a_method_that_never_counted_is_named(results, capsys):
+    for seed, idle in enumerate(([], ['the outliers'])):
+        write(results / f'vos/seed_{seed}/idle_parts.json', idle)
+    text = output(capsys, results)
+    (line,) = [x for x in text.splitlines() if 'nothing ever counted' in x]
+    path = results / 'vos/seed_1/ood/metrics.json'
+    assert line == (
+        f'vos: in the training of {path} nothing ever counted of the outliers'
+    )

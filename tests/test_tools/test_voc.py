@@ -325,7 +325,7 @@ def test_an_xml_that_contradicts_its_picture(tmp_path):
     with pytest.raises(
         SystemExit,
         match='a.xml: <size> is 100 x 50 and .*a.jpg has 50 x 100 pixels, '
-        'turned as its EXIF says: .*--trust-pictures',
+        'as if turned by its EXIF: .*--trust-pictures',
     ):
         convert(tmp_path)
     builder = convert(tmp_path, '--trust-pictures')
@@ -337,3 +337,33 @@ def test_an_xml_that_contradicts_its_picture(tmp_path):
     (tmp_path / 'a.jpg').write_bytes(b'')
     with pytest.raises(SystemExit, match='a.jpg is not a readable image'):
         convert(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('text', 'difficult'),
+    [('0', 0), ('Unspecified', 0), ('', 0), ('True', 1), (' 1 ', 1)],
+)
+def test_flags_in_words(tmp_path, text, difficult):
+    Image.new('RGB', (100, 50)).save(tmp_path / 'a.png')
+    (tmp_path / 'a.xml').write_text(xml([('RBC', text, BOX)]))
+    (annotation,) = convert(tmp_path).coco['annotations']
+    assert annotation['difficult'] == difficult
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('<html/>', 'begins with <html>, where an xml of VOC has <annotati'),
+        (xml([('RBC', 'yes?', BOX)]), "<difficult> is 'yes.'; write 0 or 1"),
+        (
+            xml([('RBC', 0, (0.1, 0.2, 0.5, 0.7))]),
+            'looks like shares of the image',
+        ),
+    ],
+)
+def test_own_xml_that_is_refused(tmp_path, text, message):
+    Image.new('RGB', (100, 50)).save(tmp_path / 'a.png')
+    (tmp_path / 'a.xml').write_text(text)
+    with pytest.raises(SystemExit, match=message):
+        voc.main([str(tmp_path), str(tmp_path / 'out.json')])
+    assert not (tmp_path / 'out.json').exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mmood.metrics.remarks import separation_remarks
+from mmood.ops import IDLE_PARTS, read_json
 
 # Measures by score, OOD set and column.
 Measures = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -19,7 +20,8 @@ def remarks_of(
 ) -> list[str]:
     """Sentences on a method's score, or on all of them (None).
 
-    AUROCs are means over the runs, as in the table.
+    AUROCs are means over the runs, as in the table. A training with idle
+    parts (`mmood.IdlePartsHook`) is not what its name says.
     """
     scores = None if score is None else [score]
     found = separation_remarks(_mean_aurocs(runs), scores, things)
@@ -32,7 +34,17 @@ def remarks_of(
                     f'{name}, {", ".join(holes)}: {key} has measures that '
                     f'are nan in {path}; the log of that test says why'
                 )
+        said += [
+            f'{name}: in the training of {path} nothing ever counted of {what}'
+            for what in _idle_parts(path)
+        ]
     return said
+
+
+def _idle_parts(path: Path) -> list[str]:
+    """Of the training behind a ``WORK_DIR/TEST/metrics.json``."""
+    places = [path.parents[i] / IDLE_PARTS for i in (0, 1)]
+    return next((read_json(p) for p in places if p.is_file()), [])
 
 
 def _mean_aurocs(

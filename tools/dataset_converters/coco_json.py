@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mmood import ops
-from mmood.ops import NotWrittenError, read_coco, read_json
+from mmood.ops import NotWrittenError, coco_problems, read_coco, read_json
+from mmood.ops.coco import REFUSED
 from mmood.ops.coco_records import FIELDS, record_problems, shorten
 
 # One object class under the names of several sets; keys are lower case.
@@ -240,8 +241,16 @@ def print_report(report: dict, title: str) -> None:
             print(f'  {key}: {value}')
 
 
+def check(coco: dict) -> None:
+    """End the tool if the datasets would refuse a json of this content."""
+    for problem in coco_problems(coco):
+        if problem.kind in REFUSED:
+            fail(problem.text)
+
+
 def finish(builder: CocoBuilder, out: str | Path) -> dict:
     """Write the json, print the report and return the report."""
+    check(builder.coco)
     write_json(builder.coco, out)
     report = {**summary(builder.coco), 'notes': dict(builder.notes)}
     print_report(report, f'wrote {out}')

@@ -18,6 +18,7 @@ from pathlib import Path
 from coco_json import (
     CocoBuilder,
     canonical,
+    check,
     existing_dir,
     fail,
     finish,
@@ -232,6 +233,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not shares:
         finish(builder, args.out)
         return
+    check(builder.coco)
     parts = deal(builder.coco, shares, args.seed)
     for part, coco in parts.items():
         path = part_path(args.out, part)

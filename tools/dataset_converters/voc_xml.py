@@ -14,6 +14,8 @@ from coco_json import existing_file, fail, number
 
 from mmood.ops import image_size
 
+FLAGS = {'0': 0, 'false': 0, 'unspecified': 0, '1': 1, 'true': 1}
+
 
 class Annotation(NamedTuple):
     """What an xml says; ``size`` (width, height) is None where it does not."""
@@ -42,6 +44,11 @@ def parse_annotation(path: Path) -> Annotation:
         root = ET.parse(path, parser).getroot()
     except (OSError, ValueError, LookupError, ET.ParseError) as error:
         fail(f'{path} is not valid XML ({error})')
+    if root.tag != 'annotation':
+        fail(
+            f'{path} begins with <{root.tag}>, where an xml of VOC has '
+            '<annotation>; remove it or export it in the format of VOC'
+        )
     # Some tools write a whole path, of Windows too.
     name = PureWindowsPath((root.findtext('filename') or '').strip()).name
     objects = [parse_object(node, path) for node in root.findall('object')]
@@ -63,8 +70,8 @@ def parse_object(node: ET.Element, path: Path) -> dict:
     return {
         'name': name,
         'corners': (x1, y1, x2, y2),
-        'difficult': _flag(node, 'difficult'),
-        'truncated': _flag(node, 'truncated'),
+        'difficult': _flag(node, 'difficult', path),
+        'truncated': _flag(node, 'truncated', path),
     }
 
 
@@ -90,7 +97,7 @@ def picture_size(
         fail(f'{error}; fetch it again or remove it and {annotation.path}')
     if stated in (None, size) or trust_picture:
         return size
-    why = ', turned as its EXIF says' if size == stated[::-1] else ''
+    why = ', as if turned by its EXIF' if size == stated[::-1] else ''
     fail(
         f'{annotation.path}: <size> is {stated[0]} x {stated[1]} and '
         f'{picture} has {size[0]} x {size[1]} pixels{why}: its boxes may be '
@@ -122,5 +129,9 @@ def _number(node: ET.Element, tag: str, path: Path) -> float:
     return number(_find(node, tag, path).text, f'{path}: <{tag}>')
 
 
-def _flag(node: ET.Element, tag: str) -> int:
-    return int((node.findtext(tag) or '0').strip() == '1')
+def _flag(node: ET.Element, tag: str, path: Path) -> int:
+    """0 or 1; tools also write words, or that they do not know."""
+    text = (node.findtext(tag) or '').strip().lower() or '0'
+    if text not in FLAGS:
+        fail(f'{path}: <{tag}> is {text!r}; write 0 or 1')
+    return FLAGS[text]

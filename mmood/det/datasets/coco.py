@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from mmdet.datasets import CocoDataset
 from mmengine.logging import MMLogger
@@ -65,6 +66,29 @@ class OriginCocoDataset(CocoDataset):
 
     def get_data_info(self, idx: int) -> dict:
         return {**super().get_data_info(idx), **self._marks()}
+
+    def prepare_data(self, idx: int) -> Any:
+        sample = super().prepare_data(idx)
+        self._check_size(idx, sample)
+        return sample
+
+    def _check_size(self, idx: int, sample: Any) -> None:
+        """Raise ValueError if a picture is not as large as the file says.
+
+        Boxes would lie elsewhere, as where one side turned it by its EXIF
+        and the other did not.
+        """
+        packed = (sample or {}).get('data_samples', {})
+        loaded, info = packed.get('ori_shape'), self.get_data_info(idx)
+        stated = info['height'], info['width']
+        if loaded is not None and tuple(loaded[:2]) != stated:
+            raise ValueError(
+                f'{info["img_path"]} is loaded with {loaded[1]} x {loaded[0]} '
+                f'pixels, and {self.ann_file} says {stated[1]} x {stated[0]}: '
+                'its boxes may be of another picture, or of this one before '
+                'it is turned as its EXIF says; correct the file (all such '
+                'images: tools/dataset_converters/verify.py --image-root)'
+            )
 
     def _marks(self) -> dict:
         return dict(

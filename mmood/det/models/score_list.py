@@ -62,6 +62,7 @@ class ScoreList(nn.Module):
             )
         self.num_classes, self.channels = num_classes, channels
         self.skips_unfitted = False
+        self.count = 0  # boxes that the fit saw
         # In a tuple: it is not a module of this one.
         self._auxiliary = (auxiliary,)
         self._scores: dict[str, Callable] = {}
