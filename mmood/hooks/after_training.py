@@ -34,9 +34,7 @@ class AfterTraining(Hook):
     _is_done = False  # whether the model has what a validation makes
     _may_hold = True  # whether there may be something to forget
     _saved = -1  # iterations behind the last checkpoint
-    _resumed: str | None = (
-        None  # the checkpoint that the training goes on from
-    )
+    _resumed: str | None = None  # the checkpoint that a training goes on from
 
     def before_run(self, runner: Runner) -> None:
         self._in_training = False

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmood.ops import IDLE_PARTS, Activity, atomic_write
+from mmood.ops import IDLE_PARTS, Activity, write_json
 from mmood.registry import HOOKS
 
 from .after_training import unwrapped
@@ -42,9 +41,7 @@ class IdlePartsHook(Hook):
                 f'in {runner.iter} iterations nothing ever counted of {what}'
             )
         if is_main_process():
-            path = Path(runner.work_dir, IDLE_PARTS)
-            with atomic_write(path) as file:
-                json.dump(idle, file)
+            write_json(Path(runner.work_dir, IDLE_PARTS), idle)
 
 
 def idle_parts(runner: Runner) -> list[str]:
