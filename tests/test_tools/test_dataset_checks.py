@@ -152,7 +152,7 @@ def test_coco_ood_main(tmp_path, capsys):
         (['--id-json', 'nowhere.json'], '--id-json: there is no file nowhere'),
         (['--id-classes', 'bear', '--exclude', 'x.txt'], '--exclude: no such'),
         (
-            '--drop-empty --id-classes airplane zebra bear'.split(),
+            ['--drop-empty', '--id-classes', 'airplane', 'zebra', 'bear'],
             'each of the 5 images is left out .*so that no OOD set is there',
         ),
     ],

@@ -106,7 +106,7 @@ class OriginCocoDataset(CocoDataset):
         """What the stock set opens its file with, before it parses it."""
         coco = CheckedCOCO(path)
         self._labels = self.category_labels(coco.dataset)
-        self._counts = _count_objects(coco.dataset, self._labels)
+        self._counts = _count_odd(coco.dataset, self._labels)
         return coco
 
     def category_labels(self, content: dict) -> dict:
@@ -180,10 +180,13 @@ class OriginCocoDataset(CocoDataset):
             )
 
 
-def _count_objects(content: dict, labels: Mapping) -> Counter:
-    """Objects that are not used as they are, by what the stock set does."""
+def _count_odd(content: dict, labels: Mapping) -> Counter:
+    """What is not used as it is, by what the stock set does."""
     sizes = {i['id']: (i['width'], i['height']) for i in content['images']}
     counts: Counter = Counter()
+    files = Counter(i['file_name'] for i in content['images'])
+    again = sum(count - 1 for count in files.values())
+    counts['images of a file that is listed before (kept)'] = again
     for annotation in content['annotations']:
         box, size = annotation['bbox'], sizes[annotation['image_id']]
         kind, _ = box_problem(box, *size) or (None, '')
@@ -264,5 +267,6 @@ def check_classes(content: dict, classes: Sequence[str], path: str) -> None:
     if absent:
         raise ValueError(
             f'{path} has no category {shorten(absent)}; it has '
-            f'{shorten(sorted(names))}. Correct metainfo.classes'
+            f'{shorten(sorted(names))}. Correct metainfo.classes, or add them '
+            'to the categories of the file'
         )
