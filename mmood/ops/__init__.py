@@ -18,7 +18,12 @@ from .images import image_size, list_files, list_images
 from .labels import read_labels
 from .locks import FolderInUseError, lock_folder
 from .pictures import OutputNames, as_bgr, list_pictures
-from .populations import check_populations, check_set_name, stated_origin
+from .populations import (
+    check_class_names,
+    check_populations,
+    check_set_name,
+    stated_origin,
+)
 from .rank_mean import or_one, rank_count, rank_mean
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
@@ -36,6 +41,7 @@ __all__ = [
     'as_bgr',
     'atomic_write',
     'by_class',
+    'check_class_names',
     'check_populations',
     'check_set_name',
     'coco_problems',

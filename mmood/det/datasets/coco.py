@@ -14,7 +14,7 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 from mmengine.logging import MMLogger
 
-from mmood.ops import check_set_name
+from mmood.ops import check_class_names, check_set_name
 from mmood.ops.coco_records import box_problem, shorten
 from mmood.registry import DATASETS
 
@@ -237,27 +237,6 @@ class OODCocoDataset(OriginCocoDataset):
         names = tuple(c['name'] for c in content['categories'])
         self._metainfo['classes'] = names
         return super().category_labels(content)
-
-
-def check_class_names(classes: object) -> list[str]:
-    """The names of ``metainfo.classes``.
-
-    Raises ValueError if they are no list of names, or one is there twice.
-    """
-    is_list = isinstance(classes, Sequence) and not isinstance(classes, str)
-    names = list(classes) if is_list else []
-    if not is_list or not all(isinstance(name, str) for name in names):
-        raise ValueError(
-            'metainfo.classes must be a list of class names (a single one '
-            f"with a comma, ('cat',)), got {classes!r}"
-        )
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ValueError(
-            f'metainfo.classes names {twice} more than once; name every '
-            'class once'
-        )
-    return names
 
 
 def check_classes(content: dict, classes: Sequence[str], path: str) -> None:
