@@ -17,9 +17,8 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmood.hooks.check_data import head_classes
+from mmood.ops import check_class_names
 from mmood.registry import PAINTERS
-
-from .datasets.coco import check_class_names
 
 
 @PAINTERS.register_module()

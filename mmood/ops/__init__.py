@@ -20,6 +20,7 @@ from .locks import FolderInUseError, lock_folder
 from .pictures import OutputNames, as_bgr, list_pictures
 from .populations import (
     carry,
+    check_class_names,
     check_populations,
     check_set_name,
     stated_origin,
@@ -29,11 +30,11 @@ from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
 
 __all__ = [
-    'IDLE_PARTS',
     'Activity',
     'ClassQueues',
     'FeatureRange',
     'FolderInUseError',
+    'IDLE_PARTS',
     'NotWrittenError',
     'OutputNames',
     'Reservoir',
@@ -43,6 +44,7 @@ __all__ = [
     'atomic_write',
     'by_class',
     'carry',
+    'check_class_names',
     'check_populations',
     'check_set_name',
     'coco_problems',

@@ -43,6 +43,7 @@ REFUSED = {
     'unknown_ids': 'annotations of an unknown image or category',
 }
 NAMED = {
+    'no_images': 'no image at all',
     'empty_boxes': 'boxes without a whole pixel, or outside of their image',
     'protruding_boxes': 'boxes that stick out of their image',
     'repeated_files': 'files that are listed as several images',
@@ -122,6 +123,8 @@ def coco_problems(
         text = f'is no COCO file: {wrong[0]} is {shorten(content[wrong[0]])}'
         yield CocoProblem('bad_records', f'{text}, not a list')
         return
+    if not content['images']:
+        yield CocoProblem('no_images', 'the list "images" is empty')
     images = yield from _check_records('images', content['images'])
     categories = yield from _check_records('categories', content['categories'])
     boxes = yield from _check_records('annotations', content['annotations'])

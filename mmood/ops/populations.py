@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 ID = 'id'  # the name of the in-distribution set
 _NAME = re.compile(r'(?![. ])[^/\\:*?"<>|\x00-\x1f\x7f]+(?<![. ])')
@@ -25,6 +26,27 @@ def check_set_name(name: object, is_ood: bool = False) -> None:
             f'name of an OOD set cannot be {name!r}, which is that of '
             'in-distribution sets; give it another name'
         )
+
+
+def check_class_names(classes: object) -> list[str]:
+    """The names of ``metainfo.classes``.
+
+    Raises ValueError if they are no list of names, or one is there twice.
+    """
+    is_list = isinstance(classes, Sequence) and not isinstance(classes, str)
+    names = list(classes) if is_list else []
+    if not is_list or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            'metainfo.classes must be a list of class names (a single one '
+            f"with a comma, ('cat',)), got {classes!r}"
+        )
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f'metainfo.classes names {twice} more than once; name every '
+            'class once'
+        )
+    return names
 
 
 def stated_origin(sample: Mapping, image: object) -> str:

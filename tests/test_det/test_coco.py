@@ -157,7 +157,9 @@ def test_what_is_left_out_is_counted_in_the_log(tmp_path, monkeypatch):
         annotations[4]['iscrowd'] = 1
         annotations[5]['category_id'] = 2
         annotations[6]['ignore'] = True
-        content['images'][2]['height'] = 31
+        first, second, third = content['images']
+        second['file_name'] = first['file_name']
+        third['height'] = 31
 
     refile(path, change)
     options = dict(
@@ -168,6 +170,7 @@ def test_what_is_left_out_is_counted_in_the_log(tmp_path, monkeypatch):
     assert labels(build('IDCocoDataset', path, **options)) == [0, 0, 0]
     assert lines == [
         f"{path} (set 'id') has "
+        '1 images of a file that is listed before (kept), '
         '2 boxes below a pixel or outside (left out), '
         '1 boxes that stick out of the image (kept), '
         '1 crowds (ignored), '

@@ -219,7 +219,17 @@ def test_map_equals_mmdets(ann):
 
 
 @pytest.mark.parametrize(
-    'kwargs', [dict(protocol='coco'), dict(score_threshold='best')]
+    'kwargs',
+    [
+        dict(protocol='coco'),
+        dict(score_threshold='best'),
+        dict(score_threshold=float('nan')),
+        dict(score_threshold=50),
+        dict(score_threshold=True),
+        dict(metric='proposal'),
+        dict(metric_items=['mAP_50']),
+        dict(format_only=True, outfile_prefix='found'),
+    ],
 )
 def test_bad_arguments(ann, kwargs):
     with pytest.raises(ValueError, match=next(iter(kwargs))):

@@ -233,6 +233,12 @@ def test_records_that_are_none_and_lists_that_are_missing():
     assert problem.text == 'is no COCO file: images is {}, not a list'
 
 
+def test_a_file_without_images(tmp_path):
+    obj = dict(content(), images=[], annotations=[])
+    assert kinds(obj) == ['no_images']
+    assert read_coco(write(tmp_path, obj)) == obj  # for its class names
+
+
 def test_ids_of_some_annotations_only():
     obj = content()
     obj['annotations'].append({**obj['annotations'][0], 'id': None})

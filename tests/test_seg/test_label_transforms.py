@@ -81,18 +81,25 @@ def test_own_classes(tmp_path):
     for part, suffix in (('images', 'jpg'), ('labels', 'png')):
         (tmp_path / part).mkdir()
         Image.fromarray(IDS % 4).save(tmp_path / part / f'a.{suffix}')
-    dataset = DATASETS.build(
-        dict(
-            type='mmood.IDSegDataset',
-            data_root=str(tmp_path),
-            data_prefix=dict(img_path='images', seg_map_path='labels'),
-            metainfo=dict(classes=('bolt', 'nut', 'washer')),
-            pipeline=[LoadIDAnnotations()],
-            serialize_data=False,
+
+    def build(classes):
+        return DATASETS.build(
+            dict(
+                type='mmood.IDSegDataset',
+                data_root=str(tmp_path),
+                data_prefix=dict(img_path='images', seg_map_path='labels'),
+                metainfo=dict(classes=classes),
+                pipeline=[LoadIDAnnotations()],
+                serialize_data=False,
+            )
         )
-    )
+
     with pytest.raises(ValueError, match='class 3, and the set has 3 classes'):
-        dataset[0]
+        build(('bolt', 'nut', 'washer'))[0]
+    with pytest.raises(ValueError, match="must be a list .*got 'bolt'"):
+        build('bolt')  # not four classes of a letter
+    with pytest.raises(ValueError, match=r"names \['nut'\] more than once"):
+        build(('bolt', 'nut', 'nut'))
 
 
 def test_a_backend_that_gives_colours_for_ids(tmp_path):

@@ -151,6 +151,10 @@ def test_coco_ood_main(tmp_path, capsys):
         (['--id-classes', 'unicorn'], 'none of the ID classes is a category'),
         (['--id-json', 'nowhere.json'], '--id-json: there is no file nowhere'),
         (['--id-classes', 'bear', '--exclude', 'x.txt'], '--exclude: no such'),
+        (
+            ['--drop-empty', '--id-classes', 'airplane', 'zebra', 'bear'],
+            'each of the 5 images is left out .*so that no OOD set is there',
+        ),
     ],
 )
 def test_coco_ood_bad_arguments(tmp_path, arguments, message):

@@ -102,6 +102,8 @@ def test_bdd100k_reads_sizes(tmp_path):
         (_frame(x1=float('nan')), 'box2d.x1 is nan, not a finite number'),
         (_frame(x1=10**400), r'box2d.x1 is 10+\.\.\.0+, not a finite number'),
         (_frame(x1=True), 'box2d.x1 is True'),
+        (_frame(attributes=dict(crowd='no')), "attributes.crowd is 'no', not"),
+        ('[]', 'no json is written: the list "images" is empty'),
         ('[{"name": "a"}, {"name": "a"}]', 'a is annotated twice'),
         ('[{"name": "a\\u0000"}]', 'file_name .a.x00.; give the path'),
         ('[' * 100_000, 'nested too deeply'),

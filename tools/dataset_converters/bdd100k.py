@@ -130,9 +130,14 @@ def add_label(
     if name not in CLASSES:
         builder.notes[f'boxes skipped: unknown category {name!r}'] += 1
         return
-    crowd = (label.get('attributes') or {}).get('crowd', False)
+    crowd = (label.get('attributes') or {}).get('crowd') or False
+    if crowd not in (True, False):
+        fail(
+            f'labels: frame {frame}: attributes.crowd is {shorten(crowd)}, '
+            'not true or false'
+        )
     corners = _corners(label['box2d'], frame)
-    builder.add_box(image, name, corners, iscrowd=int(bool(crowd)))
+    builder.add_box(image, name, corners, iscrowd=int(crowd))
 
 
 def convert(

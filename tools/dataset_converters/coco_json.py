@@ -244,8 +244,8 @@ def print_report(report: dict, title: str) -> None:
 def check(coco: dict) -> None:
     """End the tool if the datasets would refuse a json of this content."""
     for problem in coco_problems(coco):
-        if problem.kind in REFUSED:
-            fail(problem.text)
+        if problem.kind in (*REFUSED, 'no_images'):
+            fail(f'no json is written: {problem.text}')
 
 
 def finish(builder: CocoBuilder, out: str | Path) -> dict:

@@ -201,6 +201,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     coco = load_coco(args.ann_file, 'ann_file')
     ood, report = split_ood(coco, names, exclude, args.drop_empty)
     check_names(coco, report['ID classes not found'], len(names))
+    if not ood['images']:
+        fail(
+            f'each of the {len(coco["images"])} images is left out '
+            f'({report["images dropped"]}), so that no OOD set is there'
+        )
     write_json(ood, args.out)
     if args.report:
         write_json(report, args.report)

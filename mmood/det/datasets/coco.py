@@ -14,7 +14,7 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 from mmengine.logging import MMLogger
 
-from mmood.ops import carry, check_set_name
+from mmood.ops import carry, check_class_names, check_set_name
 from mmood.ops.coco_records import box_problem, shorten
 from mmood.registry import DATASETS
 
@@ -101,7 +101,7 @@ class OriginCocoDataset(CocoDataset):
         """What the stock set opens its file with, before it parses it."""
         coco = CheckedCOCO(path)
         self._labels = self.category_labels(coco.dataset)
-        self._counts = _count_objects(coco.dataset, self._labels)
+        self._counts = _count_odd(coco.dataset, self._labels)
         return coco
 
     def category_labels(self, content: dict) -> dict:
@@ -175,10 +175,13 @@ class OriginCocoDataset(CocoDataset):
             )
 
 
-def _count_objects(content: dict, labels: Mapping) -> Counter:
-    """Objects that are not used as they are, by what the stock set does."""
+def _count_odd(content: dict, labels: Mapping) -> Counter:
+    """What is not used as it is, by what the stock set does."""
     sizes = {i['id']: (i['width'], i['height']) for i in content['images']}
     counts: Counter = Counter()
+    files = Counter(i['file_name'] for i in content['images'])
+    again = sum(count - 1 for count in files.values())
+    counts['images of a file that is listed before (kept)'] = again
     for annotation in content['annotations']:
         box, size = annotation['bbox'], sizes[annotation['image_id']]
         kind, _ = box_problem(box, *size) or (None, '')
@@ -231,27 +234,6 @@ class OODCocoDataset(OriginCocoDataset):
         return super().category_labels(content)
 
 
-def check_class_names(classes: object) -> list[str]:
-    """The names of ``metainfo.classes``.
-
-    Raises ValueError if they are no list of names, or one is there twice.
-    """
-    is_list = isinstance(classes, Sequence) and not isinstance(classes, str)
-    names = list(classes) if is_list else []
-    if not is_list or not all(isinstance(name, str) for name in names):
-        raise ValueError(
-            'metainfo.classes must be a list of class names (a single one '
-            f"with a comma, ('cat',)), got {classes!r}"
-        )
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ValueError(
-            f'metainfo.classes names {twice} more than once; name every '
-            'class once'
-        )
-    return names
-
-
 def check_classes(content: dict, classes: Sequence[str], path: str) -> None:
     """Raise ValueError if a COCO file lacks one of a config's classes."""
     names = [c['name'] for c in content['categories']]
@@ -259,5 +241,6 @@ def check_classes(content: dict, classes: Sequence[str], path: str) -> None:
     if absent:
         raise ValueError(
             f'{path} has no category {shorten(absent)}; it has '
-            f'{shorten(sorted(names))}. Correct metainfo.classes'
+            f'{shorten(sorted(names))}. Correct metainfo.classes, or add them '
+            'to the categories of the file'
         )

@@ -90,11 +90,17 @@ class OODDetMetric(CocoMetric):
     ) -> None:
         super().__init__(None, *args, **kwargs)
         protocol_rule(protocol)
-        is_number = isinstance(score_threshold, (int, float))
-        if not is_number and score_threshold != 'optimal_f1':
+        check_confidence(score_threshold)
+        items = self.metric_items or ['mAP']
+        if (
+            self.format_only
+            or 'bbox' not in self.metrics
+            or 'mAP' not in items
+        ):
             raise ValueError(
-                "score_threshold must be 'optimal_f1' or a number, got "
-                f'{score_threshold!r}'
+                'OODDetMetric reports the mAP of boxes: metric must hold '
+                f"'bbox' and metric_items 'mAP', got {self.metrics} and "
+                f'{items}, and format_only be False, got {self.format_only}'
             )
         self.protocol, self.tpr = protocol, tpr
         self.score_threshold, self.out_dir = score_threshold, out_dir
@@ -241,3 +247,13 @@ class OODDetMetric(CocoMetric):
             id_scores = drawn.pop('id')
             plot_roc_and_histogram(id_scores, drawn, f'{path}.png', name)
         write_metrics(self.out_dir, metrics)
+
+
+def check_confidence(threshold: str | float) -> None:
+    """Raise ValueError unless boxes can count from this confidence on."""
+    is_number = type(threshold) in (int, float) and 0 <= threshold <= 1
+    if not is_number and threshold != 'optimal_f1':
+        raise ValueError(
+            "score_threshold must be 'optimal_f1' or a number from 0 to 1, "
+            f'got {threshold!r}'
+        )

@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 
-from mmood.ops import carry, check_set_name
+from mmood.ops import carry, check_class_names, check_set_name
 from mmood.registry import DATASETS
 
 from .file_pairs import left_out, named_paths, read_names
@@ -29,7 +29,8 @@ class OriginSegDataset(BaseSegDataset):
     the metainfo of its first set only. The pipeline's packing transform is
     told to carry what ``carried`` lists.
     Raises FileNotFoundError or ValueError, with the path and the remedy, for
-    a missing folder, a set without images, images without labels.
+    a missing folder, a set without images, images without labels, classes
+    that are no list of names or have one twice.
     """
 
     origin = 'id'
@@ -102,6 +103,8 @@ class OriginSegDataset(BaseSegDataset):
 
     def load_data_list(self) -> list[dict]:
         self._check_sources()
+        if self._metainfo.get('classes') is not None:
+            check_class_names(self._metainfo['classes'])
         infos = self.find_files()
         if not infos:
             raise ValueError(
