@@ -46,9 +46,8 @@ class DiffusedPyramid(tuple):
     @loss_deblur.setter
     def loss_deblur(self, loss: Tensor) -> None:
         self._loss = CollectedLoss(loss)
-        for x in self:
-            if x.requires_grad:
-                x.register_hook(self._loss.check)
+        for x in self:  # also behind a frozen neck
+            x.requires_grad_().register_hook(self._loss.check)
 
 
 class CollectedLoss:

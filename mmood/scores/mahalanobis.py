@@ -71,8 +71,8 @@ class Mahalanobis(FittedScore):
     by what the training never showed. A class without samples is left out,
     with a warning.
 
-    Buffers, float64: ``means`` (K, C), ``whitening`` (C, C), whose product
-    with its transpose is the precision, and ``count`` (K,) of samples.
+    Buffers, float64: ``means`` (K, C), ``whitening`` (C, C), the symmetric
+    root of P, and ``count`` (K,) of samples.
 
     `finish` raises ValueError if there is no sample, or if the samples do
     not vary within the classes.
@@ -174,7 +174,8 @@ class Moments:
 def _whitening(covariance: Tensor, shrinkage: float) -> Tensor:
     """W (C, C) with ``W W^T`` the pseudo-inverse of the shrunk covariance.
 
-    Symmetric; directions that do not count have length 0.
+    The symmetric one: that with a column for each eigenvector would depend
+    on rounding, in their signs and among those of equal variance.
     """
     variance = covariance.diagonal().mean()
     identity = torch.eye(len(covariance)).to(covariance)
@@ -188,4 +189,4 @@ def _whitening(covariance: Tensor, shrinkage: float) -> Tensor:
             'and check that the checkpoint is a trained one'
         )
     scales = torch.where(counts, values, torch.inf).rsqrt()
-    return (vectors * scales) @ vectors.T  # the symmetric one is unique
+    return vectors * scales @ vectors.T

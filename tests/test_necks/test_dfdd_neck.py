@@ -249,10 +249,12 @@ def test_outliers_pass_through_psi_unless_told_otherwise():
         assert_same_maps(neck(maps).blurred, expected)
 
 
-def test_a_loss_that_no_head_takes_is_refused():
-    """A detector would train, and never learn to deblur."""
-    maps = pyramid(grad=True)
-    out = DFDDNeck(4).train()(maps)
+@pytest.mark.parametrize('enhance', [True, False])
+@pytest.mark.parametrize('grad', [True, False])
+def test_a_loss_that_no_head_takes_is_refused(enhance, grad):
+    """A detector would train, and never learn to deblur; frozen or not."""
+    maps = pyramid(grad=grad)
+    out = DFDDNeck(4, enhance=enhance).train()(maps)
     with pytest.raises(RuntimeError, match='loss_deblur.*mmood.OODRoIHead'):
         sum(m.sum() for m in out).backward()
     assert out.loss_deblur is not None  # now somebody has it

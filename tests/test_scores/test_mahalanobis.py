@@ -10,6 +10,7 @@ import torch
 from scipy.linalg import pinvh
 from sklearn.covariance import EmpiricalCovariance, shrunk_covariance
 
+from helpers import assert_near
 from mmood.scores.mahalanobis import Mahalanobis, Moments, mahalanobis
 
 # The package's attribute of that name is the function.
@@ -227,6 +228,20 @@ def test_precision_is_the_pseudo_inverse(kind):
     x = torch.randn(9, 7)
     found = mahalanobis(x, score.means, torch.from_numpy(precision))
     np.testing.assert_allclose(found, score(x), rtol=1e-6)
+
+
+def test_what_is_stored_does_not_depend_on_the_order():
+    """Directions of equal variance could turn, and any could flip."""
+    train, labels = samples(count=60)
+    train = torch.cat([train, torch.eye(6), -torch.eye(6)])
+    equal = torch.cat([torch.eye(6), -torch.eye(6)]).double()
+    for x, c in (
+        (train, torch.cat([labels, labels[:12]])),
+        (equal, torch.zeros(12, dtype=torch.int64)),
+    ):
+        order = torch.randperm(len(x))
+        one, two = fitted(x, c), fitted(x[order], c[order], step=7)
+        assert_near(two.whitening, one.whitening)
 
 
 def test_a_precision_is_not_negative():
