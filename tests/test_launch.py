@@ -10,6 +10,7 @@ from mmseg.models import EncoderDecoder
 from mmood.det.evaluation import OODDetMetric
 from mmood.launch import (
     add_common_arguments,
+    clear_errors,
     first_set,
     for_first_set,
     is_first_process,
@@ -122,5 +123,8 @@ def test_a_yaml_config_is_data(tmp_path, monkeypatch):
     assert cfg.model == dict(type='A', lr=0.001)
     assert cfg.work_dir == 'work_dirs/a'
     path.write_text('model: !!python/object/apply:os.getcwd []')
-    with pytest.raises(SystemExit, match=f'error: {path}: line 1: the tag'):
+    with (
+        pytest.raises(SystemExit, match=f'error: {path}: line 1: the tag'),
+        clear_errors(),
+    ):
         load_config(parse(path))

@@ -28,6 +28,7 @@ from mmood.hooks.check_features import source_of
 from mmood.launch import (
     add_common_arguments,
     build_runner,
+    clear_errors,
     load_config,
     type_name,
 )
@@ -157,6 +158,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@clear_errors(FolderInUseError, NotWrittenError)
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
@@ -168,11 +170,8 @@ def main() -> None:
     weights = unwrapped(runner.model)
     load_checkpoint(weights, args.checkpoint, map_location='cpu')
     about = describe(runner, args, len(dataset))
-    try:
-        with lock_folder(args.out) if is_main_process() else nullcontext():
-            write_cache(runner, args, about, dataset)
-    except (FolderInUseError, NotWrittenError) as error:
-        raise SystemExit(f'error: {error}') from error
+    with lock_folder(args.out) if is_main_process() else nullcontext():
+        write_cache(runner, args, about, dataset)
 
 
 if __name__ == '__main__':

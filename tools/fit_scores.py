@@ -21,12 +21,14 @@ from mmood.hooks.after_training import put_exact_state, unwrapped
 from mmood.launch import (
     add_common_arguments,
     build_runner,
+    clear_errors,
     load_config,
     use_checkpoint,
 )
-from mmood.ops import atomic_write
+from mmood.ops import NotWrittenError, atomic_write
 
 
+@clear_errors(NotWrittenError)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     add_common_arguments(parser)

@@ -6,8 +6,8 @@ import argparse
 import sys
 
 import cv2
-from mmengine.config import Config
 
+from mmood.config import read_config
 from mmood.launch import is_segmentor
 from mmood.ops import list_pictures
 
@@ -33,7 +33,7 @@ def draw(args: argparse.Namespace, images: list[str]) -> str:
         ood_threshold=args.ood_threshold,
         score=args.score,
     )
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     if is_segmentor(cfg):
         from mmood.seg import OODSegInferencer
 
@@ -81,18 +81,21 @@ def parse_args() -> argparse.Namespace:
         metavar=('LOW', 'HIGH'),
         help="scores at the ends of the colormap; else each image's own",
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.limit is not None and args.limit < 1:
+        parser.error(f'--limit must be 1 or more, got {args.limit}')
+    return args
 
 
 def main() -> None:
     args = parse_args()
     try:
         images = list_pictures(args.inputs)
+        images, broken = split_readable(images[: args.limit])
+        if images:
+            print(draw(args, images))
     except (OSError, ValueError) as error:
-        sys.exit(str(error))
-    images, broken = split_readable(images[: args.limit])
-    if images:
-        print(draw(args, images))
+        sys.exit(f'error: {error}')
     if broken:
         left_out = f'left out, cannot be read: {", ".join(broken)}'
         if not images:

@@ -10,12 +10,14 @@ from mmengine.config import Config
 from mmood.launch import (
     add_common_arguments,
     build_runner,
+    clear_errors,
     is_segmentor,
     load_config,
     metric_configs,
     type_name,
     use_checkpoint,
 )
+from mmood.ops import NotWrittenError
 
 _KEPT = ('score_thr', 'wait_time', 'backend_args')
 
@@ -60,6 +62,7 @@ def write_results(cfg: Config, folder: str) -> None:
         config['out_dir'] = own if number else folder
 
 
+@clear_errors(NotWrittenError)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_common_arguments(parser)

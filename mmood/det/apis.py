@@ -13,11 +13,13 @@ from mmengine.visualization import Visualizer
 from torch import nn
 
 from mmood.launch import for_first_set, metric_configs
-from mmood.ops.pictures import write_json
+from mmood.ops import write_json
 from mmood.registry import MODELS  # noqa: F401  (safe checkpoints)
 from mmood.visualization.inferencer import (
     PictureInferencer,
+    check_batch_size,
     class_names,
+    number,
 )
 
 from .counting import counting_boxes
@@ -52,6 +54,7 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
     def __call__(
         self,
         inputs: object,
+        batch_size: int = 1,
         *args,
         pred_score_thr: float | None = None,
         **kwargs,
@@ -66,9 +69,14 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
         if pred_score_thr is None:
             stored = float(self.part.score_threshold)
             pred_score_thr = 0.3 if math.isnan(stored) else stored
-        self._confidence = float(pred_score_thr)
+        check_batch_size(batch_size)
+        self._confidence = number(pred_score_thr, 'pred_score_thr')
         return super().__call__(
-            inputs, *args, pred_score_thr=pred_score_thr, **kwargs
+            inputs,
+            batch_size,
+            *args,
+            pred_score_thr=self._confidence,
+            **kwargs,
         )
 
     # ------------------------------------------------------------- building

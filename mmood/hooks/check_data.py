@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from mmood.checkpoint import check_weights
 from mmood.registry import HOOKS
+
+from .after_training import unwrapped
 
 _HEADS = ('roi_head', 'bbox_head', 'mask_head', 'decode_head')
 _HEADS += ('auxiliary_head',)
@@ -22,7 +24,8 @@ class CheckDataHook(Hook):
     Before a training, validation or test: each set, also one that scores are
     fitted on, must have as many classes as the heads, and those of the
     weights in the same order. Sets with
-    classes of their own, as OOD ones, are left out. Before a test it warns
+    classes of their own, as OOD ones, are left out. A checkpoint with no
+    weight of the model is refused. Before a test it warns
     if the pipelines of its sets change images differently.
     Raises ValueError with both numbers, or the names, and the remedy.
     """
@@ -31,6 +34,7 @@ class CheckDataHook(Hook):
         self._learned: Sequence[str] | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        check_weights(unwrapped(runner), checkpoint)
         meta = checkpoint.get('meta', {}).get('dataset_meta')
         self._learned = meta.get('classes') if isinstance(meta, dict) else None
 
@@ -59,8 +63,7 @@ class CheckDataHook(Hook):
             runner.logger.warning(text)
 
     def _check(self, runner: Runner, dataset: object, part: str) -> None:
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(runner)
         for leaf in sets_of(dataset):
             classes = classes_of(leaf)
             if classes is not None:

@@ -12,7 +12,7 @@ from .class_queues import ClassQueues, by_class
 from .coco import coco_problems, read_coco, read_json
 from .exact_state import copy_exact, exact_parts, exact_state, forget_fits
 from .feature_range import FeatureRange
-from .files import NotWrittenError, atomic_write
+from .files import NotWrittenError, atomic_write, write_json
 from .gather import gather_labelled, gather_parts, gather_rows
 from .images import image_size, list_files, list_images
 from .labels import read_labels
@@ -63,4 +63,5 @@ __all__ = [
     'read_json',
     'read_labels',
     'stated_origin',
+    'write_json',
 ]

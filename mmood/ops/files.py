@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
+import math
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -62,6 +64,27 @@ def atomic_write(
             f'cannot write {path}: {cause.strerror or cause}; make room or '
             'set the rights'
         ) from error
+
+
+def write_json(
+    path: str | os.PathLike, content: object, indent: int | None = None
+) -> None:
+    """Write JSON that any reader takes: nan and infinity become null.
+
+    Raises NotWrittenError as `atomic_write` does.
+    """
+    text = json.dumps(_finite(content), allow_nan=False, indent=indent)
+    with atomic_write(path) as file:
+        file.write(text)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    is_odd = isinstance(value, float) and not math.isfinite(value)
+    return None if is_odd else value
 
 
 def _cause(error: BaseException, paths: list[Path]) -> OSError | None:

@@ -5,8 +5,6 @@ Shapes: H x W pixels, BGR as OpenCV reads them.
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import os.path as osp
 import warnings
@@ -92,7 +90,7 @@ def as_bgr(array: np.ndarray) -> np.ndarray:
             f'{array.dtype}'
         )
     array = array.reshape(shape)[..., :3]
-    return np.ascontiguousarray(np.broadcast_to(array, (*shape[:2], 3)))
+    return np.array(np.broadcast_to(array, (*shape[:2], 3)), order='C')
 
 
 class OutputNames:
@@ -141,23 +139,5 @@ def write_picture(path: str, picture: np.ndarray) -> None:
     _, content = cv2.imencode(
         osp.splitext(path)[1].lower(), np.ascontiguousarray(picture)
     )
-    os.makedirs(osp.dirname(path), exist_ok=True)
     with atomic_write(path, 'wb') as file:
         file.write(content.tobytes())
-
-
-def write_json(path: str, content: object) -> None:
-    """Write JSON that any reader takes: nan and infinity become null."""
-    text = json.dumps(_finite(content), allow_nan=False)
-    os.makedirs(osp.dirname(path), exist_ok=True)
-    with atomic_write(path) as file:
-        file.write(text)
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
-    is_odd = isinstance(value, float) and not math.isfinite(value)
-    return None if is_odd else value

@@ -1,16 +1,12 @@
 """Pictures that a user hands over, names of the files made of them."""
 
-import json
-import math
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from mmood.ops import OutputNames, as_bgr, list_pictures
-from mmood.ops.pictures import drawing_name, write_json, write_picture
+from mmood.ops.pictures import drawing_name, write_picture
 
 
 def paint(path, value=0, size=(4, 6, 3)):
@@ -124,22 +120,3 @@ def test_written_pictures(tmp_path):
     write_picture(str(tmp_path / 'ids.png'), ids)
     back = cv2.imread(str(tmp_path / 'ids.png'), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(back, ids)
-
-
-def test_json_has_null_for_what_is_no_number(tmp_path):
-    path = tmp_path / 'new/a.json'
-    scores = (1.5, math.nan, math.inf, -math.inf)
-    # A name that is no UTF-8 comes from the system with a lone surrogate.
-    content = dict(scores=scores, deep=[dict(x=math.nan)], name='é\udc80')
-    write_json(str(path), content)
-
-    def refuse(word):
-        raise AssertionError(word)
-
-    back = json.loads(path.read_text('utf-8'), parse_constant=refuse)
-    assert back == {
-        'scores': [1.5, None, None, None],
-        'deep': [{'x': None}],
-        'name': 'é\udc80',
-    }
-    assert [p.name for p in Path(path.parent).iterdir()] == ['a.json']

@@ -17,7 +17,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mmood.det.models.roi_tools import correct_boxes
-from mmood.launch import add_common_arguments, build_runner, load_config
+from mmood.launch import (
+    add_common_arguments,
+    build_runner,
+    clear_errors,
+    load_config,
+)
 
 
 @torch.no_grad()
@@ -55,6 +60,7 @@ def summarize(groups: dict[str, list[dict[str, Tensor]]]) -> list[list]:
     return table
 
 
+@clear_errors()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     add_common_arguments(parser)

@@ -9,6 +9,7 @@ folder each file counts as a run of one method with the folder's name. With
 from __future__ import annotations
 
 import argparse
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -45,19 +46,22 @@ class Method:
 
 
 def read_metrics(path: Path) -> dict[str, float]:
-    """A ``metrics.json``; ValueError with its name if it is broken."""
+    """A ``metrics.json``; ValueError with its name if it is broken.
+
+    What is null in it is nan.
+    """
     try:
         metrics = read_json(path)
     except ValueError as error:
         raise ValueError(f'{error}: delete it and test again') from error
     values = metrics.values() if isinstance(metrics, dict) else [metrics]
-    wrong = [value for value in values if type(value) not in (int, float)]
+    wrong = [v for v in values if type(v) not in (int, float, type(None))]
     if wrong:
         raise ValueError(
             f'{path} must hold a dict of numbers, got {shorten(wrong[0])}: '
             'delete it and test again'
         )
-    return metrics
+    return {k: math.nan if v is None else v for k, v in metrics.items()}
 
 
 def collect(folders: Sequence[Path]) -> list[Method]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import os
 import platform
 import shutil
@@ -29,7 +28,7 @@ import torch
 from parts import ROOT, Part, all_parts
 
 from mmood import __version__
-from mmood.ops import atomic_write
+from mmood.ops import write_json
 
 PACKAGES = (
     ('numpy',),
@@ -140,10 +139,8 @@ def _ready(part: Part, results: dict, parts: Sequence[Part]) -> bool:
 
 def report(path: Path, **content: object) -> None:
     """Write the JSON file whole, and print it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as file:
-        json.dump(content, file, indent=1)
-    print(json.dumps(content, indent=1))
+    write_json(path, content, indent=1)
+    print(path.read_text())
 
 
 def make_data(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import zipfile
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmood.metrics.voc import ImageDetections
-from mmood.ops import atomic_write, stated_origin
+from mmood.ops import atomic_write, stated_origin, write_json
 from mmood.ops.coco_records import shorten
 
 
@@ -108,9 +107,9 @@ def class_names(dataset_meta: dict | list) -> tuple[str, ...]:
 
 
 def write_metrics(out_dir: str, metrics: Mapping[str, float]) -> None:
-    """Write ``metrics.json``, whole or not at all."""
-    with atomic_write(os.path.join(out_dir, 'metrics.json')) as file:
-        json.dump({k: float(v) for k, v in metrics.items()}, file)
+    """Write ``metrics.json``, with null for what is nan."""
+    values = {k: float(v) for k, v in metrics.items()}
+    write_json(os.path.join(out_dir, 'metrics.json'), values)
 
 
 def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:

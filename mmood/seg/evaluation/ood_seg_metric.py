@@ -5,7 +5,6 @@ Shapes: K classes, H x W pixels.
 
 from __future__ import annotations
 
-import json
 import os.path as osp
 from collections.abc import Sequence
 from functools import partial
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from mmood.metrics import ScoreHistogram, check_share, protocol_rule
 from mmood.metrics.remarks import aurocs_by_set, separation_remarks
-from mmood.ops import atomic_write, check_populations, stated_origin
+from mmood.ops import check_populations, stated_origin, write_json
 from mmood.registry import METRICS
 from mmood.scores import class_logits, get_score
 from mmood.visualization import plot_counted_curves
@@ -281,8 +280,8 @@ class OODSegMetric(BaseMetric):
             if curves:
                 path = osp.join(self.out_dir, f'curves_{origin}.png')
                 plot_counted_curves(curves, path, origin)
-        with atomic_write(osp.join(self.out_dir, 'metrics.json')) as file:
-            json.dump({k: float(v) for k, v in metrics.items()}, file)
+        values = {k: float(v) for k, v in metrics.items()}
+        write_json(osp.join(self.out_dir, 'metrics.json'), values)
 
 
 def _rank(maps: dict, default: Tensor | None, key: str) -> tuple[bool, str]:
