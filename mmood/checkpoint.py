@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import CheckpointLoader, load_checkpoint
 from torch import nn
 
 _FOR_RESUME = ('state_dict', 'meta', 'message_hub')
@@ -130,11 +130,21 @@ def check_weights(model: nn.Module, checkpoint: dict) -> None:
     weights = checkpoint.get('state_dict', checkpoint)
     names = {str(name).removeprefix('module.') for name in weights}
     if names.isdisjoint(model.state_dict()):
-        first = f', such as {min(names)!r}' if names else ''
+        first = f', such as {min(names)!r},' if names else ''
         raise CheckpointError(
-            f'none of the {len(names)} weights in the checkpoint{first}, is '
+            f'none of the {len(names)} weights in the checkpoint{first} is '
             "one of the model's: take a checkpoint of a model of this config"
         )
+
+
+def load_weights(model: nn.Module, path: str | os.PathLike) -> dict:
+    """Load a checkpoint into a model; what the file holds.
+
+    Raises CheckpointError as `load_from_local` and `check_weights` do.
+    """
+    checkpoint = load_checkpoint(model, str(path), map_location='cpu')
+    check_weights(model, checkpoint)
+    return checkpoint
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -150,7 +150,12 @@ def build_runner(cfg: Config) -> Runner:
 
     MMEngine's launcher wants CUDA. Without it the process group is made
     here, with gloo, and the model is wrapped without device ids.
+    Raises ConfigError for a config without a model, such as a table's spec.
     """
+    if 'model' not in cfg:
+        raise ConfigError(
+            f'{cfg.filename} has no model: name the config of a model'
+        )
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
         dist.init_process_group('gloo')
         cfg.model_wrapper_cfg = dict(

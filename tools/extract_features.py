@@ -20,10 +20,11 @@ from mmengine.dataset import pseudo_collate
 from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from mmood.checkpoint import load_weights
 from mmood.hooks.check_features import source_of
 from mmood.launch import (
     add_common_arguments,
@@ -167,8 +168,7 @@ def main() -> None:
     MMLogger.get_current_instance().setLevel(logging.WARNING)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     dataset.full_init()
-    weights = unwrapped(runner.model)
-    load_checkpoint(weights, args.checkpoint, map_location='cpu')
+    load_weights(unwrapped(runner.model), args.checkpoint)
     about = describe(runner, args, len(dataset))
     with lock_folder(args.out) if is_main_process() else nullcontext():
         write_cache(runner, args, about, dataset)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 from mmengine.dist import is_main_process
-from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import get_state_dict
 
+from mmood.checkpoint import load_weights
 from mmood.hooks import CalibrateOODHook, FitScoresHook
 from mmood.hooks.after_training import put_exact_state, unwrapped
 from mmood.launch import (
@@ -44,9 +44,7 @@ def main() -> None:
     use_checkpoint(cfg, None)  # validating would load it again
     runner = build_runner(cfg)
     hooks = {type(hook): hook for hook in runner.hooks}
-    checkpoint = load_checkpoint(
-        runner.model, str(args.checkpoint), map_location='cpu'
-    )
+    checkpoint = load_weights(unwrapped(runner), args.checkpoint)
     hooks.get(FitScoresHook, FitScoresHook()).fit(runner)
     metrics = runner.val()
     hooks.get(CalibrateOODHook, CalibrateOODHook()).after_val_epoch(

@@ -148,7 +148,7 @@ def paint_image(job: Job, image: dict) -> dict:
     path = Path(job.settings.data['img_root']) / image['file_name']
     try:
         pixels = records.read_image(path, image['width'], image['height'])
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         tqdm.write(f'skipped: {error}')
         return dict(id=image['id'], image=None, error=str(error))
     targets, skipped = job.plan(image)

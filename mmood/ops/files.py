@@ -33,7 +33,7 @@ def atomic_write(
     written goes to a hidden file beside it, which is then removed. If the
     process is killed it stays, until a later one writes into that folder.
     Missing folders are made. ``mode`` and ``kwargs`` are those of `open`;
-    text is UTF-8.
+    text is UTF-8, with what is none of it as ``\\udc80``.
 
     Raises NotWrittenError, with the path and the cause, if the disk is full,
     the folder is read-only and the like.
@@ -41,6 +41,8 @@ def atomic_write(
     path = Path(os.path.realpath(path))
     if 'b' not in mode:
         kwargs.setdefault('encoding', 'utf-8')
+        # Names of files may be no UTF-8.
+        kwargs.setdefault('errors', 'backslashreplace')
     name = f'.mmood-{_HOST}-{os.getpid()}-{next(_numbers)}.part'
     partial = path.with_name(name)
     try:

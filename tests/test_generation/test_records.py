@@ -222,3 +222,8 @@ def test_nothing_merged_is_an_empty_coco_file(tmp_path):
     coco = records.merge([], source(), {})
     records.write_json(tmp_path / 'a.json', coco)
     assert COCO(str(tmp_path / 'a.json')).getImgIds() == []
+
+
+def test_picture_names_end_where_file_systems_want_it():
+    name = records.picture_name(dict(id=7, file_name='é' * 250 + '.jpg'))
+    assert name.endswith('é_7.png') and len(name.encode()) < 255

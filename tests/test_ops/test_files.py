@@ -152,3 +152,9 @@ def test_json_has_null_for_what_is_no_number(tmp_path):
         'name': 'é\udc80',
     }
     assert [p.name for p in path.parent.iterdir()] == ['a.json']
+
+
+def test_a_name_that_is_no_utf8_is_written_all_the_same(tmp_path):
+    with atomic_write(tmp_path / 'a.html') as file:
+        file.write('é\udc80')
+    assert (tmp_path / 'a.html').read_text('utf-8') == 'é\\udc80'

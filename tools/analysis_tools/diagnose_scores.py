@@ -11,11 +11,12 @@ import argparse
 from collections import defaultdict
 
 import torch
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import Runner
 from tabulate import tabulate
 from torch import Tensor
 from tqdm import tqdm
 
+from mmood.checkpoint import load_weights
 from mmood.det.models.roi_tools import correct_boxes
 from mmood.launch import (
     add_common_arguments,
@@ -67,7 +68,7 @@ def main() -> None:
     parser.add_argument('checkpoint', help='with fitted scores')
     args = parser.parse_args()
     runner = build_runner(load_config(args))
-    load_checkpoint(runner.model, args.checkpoint, map_location='cpu')
+    load_weights(runner.model, args.checkpoint)
     groups = collect(runner)
     scores = [k for k in next(iter(groups.values()))[0] if k != 'length']
     headers = ('boxes of', 'number', 'feature length', *scores)
