@@ -18,6 +18,7 @@ from mmengine.runner.checkpoint import get_state_dict
 from mmood.checkpoint import load_weights
 from mmood.hooks import CalibrateOODHook, FitScoresHook
 from mmood.hooks.after_training import put_exact_state, unwrapped
+from mmood.hooks.calibrate import check_validation
 from mmood.launch import (
     add_common_arguments,
     build_runner,
@@ -28,7 +29,7 @@ from mmood.launch import (
 from mmood.ops import NotWrittenError, atomic_write
 
 
-@clear_errors(NotWrittenError)
+@clear_errors(NotWrittenError, ValueError)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     add_common_arguments(parser)
@@ -43,6 +44,7 @@ def main() -> None:
     cfg = load_config(args)
     use_checkpoint(cfg, None)  # validating would load it again
     runner = build_runner(cfg)
+    check_validation(runner)
     hooks = {type(hook): hook for hook in runner.hooks}
     checkpoint = load_weights(unwrapped(runner), args.checkpoint)
     hooks.get(FitScoresHook, FitScoresHook()).fit(runner)

@@ -17,7 +17,6 @@ from mmood.launch import (
     type_name,
     use_checkpoint,
 )
-from mmood.ops import NotWrittenError
 
 _KEPT = ('score_thr', 'wait_time', 'backend_args')
 
@@ -62,7 +61,7 @@ def write_results(cfg: Config, folder: str) -> None:
         config['out_dir'] = own if number else folder
 
 
-@clear_errors(NotWrittenError)
+@clear_errors(OSError)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_common_arguments(parser)
