@@ -9,7 +9,6 @@ import os
 import os.path as osp
 import warnings
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -32,8 +31,8 @@ def list_pictures(inputs: object) -> list[str | np.ndarray]:
     """
     if isinstance(inputs, np.ndarray):
         return [as_bgr(inputs)]
-    if isinstance(inputs, (str, Path)):
-        path = str(inputs)
+    if isinstance(inputs, (str, os.PathLike)):
+        path = os.fsdecode(inputs)
         if '://' in path:
             return [path]
         if osp.isdir(path):

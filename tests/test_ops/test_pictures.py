@@ -1,5 +1,7 @@
 """Pictures that a user hands over, names of the files made of them."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -36,6 +38,10 @@ def test_several_inputs_of_all_kinds(tmp_path):
     assert found[:1] + found[2:] == [str(b), str(a), str(a), str(b), url]
     np.testing.assert_array_equal(found[1], array)
     assert list_pictures([]) == []
+    assert sorted(list_pictures(os.scandir(tmp_path / 'x'))) == [
+        str(a),
+        str(b),
+    ]
 
 
 @pytest.mark.parametrize(
