@@ -33,9 +33,13 @@ def read_config(
 
     A Python file is run, and so are Python files that it or a YAML file
     names as ``_base_``. Raises ConfigError, with the file, for YAML or JSON
-    that is none or holds more than data; a Python file raises what it does.
+    that is none or holds more than data, and for a file of another kind; a
+    Python file raises what it does.
     """
-    is_data = Path(path).suffix in ('.yaml', '.yml', '.json')
+    suffix = Path(path).suffix
+    is_data = suffix in ('.yaml', '.yml', '.json')
+    if not is_data and suffix != '.py':
+        raise ConfigError(f'{path} is no .py, .yaml, .yml or .json file')
     try:
         return Config.fromfile(
             str(path), import_custom_modules=import_custom_modules

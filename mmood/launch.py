@@ -7,6 +7,8 @@ import copy
 import os
 import os.path as osp
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
@@ -14,7 +16,20 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.runner import Runner
 
 import mmood.registry  # noqa: F401  (safe checkpoints, `mmood::` configs)
+from mmood.checkpoint import CheckpointError
 from mmood.config import ConfigError, read_config
+
+
+@contextmanager
+def clear_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """End a tool with one sentence where what it was given is wrong.
+
+    That is for these kinds of errors and those of files that it reads.
+    """
+    try:
+        yield
+    except (CheckpointError, ConfigError, FileNotFoundError, *kinds) as error:
+        raise SystemExit(f'error: {error}') from error
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,10 +58,7 @@ def load_config(args: argparse.Namespace) -> Config:
     """
     sys.path.append(os.getcwd())
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    try:
-        cfg = read_config(args.config)
-    except ConfigError as error:
-        raise SystemExit(f'error: {error}') from error
+    cfg = read_config(args.config)
     cfg.launcher = args.launcher
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
@@ -138,7 +150,12 @@ def build_runner(cfg: Config) -> Runner:
 
     MMEngine's launcher wants CUDA. Without it the process group is made
     here, with gloo, and the model is wrapped without device ids.
+    Raises ConfigError for a config without a model, such as a table's spec.
     """
+    if 'model' not in cfg:
+        raise ConfigError(
+            f'{cfg.filename} has no model: name the config of a model'
+        )
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
         dist.init_process_group('gloo')
         cfg.model_wrapper_cfg = dict(

@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+from torch import nn
 
 from mmood.checkpoint import (
+    CheckpointError,
     allow_checkpoint_types,
+    check_weights,
     find_resumable,
     history_buffer_attribute,
     last_checkpoint,
@@ -172,7 +176,7 @@ def test_the_last_checkpoint_lies_beside_its_marker(folder):
     [
         (lambda content: b'', 'cannot be read (EOFError)'),
         (lambda content: content[: len(content) // 2], 'finding central'),
-        (lambda content: b'words', 'cannot be read (Weights only load failed'),
+        (lambda content: b'words', 'cannot be read (UnpicklingError: Weights'),
         (
             lambda content: content.replace(bytes(99), b'1' * 99),
             'checksum of ',
@@ -214,9 +218,58 @@ def test_where_none_can_be_read_all_are_named(folder):
     ]
 
 
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (b'', r'cannot be read \(EOFError\)'),
+        (b'words', 'cannot be read'),
+        ([1], 'holds a list'),
+        (dict(state_dict=None), 'a NoneType as state_dict, which must be a'),
+        (dict(state_dict={}, meta=[]), 'a list as meta, which must be a dict'),
+        (
+            dict(state_dict={}, meta=dict(dataset_meta='a')),
+            'a str as dataset_meta',
+        ),
+        (
+            dict(state_dict={}, hidden=Call(os.system, 'true')),
+            'asks for .*system, which is no data and could run code',
+        ),
+    ],
+)
+def test_mmengine_names_the_file_that_is_no_checkpoint(
+    tmp_path, content, message
+):
+    path = tmp_path / 'a.pth'
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(CheckpointError, match=f'{path} .*{message}'):
+        CheckpointLoader.load_checkpoint(str(path), 'cpu')
+    with pytest.raises(CheckpointError, match='no checkpoint .*b.pth'):
+        CheckpointLoader.load_checkpoint(str(tmp_path / 'b.pth'), 'cpu')
+
+
+def test_mmengine_reads_no_holes(tmp_path):
+    path = save(tmp_path / 'a.pth')
+    assert CheckpointLoader.load_checkpoint(str(path), 'cpu')['meta'] == {}
+    path.write_bytes(path.read_bytes().replace(bytes(99), b'1' * 99))
+    with pytest.raises(CheckpointError, match='a.pth is damaged .*checksum'):
+        CheckpointLoader.load_checkpoint(str(path), 'cpu')
+
+
+def test_weights_of_another_model():
+    model = nn.Linear(2, 2)
+    check_weights(model, dict(state_dict={'module.bias': 0}))
+    check_weights(model, dict(weight=0))
+    for state in ({}, {'backbone.weight': 0}):
+        with pytest.raises(CheckpointError, match=f'of the {len(state)} wei'):
+            check_weights(model, dict(state_dict=state))
+
+
 def test_weights_alone_are_nothing_to_go_on_from(tmp_path):
     path = tmp_path / 'a.pth'
     torch.save(dict(state_dict={}), path)
     assert resume_problem(path) == 'has no meta'
     torch.save([1], path)
-    assert resume_problem(path) == 'is no checkpoint'
+    assert resume_problem(path) == 'holds a list, no dict'

@@ -7,9 +7,12 @@ from mmdet.models import FasterRCNN
 from mmengine.config import Config, ConfigDict
 from mmseg.models import EncoderDecoder
 
+from mmood.config import read_config
 from mmood.det.evaluation import OODDetMetric
 from mmood.launch import (
     add_common_arguments,
+    build_runner,
+    clear_errors,
     first_set,
     for_first_set,
     is_first_process,
@@ -122,5 +125,18 @@ def test_a_yaml_config_is_data(tmp_path, monkeypatch):
     assert cfg.model == dict(type='A', lr=0.001)
     assert cfg.work_dir == 'work_dirs/a'
     path.write_text('model: !!python/object/apply:os.getcwd []')
-    with pytest.raises(SystemExit, match=f'error: {path}: line 1: the tag'):
+    with (
+        pytest.raises(SystemExit, match=f'error: {path}: line 1: the tag'),
+        clear_errors(),
+    ):
         load_config(parse(path))
+
+
+def test_a_config_without_a_model(tmp_path):
+    (tmp_path / 'spec.yaml').write_text('rows: []')
+    cfg = read_config(tmp_path / 'spec.yaml')
+    with (
+        pytest.raises(SystemExit, match='error: .*spec.yaml has no model'),
+        clear_errors(),
+    ):
+        build_runner(cfg)

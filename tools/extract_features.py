@@ -19,15 +19,17 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
 from mmengine.logging import MMLogger
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from mmood.checkpoint import load_weights
 from mmood.hooks.after_training import unwrapped
 from mmood.hooks.check_features import source_of
 from mmood.launch import (
     add_common_arguments,
     build_runner,
+    clear_errors,
     load_config,
     type_name,
 )
@@ -153,6 +155,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@clear_errors(FolderInUseError, NotWrittenError)
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
@@ -161,13 +164,10 @@ def main() -> None:
     MMLogger.get_current_instance().setLevel(logging.WARNING)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     dataset.full_init()
-    load_checkpoint(unwrapped(runner), args.checkpoint, map_location='cpu')
+    load_weights(unwrapped(runner), args.checkpoint)
     about = describe(runner, args, len(dataset))
-    try:
-        with lock_folder(args.out) if is_main_process() else nullcontext():
-            write_cache(runner, args, about, dataset)
-    except (FolderInUseError, NotWrittenError) as error:
-        raise SystemExit(f'error: {error}') from error
+    with lock_folder(args.out) if is_main_process() else nullcontext():
+        write_cache(runner, args, about, dataset)
 
 
 if __name__ == '__main__':

@@ -14,23 +14,26 @@ from pathlib import Path
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook
-from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import get_state_dict
 
+from mmood.checkpoint import load_weights
 from mmood.hooks import CalibrateOODHook, FitScoresHook
 from mmood.hooks.after_training import put_exact_state, unwrapped
+from mmood.hooks.calibrate import check_validation
 from mmood.launch import (
     add_common_arguments,
     build_runner,
+    clear_errors,
     load_config,
     use_checkpoint,
 )
-from mmood.ops import atomic_write
+from mmood.ops import NotWrittenError, atomic_write
 
 # What else a validation of a training would do.
 _TRAINING = (CheckpointHook, EMAHook, EarlyStoppingHook)
 
 
+@clear_errors(NotWrittenError, ValueError)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     add_common_arguments(parser)
@@ -46,10 +49,9 @@ def main() -> None:
     use_checkpoint(cfg, None)  # validating would load it again
     runner = build_runner(cfg)
     runner._hooks = [h for h in runner.hooks if not isinstance(h, _TRAINING)]
+    check_validation(runner)
     hooks = {type(hook): hook for hook in runner.hooks}
-    checkpoint = load_checkpoint(
-        runner.model, str(args.checkpoint), map_location='cpu'
-    )
+    checkpoint = load_weights(unwrapped(runner), args.checkpoint)
     hooks.get(FitScoresHook, FitScoresHook()).fit(runner)
     metrics = runner.val()
     hooks.get(CalibrateOODHook, CalibrateOODHook()).after_val_epoch(

@@ -81,7 +81,10 @@ def parse_args() -> argparse.Namespace:
         metavar=('LOW', 'HIGH'),
         help="scores at the ends of the colormap; else each image's own",
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.limit is not None and args.limit < 1:
+        parser.error(f'--limit must be 1 or more, got {args.limit}')
+    return args
 
 
 def main() -> None:
@@ -89,11 +92,11 @@ def main() -> None:
     try:
         cfg = read_config(args.config)
         images = list_pictures(args.inputs)
+        images, broken = split_readable(images[: args.limit])
+        if images:
+            print(draw(args, cfg, images))
     except (OSError, ValueError) as error:
-        sys.exit(str(error))
-    images, broken = split_readable(images[: args.limit])
-    if images:
-        print(draw(args, cfg, images))
+        sys.exit(f'error: {error}')
     if broken:
         left_out = f'left out, cannot be read: {", ".join(broken)}'
         if not images:

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmood.launch import (
     add_common_arguments,
     build_runner,
+    clear_errors,
     is_segmentor,
     load_config,
     metric_configs,
@@ -60,6 +61,7 @@ def write_results(cfg: Config, folder: str) -> None:
         config['out_dir'] = own if number else folder
 
 
+@clear_errors(OSError)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_common_arguments(parser)

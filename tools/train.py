@@ -13,6 +13,7 @@ from mmood.checkpoint import find_resumable, resume_problem
 from mmood.launch import (
     add_common_arguments,
     build_runner,
+    clear_errors,
     is_first_process,
     load_config,
 )
@@ -42,6 +43,7 @@ def set_start(cfg: Config, resume: str | None) -> None:
         cfg.resume, cfg.load_from = True, resume
 
 
+@clear_errors(FolderInUseError, NotWrittenError)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_common_arguments(parser)
@@ -73,12 +75,9 @@ def main() -> None:
             )
         cfg.auto_scale_lr.enable = True
     is_first = is_first_process(cfg.launcher)
-    try:
-        with lock_folder(cfg.work_dir) if is_first else nullcontext():
-            set_start(cfg, args.resume)
-            build_runner(cfg).train()
-    except (FolderInUseError, NotWrittenError) as error:
-        raise SystemExit(f'error: {error}') from error
+    with lock_folder(cfg.work_dir) if is_first else nullcontext():
+        set_start(cfg, args.resume)
+        build_runner(cfg).train()
 
 
 if __name__ == '__main__':

@@ -14,11 +14,12 @@ from torch import nn
 
 from mmood.launch import for_first_set, metric_configs
 from mmood.ops import write_json
-from mmood.ops.pictures import finite
 from mmood.registry import MODELS  # noqa: F401  (safe checkpoints)
 from mmood.visualization.inferencer import (
     PictureInferencer,
+    check_batch_size,
     class_names,
+    number,
 )
 
 from .counting import counting_boxes
@@ -53,6 +54,7 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
     def __call__(
         self,
         inputs: object,
+        batch_size: int = 1,
         *args,
         pred_score_thr: float | None = None,
         **kwargs,
@@ -67,9 +69,14 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
         if pred_score_thr is None:
             stored = float(self.part.score_threshold)
             pred_score_thr = 0.3 if math.isnan(stored) else stored
-        self._confidence = float(pred_score_thr)
+        check_batch_size(batch_size)
+        self._confidence = number(pred_score_thr, 'pred_score_thr')
         return super().__call__(
-            inputs, *args, pred_score_thr=pred_score_thr, **kwargs
+            inputs,
+            batch_size,
+            *args,
+            pred_score_thr=self._confidence,
+            **kwargs,
         )
 
     # ------------------------------------------------------------- building
@@ -129,7 +136,7 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
         for sample in () if no_save_pred or not pred_out_dir else preds:
             name = f'{sample.output_name}.json'
             path = osp.join(pred_out_dir, 'preds', name)
-            write_json(path, finite(self.pred2dict(sample)))
+            write_json(path, self.pred2dict(sample))
         return super().postprocess(preds, *args, no_save_pred=True, **kwargs)
 
     def pred2dict(

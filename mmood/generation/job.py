@@ -15,7 +15,7 @@ from pathlib import Path
 import torch.distributed as dist
 from tqdm import tqdm
 
-from mmood.ops import read_json
+from mmood.ops import read_json, write_json
 from mmood.registry import PAINTERS
 
 from . import records
@@ -117,7 +117,7 @@ def run(job: Job, rank: int = 0, world_size: int = 1) -> None:
     NotWrittenError if a file cannot be written.
     """
     if rank == 0:
-        records.write_json(job.out / 'settings.json', job.resolved)
+        write_json(job.out / 'settings.json', job.resolved)
     _barrier(world_size)
     mine = job.selected[rank::world_size]
     todo = [i for i in mine if not records.read_record(job.out, i['id'])]
@@ -131,7 +131,7 @@ def run(job: Job, rank: int = 0, world_size: int = 1) -> None:
     )
     for image in bar:
         record = paint_image(job, image)
-        records.write_json(records.record_path(job.out, image['id']), record)
+        write_json(records.record_path(job.out, image['id']), record)
     _barrier(world_size)
 
 
@@ -148,7 +148,7 @@ def paint_image(job: Job, image: dict) -> dict:
     path = Path(job.settings.data['img_root']) / image['file_name']
     try:
         pixels = records.read_image(path, image['width'], image['height'])
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         tqdm.write(f'skipped: {error}')
         return dict(id=image['id'], image=None, error=str(error))
     targets, skipped = job.plan(image)
@@ -185,8 +185,8 @@ def finish(job: Job) -> dict:
     )
     coco = records.merge(found, job.source, info)
     report = summarise(found, job.settings.num_images)
-    records.write_json(job.out / 'annotations.json', coco)
+    write_json(job.out / 'annotations.json', coco)
     img_root = Path(job.settings.data['img_root'])
     write_contact_sheet(job.out, found, img_root, report)
-    records.write_json(job.out / 'report.json', report)
+    write_json(job.out / 'report.json', report)
     return report

@@ -14,14 +14,10 @@ from pathlib import Path, PureWindowsPath
 import cv2
 import numpy as np
 
-from mmood import ops
 from mmood.ops import NotWrittenError, atomic_write, read_coco, read_json
 from mmood.ops.coco_records import shorten
 
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON; ValueError for nan, which it does not have."""
-    ops.write_json(path, content, allow_nan=False)
+_MOST_LETTERS = 50  # of a source's name, as names of files end at 255 bytes
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
@@ -106,7 +102,8 @@ def by_image(coco: Mapping) -> dict[int, list[dict]]:
 
 
 def picture_name(image: Mapping) -> str:
-    return f'images/{Path(image["file_name"]).stem}_{image["id"]}.png'
+    stem = Path(image['file_name']).stem[:_MOST_LETTERS]
+    return f'images/{stem}_{image["id"]}.png'
 
 
 def record_path(out: Path, image_id: int) -> Path:

@@ -27,11 +27,7 @@ class CalibrateOODHook(AfterTraining):
 
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
-        if runner.val_loop is None:
-            raise ValueError(
-                'CalibrateOODHook needs ID images: set val_dataloader, '
-                'val_cfg and val_evaluator'
-            )
+        check_validation(runner)
 
     def before_val_epoch(self, runner: Runner) -> None:
         # What an earlier calibration says must not change this one, as
@@ -69,6 +65,15 @@ class CalibrateOODHook(AfterTraining):
                 buffer.fill_(value)
         share(runner)
         super().after_val_epoch(runner, metrics)
+
+
+def check_validation(runner: Runner) -> None:
+    """Raise ValueError if there is nothing to calibrate on."""
+    if runner.val_loop is None:
+        raise ValueError(
+            'thresholds are calibrated on ID images: set val_dataloader, '
+            'val_cfg and val_evaluator'
+        )
 
 
 def _names(keys: Iterable[str]) -> str:

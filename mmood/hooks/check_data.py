@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from mmood.checkpoint import check_weights
 from mmood.registry import HOOKS
 
 from .after_training import unwrapped
@@ -23,7 +24,8 @@ class CheckDataHook(Hook):
     Before a training, validation or test: each set, also one that scores are
     fitted on, must have as many classes as the heads, those of the weights
     in the same order, and a metric of COCO must number them alike. Sets with
-    classes of their own, as OOD ones, are left out. Before a test it warns
+    classes of their own, as OOD ones, are left out. A checkpoint with no
+    weight of the model is refused. Before a test it warns
     if the pipelines of its sets change images differently.
     Raises ValueError with both numbers, or the names, and the remedy.
     """
@@ -32,6 +34,7 @@ class CheckDataHook(Hook):
         self._learned: Sequence[str] | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        check_weights(unwrapped(runner), checkpoint)
         meta = checkpoint.get('meta', {}).get('dataset_meta')
         self._learned = meta.get('classes') if isinstance(meta, dict) else None
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -32,7 +33,7 @@ def atomic_write(
     written goes to a hidden file beside it, which is then removed. If the
     process is killed it stays, until a later one writes into that folder.
     Missing folders are made. ``mode`` and ``kwargs`` are those of `open`;
-    text is UTF-8.
+    text is UTF-8, with what is none of it as ``\\udc80``.
 
     Raises NotWrittenError, with the path and the cause, if the disk is full,
     the folder is read-only and the like.
@@ -40,6 +41,8 @@ def atomic_write(
     path = Path(os.path.realpath(path))
     if 'b' not in mode:
         kwargs.setdefault('encoding', 'utf-8')
+        # Names of files may be no UTF-8.
+        kwargs.setdefault('errors', 'backslashreplace')
     name = f'.mmood-{_HOST}-{os.getpid()}-{next(_numbers)}.part'
     partial = path.with_name(name)
     try:
@@ -66,12 +69,24 @@ def atomic_write(
 
 
 def write_json(
-    path: str | os.PathLike, content: object, **kwargs: object
+    path: str | os.PathLike, content: object, indent: int | None = None
 ) -> None:
-    """`atomic_write` of JSON; ``kwargs`` are those of `json.dumps`."""
-    text = json.dumps(content, **kwargs)
+    """Write JSON that any reader takes: nan and infinity become null.
+
+    Raises NotWrittenError as `atomic_write` does.
+    """
+    text = json.dumps(_finite(content), allow_nan=False, indent=indent)
     with atomic_write(path) as file:
         file.write(text)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    is_odd = isinstance(value, float) and not math.isfinite(value)
+    return None if is_odd else value
 
 
 def _cause(error: BaseException, paths: list[Path]) -> OSError | None:

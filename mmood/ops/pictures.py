@@ -5,12 +5,10 @@ Shapes: H x W pixels, BGR as OpenCV reads them.
 
 from __future__ import annotations
 
-import math
 import os
 import os.path as osp
 import warnings
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -33,8 +31,8 @@ def list_pictures(inputs: object) -> list[str | np.ndarray]:
     """
     if isinstance(inputs, np.ndarray):
         return [as_bgr(inputs)]
-    if isinstance(inputs, (str, Path)):
-        path = str(inputs)
+    if isinstance(inputs, (str, os.PathLike)):
+        path = os.fsdecode(inputs)
         if '://' in path:
             return [path]
         if osp.isdir(path):
@@ -91,7 +89,7 @@ def as_bgr(array: np.ndarray) -> np.ndarray:
             f'{array.dtype}'
         )
     array = array.reshape(shape)[..., :3]
-    return np.ascontiguousarray(np.broadcast_to(array, (*shape[:2], 3)))
+    return np.array(np.broadcast_to(array, (*shape[:2], 3)), order='C')
 
 
 class OutputNames:
@@ -142,13 +140,3 @@ def write_picture(path: str, picture: np.ndarray) -> None:
     )
     with atomic_write(path, 'wb') as file:
         file.write(content.tobytes())
-
-
-def finite(value: object) -> object:
-    """Lists and dicts with None for nan and infinity, which JSON lacks."""
-    if isinstance(value, Mapping):
-        return {key: finite(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(part) for part in value]
-    is_odd = isinstance(value, float) and not math.isfinite(value)
-    return None if is_odd else value

@@ -15,11 +15,11 @@ from torch import nn
 
 from mmood.launch import for_first_set, type_name
 from mmood.ops import atomic_write, write_json
-from mmood.ops.pictures import finite
 from mmood.registry import MODELS  # noqa: F401  (safe checkpoints)
 from mmood.seg.visualizer import OODSegLocalVisualizer, class_palette
 from mmood.visualization.inferencer import (
     PictureInferencer,
+    check_batch_size,
     class_names,
 )
 
@@ -73,6 +73,7 @@ class OODSegInferencer(PictureInferencer, MMSegInferencer):
         **kwargs,
     ) -> dict | SegDataSample | list[SegDataSample]:
         """As the parents, batch by batch, so that only results are kept."""
+        check_batch_size(batch_size)
         pictures = self._inputs_to_list(inputs)
         steps = range(0, len(pictures), batch_size)
         batches = [pictures[i : i + batch_size] for i in steps]
@@ -127,6 +128,17 @@ class OODSegInferencer(PictureInferencer, MMSegInferencer):
         )
 
     # -------------------------------------------------------------- results
+    def forward(self, inputs: dict, **kwargs) -> list[SegDataSample]:
+        """The parents'; pictures of several sizes go one by one."""
+        pictures = inputs['inputs']
+        if len({picture.shape for picture in pictures}) < 2:
+            return super().forward(inputs, **kwargs)
+        singles = (
+            {key: parts[i : i + 1] for key, parts in inputs.items()}
+            for i in range(len(pictures))
+        )
+        return [self.forward(one, **kwargs)[0] for one in singles]
+
     def _scored(self, sample: SegDataSample) -> tuple:
         return sample.pred_ood, '', 'data'
 
@@ -168,7 +180,7 @@ class OODSegInferencer(PictureInferencer, MMSegInferencer):
                 stem = osp.join(pred_out_dir, sample.output_name)
                 self._save(stem, *maps)
                 said = dict(img_path=path, **about)
-                write_json(f'{stem}.json', finite(said))
+                write_json(f'{stem}.json', said)
         if return_datasample:
             return preds
         return {**results, **about, 'visualization': visualization or []}

@@ -21,6 +21,7 @@ from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
 from torch import Tensor, nn
 
+from mmood.checkpoint import check_weights
 from mmood.launch import for_first_set, type_name
 from mmood.ops import carry
 from mmood.ops.pictures import (
@@ -54,7 +55,7 @@ class PictureInferencer:
         if not hasattr(self.part, 'ood_threshold'):
             raise ValueError(f'{self.wanted}, got {type(self.part).__name__}')
         if ood_threshold is not None:
-            self.part.ood_threshold.fill_(_number(ood_threshold))
+            self.part.ood_threshold.fill_(number(ood_threshold))
         if self.part.ood_threshold.isnan():
             warnings.warn(
                 f'the checkpoint has no ood_threshold, no {self.judged} will '
@@ -104,7 +105,7 @@ class PictureInferencer:
         buffer = thresholds[score]
         stored = buffer.clone()
         if threshold is not None:
-            buffer.fill_(_number(threshold))
+            buffer.fill_(number(threshold))
         self._score, self._is_given = score, threshold is not None
         self._threshold = None if buffer.isnan() else buffer.item()
         if self._threshold is None and score != next(iter(thresholds)):
@@ -139,6 +140,17 @@ class PictureInferencer:
         raise NotImplementedError
 
     # ------------------------------------------------------------- building
+    def _load_weights_to_model(
+        self,
+        model: nn.Module,
+        checkpoint: dict | None,
+        cfg: Config | ConfigDict,
+    ) -> None:
+        """The parent's; some weight at least must be the model's."""
+        if checkpoint is not None:
+            check_weights(model, checkpoint)
+        super()._load_weights_to_model(model, checkpoint, cfg)
+
     def _init_pipeline(self, cfg: Config | ConfigDict) -> Compose:
         """The parent's, of the first set; samples carry their path."""
         cfg = for_first_set(cfg)
@@ -251,14 +263,22 @@ class _Loader:
         return as_bgr(image)
 
 
-def _number(threshold: float) -> float:
+def number(value: float, argument: str = 'ood_threshold') -> float:
+    """Also of a word; ValueError, with the argument, for nan or no number."""
     try:
-        value = float(threshold)
+        found = float(value)
     except (TypeError, ValueError):
-        value = math.nan
-    if math.isnan(value):
-        raise ValueError(f'ood_threshold must be a number, got {threshold!r}')
-    return value
+        found = math.nan
+    if math.isnan(found):
+        raise ValueError(f'{argument} must be a number, got {value!r}')
+    return found
+
+
+def check_batch_size(value: int) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(
+            f'batch_size must be a whole number from 1, got {value!r}'
+        )
 
 
 def _by_score(part: nn.Module) -> dict[str, Tensor]:

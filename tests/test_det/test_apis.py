@@ -20,6 +20,7 @@ from helpers import ROOT
 from mmood.det import OODDetInferencer
 from mmood.det.datasets import IDCocoDataset
 from mmood.det.visualizer import OODDetLocalVisualizer
+from mmood.ops import NotWrittenError
 
 CLASSES = ('circle', 'bar', 'star')
 LIMIT, COUNTING = -1.25, 0.46
@@ -431,3 +432,26 @@ def test_a_plain_detector(build):
 
     with pytest.raises(ValueError, match='OODRoIHead, got StandardRoIHead'):
         build(plain)
+
+
+@pytest.mark.parametrize('size', [0, -1, 1.5, '2'])
+def test_batches_of_no_size(inferencer, files, size):
+    with pytest.raises(ValueError, match=f'batch_size must .* got {size!r}'):
+        inferencer(files, batch_size=size)
+
+
+@pytest.mark.parametrize('value', [float('nan'), 'x', [1]])
+def test_a_confidence_that_is_no_number(inferencer, files, value):
+    with pytest.raises(ValueError, match='pred_score_thr must be a number'):
+        inferencer(files, pred_score_thr=value)
+
+
+def test_weights_of_another_model_are_refused(build, tmp_path):
+    torch.save(dict(state_dict={'backbone.x': torch.zeros(1)}), tmp_path / 'a')
+    with pytest.raises(ValueError, match="weights .* 'backbone.x', is one of"):
+        build(weights=str(tmp_path / 'a'))
+
+
+def test_a_folder_that_cannot_be_written(inferencer, files):
+    with pytest.raises(NotWrittenError, match=f'cannot write {files[0]}/vis'):
+        inferencer(files[1], out_dir=files[0])

@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
-from mmood.generation.records import write_json
 from mmood.generation.settings import Settings, check_same
+from mmood.ops import write_json
 
 DATA = dict(ann_file='a.json', img_root='images/')
 PAINTER = dict(type='mmood.ProceduralPainter')

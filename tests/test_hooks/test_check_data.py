@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 from mmcv.transforms import Resize
 from mmdet.evaluation import CocoMetric
 from torch import nn
@@ -20,6 +21,7 @@ def part(count=None, **children):
     module = nn.Module()
     if count is not None:
         module.num_classes = count
+    module.register_buffer('weight', torch.zeros(1))
     for name, child in children.items():
         setattr(module, name, child)
     return module
@@ -63,7 +65,8 @@ def run(
     hook = CheckDataHook()
     if learned is not None:
         meta = dict(dataset_meta=dict(classes=learned))
-        hook.after_load_checkpoint(runner, dict(meta=meta))
+        weights = dict(state_dict=model.state_dict(), meta=meta)
+        hook.after_load_checkpoint(runner, weights)
     getattr(hook, f'before_{time}')(runner)
     return notes
 

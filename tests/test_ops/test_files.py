@@ -1,5 +1,7 @@
 """A reader never sees half a file."""
 
+import json
+import math
 import os
 import resource
 import signal
@@ -9,7 +11,7 @@ import sys
 import pytest
 import torch
 
-from mmood.ops import NotWrittenError, atomic_write, files
+from mmood.ops import NotWrittenError, atomic_write, files, write_json
 
 
 @pytest.fixture
@@ -131,3 +133,28 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path, dead):
     with atomic_write(tmp_path / 'a'):
         pass
     assert set(tmp_path.iterdir()) == {*kept, tmp_path / 'a'}
+
+
+def test_json_has_null_for_what_is_no_number(tmp_path):
+    path = tmp_path / 'new/a.json'
+    scores = (1.5, math.nan, math.inf, -math.inf)
+    # A name that is no UTF-8 comes from the system with a lone surrogate.
+    content = dict(scores=scores, deep=[dict(x=math.nan)], name='é\udc80')
+    write_json(str(path), content)
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    back = json.loads(path.read_text('utf-8'), parse_constant=refuse)
+    assert back == {
+        'scores': [1.5, None, None, None],
+        'deep': [{'x': None}],
+        'name': 'é\udc80',
+    }
+    assert [p.name for p in path.parent.iterdir()] == ['a.json']
+
+
+def test_a_name_that_is_no_utf8_is_written_all_the_same(tmp_path):
+    with atomic_write(tmp_path / 'a.html') as file:
+        file.write('é\udc80')
+    assert (tmp_path / 'a.html').read_text('utf-8') == 'é\\udc80'

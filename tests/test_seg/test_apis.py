@@ -435,3 +435,19 @@ def test_it_is_drawn_to_the_backends(tmp_path):
     visualizer.add_datasample('x', np.zeros((6, 8, 3), np.uint8), sample())
     (path,) = tmp_path.rglob('x_0.png')
     assert cv2.imread(str(path)).shape == (6, 24, 3)
+
+
+def test_pictures_of_several_sizes_in_a_batch(make):
+    rng = np.random.default_rng(0)
+    sizes = ((40, 48), (32, 64), (40, 48))
+    pictures = [rng.integers(0, 255, (*s, 3), dtype=np.uint8) for s in sizes]
+    inferencer = make()
+    together = inferencer(pictures, batch_size=3)['ood_scores']
+    for picture, scores in zip(pictures, together):
+        assert_near(scores, inferencer(picture)['ood_scores'])
+
+
+@pytest.mark.parametrize('size', [0, -1])
+def test_batches_of_no_size(make, files, size):
+    with pytest.raises(ValueError, match=f'batch_size must .* got {size}'):
+        make()(files, batch_size=size)

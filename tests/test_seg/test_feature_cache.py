@@ -258,3 +258,28 @@ def test_it_executes_nothing(tmp_path):
     np.save(folder / 'shard_00000.npy', np.array([print], dtype=object))
     with pytest.raises(CorruptShardError, match='00000.npy'):
         FeatureCache(folder)
+
+
+@pytest.mark.parametrize(
+    ('suffix', 'values'),
+    [
+        ('.npy', np.zeros((10, 3))),
+        ('.npy', np.zeros((10, 3), '>f4')),
+        ('.npy', np.zeros((10, 3), object)),
+        ('.labels.npy', np.full(10, 300, np.uint16)),
+        ('.labels.npy', np.zeros(10, bool)),
+    ],
+)
+def test_arrays_that_are_never_written(tmp_path, suffix, values):
+    folder = write(tmp_path, *images())
+    np.save(folder / f'shard_00000{suffix}', values)
+    with pytest.raises(CorruptShardError, match=f'00000{suffix} is damaged'):
+        FeatureCache(folder)
+
+
+def test_an_archive_in_the_place_of_an_array(tmp_path):
+    folder = write(tmp_path, *images())
+    with open(folder / 'shard_00000.npy', 'wb') as file:
+        np.savez(file, features=np.zeros((10, 3)))
+    with pytest.raises(CorruptShardError, match='00000.npy is damaged'):
+        FeatureCache(folder)

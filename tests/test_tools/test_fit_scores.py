@@ -13,17 +13,20 @@ from helpers import run_here
 
 def test_a_config_without_the_hook(monkeypatch, tmp_path):
     """The hook is not needed, images to fit on are."""
-    model, seen = nn.Linear(1, 1), []
+    model, seen, loop = nn.Linear(1, 1), [], object()
     model.needs_fit = True
 
     def build_runner(cfg):
         seen.append(cfg)
-        return SimpleNamespace(hooks=[], model=model, cfg=cfg)
+        return SimpleNamespace(hooks=[], model=model, cfg=cfg, val_loop=loop)
 
     monkeypatch.setattr(mmood.launch, 'build_runner', build_runner)
     Config(dict(resume=True, load_from='a.pth')).dump(tmp_path / 'config.py')
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'c.pth')
     rest = (tmp_path / 'config.py', tmp_path / 'c.pth')
-    with pytest.raises(ValueError, match='or fit_dataloader in the config'):
+    with pytest.raises(SystemExit, match='or fit_dataloader in the config'):
+        run_here(monkeypatch, 'fit_scores', *rest)
+    loop = None
+    with pytest.raises(SystemExit, match='error: .* set val_dataloader, '):
         run_here(monkeypatch, 'fit_scores', *rest)
     assert (seen[0].load_from, seen[0].resume) == (None, False)

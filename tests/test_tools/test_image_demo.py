@@ -90,3 +90,21 @@ def test_a_config_in_yaml_is_data(monkeypatch, folder, tmp_path):
     path.write_text('model: !!python/object/apply:os.getcwd []')
     with pytest.raises(SystemExit, match='tag !!python'):
         run_here(monkeypatch, 'image_demo', folder / 'c.png', path, 'c.pth')
+
+
+@pytest.mark.parametrize('limit', [0, -1])
+def test_a_limit_is_a_number_of_pictures(demo, folder, limit, capsys):
+    with pytest.raises(SystemExit):
+        demo(folder, '--limit', limit)
+    assert f'--limit must be 1 or more, got {limit}' in capsys.readouterr().err
+
+
+def test_errors_are_one_sentence(demo, folder, monkeypatch):
+    def fail(*args, **kwargs):
+        raise ValueError('what is wrong')
+
+    with pytest.raises(SystemExit, match='error: .*no .py, .yaml, .yml or'):
+        run_here(monkeypatch, 'image_demo', folder / 'c.png', 'a.txt', 'c.pth')
+    monkeypatch.setattr('mmood.launch.is_segmentor', fail)
+    with pytest.raises(SystemExit, match='^error: what is wrong$'):
+        demo(folder / 'c.png')

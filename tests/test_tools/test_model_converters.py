@@ -283,12 +283,15 @@ class Evil:
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        (dict(state_dict={}, meta=Evil()), 'cannot be read safely'),
+        (
+            dict(state_dict={}, meta=Evil()),
+            'which is no data and could run code',
+        ),
         (dict(epoch=3), 'has no state_dict'),
         (dict(state_dict={}), 'not one that DOoD released'),
-        (None, 'cannot be read safely'),
-        (b'hello', r'cannot be read safely \(KeyError: 101\); fetch it again'),
-        (dict(state_dict=[1]), 'is not of named tensors'),
+        (None, 'there is no checkpoint'),
+        (b'hello', r'cannot be read \(KeyError: 101\): fetch or make it'),
+        (dict(state_dict=[1]), 'a list as state_dict, which must be a dict'),
         (dict(state_dict={3: torch.zeros(1)}), 'is not of named tensors'),
         (dict(state_dict={'backbone.a': 5}), 'is not of named tensors'),
     ],

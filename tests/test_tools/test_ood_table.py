@@ -173,6 +173,8 @@ def test_errors_name_the_file(results, results_spec, tmp_path, capsys):
     assert "but ['energy', 'msp']" in error
     for text, message in (
         ('[]', 'must hold a dict of numbers, got []'),
+        (f'{{"bbox_mAP": {10**400}}}', 'must hold a dict of numbers, got 1'),
+        ('{"loss": 3}', 'has no measures of a score: '),
         ('{"bbox_mAP": "high"}', "must hold a dict of numbers, got 'high'"),
         ('{"bbox_mAP"', 'is not valid JSON'),
         (f'[{"9" * 5000}]', 'is not valid JSON: Exceeds the limit'),

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from mmood.launch import (
     add_common_arguments,
     build_runner,
+    clear_errors,
     load_config,
     use_checkpoint,
 )
@@ -94,6 +95,7 @@ def load(args: argparse.Namespace) -> Runner:
     return runner
 
 
+@clear_errors()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     add_common_arguments(parser)

@@ -11,13 +11,19 @@ import argparse
 from collections import defaultdict
 
 import torch
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import Runner
 from tabulate import tabulate
 from torch import Tensor
 from tqdm import tqdm
 
+from mmood.checkpoint import load_weights
 from mmood.det.models.roi_tools import correct_boxes
-from mmood.launch import add_common_arguments, build_runner, load_config
+from mmood.launch import (
+    add_common_arguments,
+    build_runner,
+    clear_errors,
+    load_config,
+)
 
 
 @torch.no_grad()
@@ -55,13 +61,14 @@ def summarize(groups: dict[str, list[dict[str, Tensor]]]) -> list[list]:
     return table
 
 
+@clear_errors()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     add_common_arguments(parser)
     parser.add_argument('checkpoint', help='with fitted scores')
     args = parser.parse_args()
     runner = build_runner(load_config(args))
-    load_checkpoint(runner.model, args.checkpoint, map_location='cpu')
+    load_weights(runner.model, args.checkpoint)
     groups = collect(runner)
     scores = [k for k in next(iter(groups.values()))[0] if k != 'length']
     headers = ('boxes of', 'number', 'feature length', *scores)

@@ -9,6 +9,7 @@ folder each file counts as a run of one method with the folder's name. With
 from __future__ import annotations
 
 import argparse
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -45,19 +46,27 @@ class Method:
 
 
 def read_metrics(path: Path) -> dict[str, float]:
-    """A ``metrics.json``; ValueError with its name if it is broken."""
+    """A ``metrics.json``; ValueError with its name if it is broken.
+
+    What is null in it is nan.
+    """
     try:
         metrics = read_json(path)
     except ValueError as error:
         raise ValueError(f'{error}: delete it and test again') from error
     values = metrics.values() if isinstance(metrics, dict) else [metrics]
-    wrong = [value for value in values if type(value) not in (int, float)]
+    wrong = [value for value in values if not _is_measure(value)]
     if wrong:
         raise ValueError(
             f'{path} must hold a dict of numbers, got {shorten(wrong[0])}: '
             'delete it and test again'
         )
-    return metrics
+    return {k: math.nan if v is None else v for k, v in metrics.items()}
+
+
+def _is_measure(value: object) -> bool:
+    is_small = type(value) is int and abs(value) < 2**63
+    return value is None or isinstance(value, float) or is_small
 
 
 def collect(folders: Sequence[Path]) -> list[Method]:
@@ -142,10 +151,13 @@ def by_score(metrics: dict[str, float]) -> dict[str, dict[str, dict]]:
 def check_score(metrics: dict[str, float], score: str, path: Path) -> None:
     """Raise ValueError if a test does not have the score."""
     names = list(by_score(metrics))
-    if score not in names:
+    if not names:
         raise ValueError(
-            f'{path} has no score {score!r}, but {names or "none at all"}'
+            f'{path} has no measures of a score: it is of a test without a '
+            'metric of mmood; leave it out'
         )
+    if score not in names:
+        raise ValueError(f'{path} has no score {score!r}, but {names}')
 
 
 def aggregate(

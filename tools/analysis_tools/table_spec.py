@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from mmood.config import read_config
+from mmood.config import ConfigError, read_config
 
 SEEDS = (0, 1, 2)
 SEED = 'randomness.seed'
@@ -94,6 +94,8 @@ def read(path: Path) -> dict:
         raise ValueError(f'file {path} does not exist')
     try:
         cfg = read_config(path, import_custom_modules=False)
+    except ConfigError:
+        raise
     except Exception as error:  # whatever a Python file raises
         raise ValueError(f'{path} cannot be read: {error}') from error
     return cfg.to_dict()

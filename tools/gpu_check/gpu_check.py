@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import os
 import platform
 import shutil
@@ -141,7 +140,7 @@ def _ready(part: Part, results: dict, parts: Sequence[Part]) -> bool:
 def report(path: Path, **content: object) -> None:
     """Write the JSON file whole, and print it."""
     write_json(path, content, indent=1)
-    print(json.dumps(content, indent=1))
+    print(path.read_text())
 
 
 def make_data(folder: Path) -> None:

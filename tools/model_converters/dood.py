@@ -17,7 +17,11 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from mmood.checkpoint import allow_checkpoint_types
+from mmood.checkpoint import (
+    CheckpointError,
+    allow_checkpoint_types,
+    load_from_local,
+)
 from mmood.diffusion import DenoisingMLP
 from mmood.ops import NotWrittenError, atomic_write
 
@@ -244,17 +248,12 @@ def describe(segmentor: State, diffusion: State) -> str:
 def load(path: str, argument: str) -> dict:
     """A checkpoint, read safely; ends the tool if that cannot be done."""
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # a broken pickle may raise any
-        reason = next(iter(f'{error}'.splitlines()), '')
-        fail(
-            f'{argument}: {path} cannot be read safely '
-            f'({type(error).__name__}: {reason}); fetch it again'
-        )
-    if not isinstance(content, dict) or 'state_dict' not in content:
+        content = load_from_local(path, 'cpu')
+    except CheckpointError as error:
+        fail(f'{argument}: {error}')
+    if 'state_dict' not in content:
         fail(f'{argument}: {path} has no state_dict; is it a checkpoint?')
-    state = content['state_dict']
-    if not isinstance(state, dict) or not all(map(_is_weight, state.items())):
+    if not all(map(_is_weight, content['state_dict'].items())):
         fail(f'{argument}: the state_dict of {path} is not of named tensors')
     return content
 

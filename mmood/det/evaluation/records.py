@@ -121,9 +121,9 @@ def class_names(dataset_meta: dict | list) -> tuple[str, ...]:
 
 
 def write_metrics(out_dir: str, metrics: Mapping[str, float]) -> None:
-    """Write ``metrics.json``, whole or not at all."""
-    path = os.path.join(out_dir, 'metrics.json')
-    write_json(path, {k: float(v) for k, v in metrics.items()})
+    """Write ``metrics.json``, with null for what is nan."""
+    values = {k: float(v) for k, v in metrics.items()}
+    write_json(os.path.join(out_dir, 'metrics.json'), values)
 
 
 def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:

@@ -21,6 +21,8 @@ from mmood.ops.coco_records import shorten
 
 _ABOUT = 'cache.json'
 _MOST_SHARDS = 10**6
+# Suffix, dimensions and types of a shard's files.
+_ARRAYS = (('.npy', 2, ('<f2', '<f4')), ('.labels.npy', 1, ('|u1',)))
 
 
 class CorruptShardError(ValueError):
@@ -183,13 +185,13 @@ def _open_shard(folder: str | Path, number: int, verify: bool) -> tuple:
     stem = _stem(folder, number)
     about, sizes = _read_sizes(stem.with_suffix('.json'))
     arrays = []
-    for suffix, dims, kind in (('.npy', 2, 'f'), ('.labels.npy', 1, 'u')):
+    for suffix, dims, kinds in _ARRAYS:
         path = stem.with_name(stem.name + suffix)
         try:
-            array = np.load(path, mmap_mode='r', allow_pickle=False)
+            array = np.lib.format.open_memmap(path, mode='r')
         except (OSError, ValueError, EOFError) as error:
             raise _corrupt(path, str(error)) from error
-        if array.ndim != dims or array.dtype.kind != kind:
+        if array.ndim != dims or array.dtype.str not in kinds:
             what = f'{array.dtype} of shape {array.shape}'
             raise _corrupt(path, f'it holds {what}')
         if verify and zlib.crc32(array) != about.get(suffix):

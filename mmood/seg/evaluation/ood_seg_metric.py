@@ -280,8 +280,8 @@ class OODSegMetric(BaseMetric):
             if curves:
                 path = osp.join(self.out_dir, f'curves_{origin}.png')
                 plot_counted_curves(curves, path, origin)
-        path = osp.join(self.out_dir, 'metrics.json')
-        write_json(path, {k: float(v) for k, v in metrics.items()})
+        values = {k: float(v) for k, v in metrics.items()}
+        write_json(osp.join(self.out_dir, 'metrics.json'), values)
 
 
 def _rank(maps: dict, default: Tensor | None, key: str) -> tuple[bool, str]:
