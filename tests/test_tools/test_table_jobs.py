@@ -127,7 +127,8 @@ def test_children_end_with_their_parent(tools, write_spec, name):
     )
     limit = time.monotonic() + 60
     while len(pids := list(tools.folder.glob('pid_*'))) < 2:
-        assert process.poll() is None and time.monotonic() < limit
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < limit
         time.sleep(0.05)
     process.send_signal(signal.Signals[name])
     error = process.communicate(timeout=30)[1]
