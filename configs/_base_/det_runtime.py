@@ -8,9 +8,9 @@ default_hooks = dict(
     check_data=dict(type='mmood.CheckDataHook'),
 )
 custom_hooks = [
+    dict(type='mmood.IdlePartsHook'),  # speaks even if a validation fails
     dict(type='mmood.FitScoresHook'),
     dict(type='mmood.CalibrateOODHook'),
     dict(type='mmood.FiniteLossHook'),
-    dict(type='mmood.IdlePartsHook'),
 ]
 visualizer = dict(type='mmood.OODDetLocalVisualizer')

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 NAN = float('nan')
+_CODE = '.arguments'  # in state dicts, behind the name of a score
 
 
 def check_score_name(name: object, owner: nn.Module) -> None:
@@ -35,12 +38,18 @@ class Thresholds(nn.Module):
     One buffer a score, of its name, nan as long as it is not calibrated:
     nothing exceeds nan. So another order of the scores, one more or one less
     in the list cannot give a score the threshold of another. Loading takes
-    what there is of these names and leaves the rest nan.
+    what there is of these names, made with the same ``arguments`` of the
+    score (by name), and leaves the rest nan.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        arguments: Mapping[str, Mapping] | None = None,
+    ) -> None:
         super().__init__()
         self._names = tuple(names)
+        self._codes = {k: _code(v) for k, v in (arguments or {}).items() if v}
         for name in self._names:
             check_score_name(name, self)
             self.register_buffer(name, torch.tensor(NAN))
@@ -59,13 +68,33 @@ class Thresholds(nn.Module):
         for name in self._names:
             self._buffers[name].fill_(NAN)
 
+    def _save_to_state_dict(
+        self, destination: dict, prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for name, code in self._codes.items():
+            destination[f'{prefix}{name}{_CODE}'] = torch.tensor(code)
+
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args, **kwargs
     ) -> None:
         for name in self._names:
-            value = state_dict.get(prefix + name)
-            number = NAN if value is None else float(value)
-            self._buffers[name].fill_(number)
+            value = float(state_dict.get(prefix + name, NAN))
+            code = int(state_dict.get(f'{prefix}{name}{_CODE}', 0))
+            if value == value and code != self._codes.get(name, 0):
+                value = NAN
+                warnings.warn(
+                    f'the threshold of {name} was calibrated for this score '
+                    'with other arguments, and is left out: run '
+                    'tools/fit_scores.py with this config',
+                    stacklevel=2,
+                )
+            self._buffers[name].fill_(value)
+
+
+def _code(arguments: Mapping) -> int:
+    text = json.dumps(arguments, sort_keys=True, default=str)
+    return zlib.crc32(text.encode())
 
 
 class Thresholded:
@@ -103,7 +132,7 @@ class Thresholded:
         found = {
             key.removeprefix(start): float(value)
             for key, value in state_dict.items()
-            if key.startswith(start)
+            if key.startswith(start) and not key.endswith(_CODE)
         }
         found = found or {'a score without a name': float(unnamed)}
         others = [name for name, value in found.items() if value == value]

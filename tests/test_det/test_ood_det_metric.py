@@ -398,3 +398,10 @@ def test_an_inverted_score_is_named_under_the_table(ann, monkeypatch):
         'near: AUROC below 50 of energy (0.0): unknown boxes score lower'
     )
     assert 'far: AUROC' not in table
+
+
+def test_a_label_that_is_no_class_of_the_set(ann):
+    """As of a head with a class for the unknown."""
+    box = sample('id', 1, [BOX], [0.9], [-5.0], labels=[2])
+    with pytest.raises(ValueError, match='1 has a box of label 2, .* 2 cla'):
+        evaluate(ann, [box])

@@ -106,3 +106,19 @@ def test_any_other_name_will_do():
     assert (
         list(values_of(calibrated(**dict.fromkeys(names, math.pi)))) == names
     )
+
+
+def test_a_threshold_belongs_to_the_arguments_too():
+    def thresholds(**arguments):
+        return Thresholds(('energy', 'knn'), dict(energy=arguments))
+
+    source = thresholds(temperature=2.0)
+    for name in ('energy', 'knn'):
+        source[name].fill_(1.0)
+    same = thresholds(temperature=2.0)
+    same.load_state_dict(source.state_dict())
+    assert same['energy'] == 1
+    for other in (thresholds(), thresholds(temperature=3.0)):
+        with pytest.warns(UserWarning, match='energy .* other arguments'):
+            other.load_state_dict(source.state_dict())
+        assert other['energy'].isnan() and other['knn'] == 1

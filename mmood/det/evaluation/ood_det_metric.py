@@ -178,6 +178,8 @@ class OODDetMetric(CocoMetric):
         """
         classes = class_names(self.dataset_meta)
         self.img_ids = [pred['img_id'] for _, pred in results]
+        for _, pred in results:
+            _check_labels(pred, len(classes))
         if self._coco_api is not None:
             check_tested(self._coco_api, self.ann_file, classes, self.img_ids)
         metrics = super().compute_metrics(results)
@@ -256,4 +258,16 @@ def check_confidence(threshold: str | float) -> None:
         raise ValueError(
             "score_threshold must be 'optimal_f1' or a number from 0 to 1, "
             f'got {threshold!r}'
+        )
+
+
+def _check_labels(pred: dict, num_classes: int) -> None:
+    """Raises ValueError if a box has a label that is no class of the set."""
+    beyond = pred['labels'][pred['labels'] >= num_classes]
+    if len(beyond):
+        raise ValueError(
+            f'image {pred["img_id"]} has a box of label {beyond[0]}, the set '
+            f'has {num_classes} classes: set num_classes of the box head, or '
+            'take mmood.OpenSetDetMetric for a head with a class for the '
+            'unknown'
         )

@@ -110,7 +110,9 @@ class OODRoIHead(OODLosses, Thresholded, StandardRoIHead):
             trained=getattr(self.loss_uncertainty, 'scores', dict)(),
         )
         self.keeps_features = False
-        self.ood_thresholds = Thresholds(self.scores.names)
+        self.ood_thresholds = Thresholds(
+            self.scores.names, self.scores.arguments
+        )
         self.register_buffer('score_threshold', torch.tensor(float('nan')))
         self._class_mismatch: str | bool | None = None
 

@@ -66,6 +66,7 @@ class ScoreList(nn.Module):
         # In a tuple: it is not a module of this one.
         self._auxiliary = (auxiliary,)
         self._scores: dict[str, Callable] = {}
+        self.arguments: dict[str, dict] = {}  # as configured, by name
         trained = {
             **(trained or {}),
             **getattr(auxiliary, 'scores', dict)(),
@@ -76,6 +77,9 @@ class ScoreList(nn.Module):
                 raise ValueError(f'the score {name!r} is listed twice')
             check_score_name(name, self)
             self._scores[name] = score
+            given = {} if isinstance(config, str) else dict(config)
+            given.pop('name', None)
+            self.arguments[name] = given
             if isinstance(score, nn.Module) and name not in trained:
                 self.add_module(name, score)
 
