@@ -11,7 +11,7 @@ import os
 import os.path as osp
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -26,11 +26,12 @@ from mmood.launch import for_first_set, type_name
 from mmood.ops import carry
 from mmood.ops.pictures import (
     OutputNames,
-    as_bgr,
     drawing_name,
     list_pictures,
     write_picture,
 )
+
+from .picture_loader import PictureLoader
 
 _LOADER = 'LoadImageFromFile'
 
@@ -160,7 +161,7 @@ class PictureInferencer:
         pipeline = super()._init_pipeline(cfg)
         for i, step in enumerate(pipeline.transforms):
             if type(step).__name__ == 'InferencerLoader':
-                self._load = pipeline.transforms[i] = _Loader(step)
+                self._load = pipeline.transforms[i] = PictureLoader(step)
         carry(pipeline.transforms, ['img_path'])
         return pipeline
 
@@ -236,31 +237,6 @@ class PictureInferencer:
                 'overwritten: choose another out_dir'
             )
         write_picture(path, picture)
-
-
-class _Loader:
-    """Loads pictures for a pipeline; an error says which one."""
-
-    def __init__(self, loader: Callable) -> None:
-        self.loader = loader
-
-    def __call__(self, picture: str | np.ndarray) -> dict:
-        try:
-            return self.loader(picture)
-        except FileNotFoundError:
-            raise
-        except Exception as error:  # each decoder has its own
-            name = picture if isinstance(picture, str) else 'the array'
-            reason = f'{type(error).__name__}: {error}'.splitlines()[0]
-            raise ValueError(
-                f'{name} cannot be read as a picture ({reason}): restore it '
-                'or leave it out'
-            ) from error
-
-    def picture(self, picture: str | np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8, BGR."""
-        image = self(picture)['img'].clip(0, 255).astype(np.uint8)
-        return as_bgr(image)
 
 
 def number(value: float, argument: str = 'ood_threshold') -> float:
