@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.logging import MessageHub
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 
 import mmood.registry  # noqa: F401  (checkpoints load safely)
@@ -45,8 +45,9 @@ def _scope_and_seed():
     torch.set_num_threads(1)
     torch.manual_seed(0)
     np.random.seed(0)
-    # Runners of one second have one name, and would share their history.
+    # Runners of one second have one name, and would share history and log.
     MessageHub._instance_dict.clear()
+    MMLogger._instance_dict.clear()
     with DefaultScope.overwrite_default_scope('mmdet'):
         yield
 
