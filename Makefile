@@ -17,7 +17,7 @@ CONFIG := configs/dfdd/dfdd_faster-rcnn_r18_fpn_shapes.py
 DEMO := work_dirs/demo
 # A little shorter than the config's 10 epochs.
 DEMO_OPTIONS := train_cfg.max_epochs=8
-CHECKPOINT = $$(cat $(DEMO)/last_checkpoint)
+CHECKPOINT = "$$(cat $(DEMO)/last_checkpoint)"
 SEG := configs/posthoc/segmenter_vit_1500_shapes.py
 DOOD := configs/dood/dood_segmenter_vit_1k_shapes.py
 DEMO_SEG := work_dirs/demo-seg
@@ -69,16 +69,16 @@ demo-seg: setup
 	$(BIN)/python tools/train.py $(SEG) --work-dir $(DEMO_SEG)/segmentor \
 		--resume
 	$(BIN)/python tools/extract_features.py $(DOOD) \
-		$$(cat $(DEMO_SEG)/segmentor/last_checkpoint) \
+		"$$(cat $(DEMO_SEG)/segmentor/last_checkpoint)" \
 		--batch-size 16 --out $(DEMO_SEG)/features
 	$(BIN)/python tools/train.py $(DOOD) --work-dir $(DEMO_SEG)/dood \
 		--resume --cfg-options $(DOOD_OPTIONS) \
-		load_from=$$(cat $(DEMO_SEG)/segmentor/last_checkpoint)
+		load_from="$$(cat $(DEMO_SEG)/segmentor/last_checkpoint)"
 	$(BIN)/python tools/test.py $(DOOD) \
-		$$(cat $(DEMO_SEG)/dood/last_checkpoint) \
+		"$$(cat $(DEMO_SEG)/dood/last_checkpoint)" \
 		--work-dir $(DEMO_SEG)/dood --out-dir $(DEMO_SEG)/ood
 	$(BIN)/python tools/image_demo.py data/shapes/near/images $(DOOD) \
-		$$(cat $(DEMO_SEG)/dood/last_checkpoint) \
+		"$$(cat $(DEMO_SEG)/dood/last_checkpoint)" \
 		--out-dir $(DEMO_SEG)/pictures --limit 24
 	@echo 'The table stands above: energy is the segmentation uncertainty.' \
 		'Curves: $(DEMO_SEG)/ood, overlays: $(DEMO_SEG)/pictures/vis'
@@ -91,7 +91,7 @@ demo-dream-box: setup
 		configs/tables/dream_box_shapes.yaml --out $(DEMO_DREAM) \
 		--seeds 0 --jobs 2 --cfg-options $(DREAM_OPTIONS)
 	$(BIN)/python tools/image_demo.py data/shapes/near/images $(DREAM) \
-		$$(cat $(DEMO_DREAM)/$(basename $(notdir $(DREAM)))/seed_0/last_checkpoint) \
+		"$$(cat $(DEMO_DREAM)/$(basename $(notdir $(DREAM)))/seed_0/last_checkpoint)" \
 		--out-dir $(DEMO_DREAM)/pictures --limit 24
 	@echo 'The table stands above. Painted objects: $(PAINTED)/contact_sheet.png,' \
 		'detections: $(DEMO_DREAM)/pictures/vis'
