@@ -7,8 +7,9 @@ import copy
 import os
 import os.path as osp
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -32,6 +33,29 @@ def clear_errors(*kinds: type[Exception]) -> Iterator[None]:
         raise SystemExit(f'error: {error}') from error
 
 
+class OptionsAction(DictAction):
+    """MMEngine's ``KEY=VALUE``, which leaves a path the spaces that it has."""
+
+    @staticmethod
+    def _parse_iterable(val: str) -> Any:
+        word = val.strip('\'"').strip()
+        if ' ' in word and not set(word) & set('[](),'):
+            return word
+        return DictAction._parse_iterable(val)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Sequence[str] | None,
+        option_string: str | None = None,
+    ) -> None:
+        wrong = [value for value in values or () if '=' not in value]
+        if wrong:
+            parser.error(f'{option_string}: {wrong[0]!r} is not KEY=VALUE')
+        super().__call__(parser, namespace, values, option_string)
+
+
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Options with the names and meanings of mmdet's and mmseg's tools."""
     parser.add_argument('config', help='config file')
@@ -39,7 +63,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         help='overrides of the config, such as model.neck.1.enhance=False',
     )
     parser.add_argument(

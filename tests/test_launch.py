@@ -10,6 +10,7 @@ from mmseg.models import EncoderDecoder
 from mmood.config import read_config
 from mmood.det.evaluation import OODDetMetric
 from mmood.launch import (
+    OptionsAction,
     add_common_arguments,
     build_runner,
     clear_errors,
@@ -140,3 +141,24 @@ def test_a_config_without_a_model(tmp_path):
         clear_errors(),
     ):
         build_runner(cfg)
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('/a b/c.pth', '/a b/c.pth'),
+        ("'/a b'", '/a b'),
+        ('[1, 2.5]', [1, 2.5]),
+        ('(a, b)', ('a', 'b')),
+        ('1e-3', 0.001),
+        ('None', None),
+    ],
+)
+def test_options(text, expected, capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=OptionsAction)
+    found = parser.parse_args(['--cfg-options', f'a.b={text}'])
+    assert found.cfg_options == {'a.b': expected}
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--cfg-options', 'a.b'])
+    assert "--cfg-options: 'a.b' is not KEY=VALUE" in capsys.readouterr().err

@@ -19,7 +19,6 @@ from pathlib import Path
 
 from building import check_stages
 from jobs import Job, carry_out, check, jobs_of
-from mmengine.config import DictAction
 from results import Line, columns_of, render
 from table_parts import (
     SEEDS,
@@ -32,6 +31,7 @@ from table_parts import (
     run_all,
 )
 
+from mmood.launch import OptionsAction
 from mmood.ops import FolderInUseError
 
 _PLAIN_OUT = Path('work_dirs/incremental')
@@ -63,7 +63,7 @@ def parser_of_arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         default={},
         help='for all stages of all runs',
     )

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import run_table
 import table_spec
-from mmengine.config import DictAction
+
+from mmood.launch import OptionsAction
 
 
 @pytest.fixture(autouse=True)
@@ -116,18 +117,18 @@ def test_tags_tell_options_apart():
     'value',
     [
         *(0, -1, 1.0, 1e-5, float('inf'), True, None, 'text', '', [], (), [1]),
-        *((1,), [1, (2.5, 'a')], [[], [1, 2]], 'a.b/c-d', ['x', None, False]),
+        *((1,), [1, (2.5, 'a')], [[], [1, 2]], '/a b/c-d', ['x', None, False]),
     ],
 )
 def test_values_come_back_as_they_were(value):
     (argument,) = table_spec.to_arguments({'a.b': value})
-    # What mmengine makes of it, on the other side.
-    parsed = DictAction._parse_iterable(argument.split('=', 1)[1])
+    # What the tool makes of it, on the other side.
+    parsed = OptionsAction._parse_iterable(argument.split('=', 1)[1])
     assert repr(parsed) == repr(value)
 
 
 @pytest.mark.parametrize(
-    'value', ['a b', '1e-3', 'a,b', 'True', [{'a': 1}], {}, '(,', "'a'"]
+    'value', ['[a b]', '1e-3', 'a,b', 'True', [{'a': 1}], {}, '(,', "'a'"]
 )
 def test_values_that_would_change_are_refused(value):
     with pytest.raises(ValueError, match='key=.* does not pass through'):

@@ -19,7 +19,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import DictAction
 from ood_table import (
     add_format_arguments,
     aggregate,
@@ -32,6 +31,7 @@ from table_jobs import run_all
 from table_runs import Execute, Run, carry_out, plan
 from table_spec import SEEDS, Row, Table, is_spec, load_table, read
 
+from mmood.launch import OptionsAction
 from mmood.ops import FolderInUseError, NotWrittenError
 
 _PLAIN_OUT = Path('work_dirs/table')
@@ -56,7 +56,7 @@ def parser_of_arguments() -> argparse.ArgumentParser:
         ('--test-options', 'for the tests alone; configs only'),
     ):
         parser.add_argument(
-            name, nargs='+', action=DictAction, default={}, help=text
+            name, nargs='+', action=OptionsAction, default={}, help=text
         )
     parser.add_argument(
         '--segmentor', type=Path, help='to train first, per seed; configs only'

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from mmood.config import ConfigError, read_config
+from mmood.launch import OptionsAction
 
 SEEDS = (0, 1, 2)
 SEED = 'randomness.seed'
@@ -164,7 +163,7 @@ def to_arguments(options: dict) -> list[str]:
 def _read_back(argument: str) -> dict:
     """What the tools' ``--cfg-options`` make of ``KEY=VALUE``."""
     parser = argparse.ArgumentParser()
-    parser.add_argument('--options', nargs=1, action=DictAction)
+    parser.add_argument('--options', nargs=1, action=OptionsAction)
     try:
         return parser.parse_args(['--options', argument]).options
     except AssertionError:  # unbalanced brackets

@@ -15,12 +15,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch.distributed as dist
-from mmengine.config import DictAction
 
 from mmood.config import read_config
 from mmood.generation import job as jobs
 from mmood.generation.report import format_report
 from mmood.generation.settings import Settings
+from mmood.launch import OptionsAction
 from mmood.ops import FolderInUseError, NotWrittenError, lock_folder
 
 
@@ -41,7 +41,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         default={},
         help='overrides of the config, such as painter.guidance=15',
     )
