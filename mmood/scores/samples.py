@@ -47,7 +47,9 @@ class Samples:
     )
 
     def __len__(self) -> int:
-        return len(next(iter(self._tensors().values())))
+        return len(
+            next(iter((*self._tensors().values(), *self.values.values())))
+        )
 
     def __getitem__(self, index: Tensor | slice) -> Samples:
         """Some of the samples, by a mask, places or a slice."""

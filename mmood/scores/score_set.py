@@ -191,6 +191,16 @@ class ScoreSet(nn.Module):
         for name in self._open:
             self.fitted[name].reset()
 
+    def with_values(self, samples: Samples) -> Samples:
+        """The samples with what the compounds being fitted are made of."""
+        parts = {
+            part
+            for name in self._open
+            for part in getattr(self.fitted[name], 'of', ())
+        }
+        values = self.forward(samples, parts) if parts else {}
+        return replace(samples, values=values)
+
     def update(
         self,
         samples: Samples,
