@@ -186,7 +186,7 @@ def test_scores_that_do_not_fit_the_logits():
         build('entropy', kind='sigmoid')
     with pytest.raises(ValueError, match="'energy' .* and these are of mask"):
         build('energy', kind='mask')
-    for name in ('msp', 'entropy'):
+    for name in ('msp', 'entropy', 'odin'):
         with pytest.raises(ValueError, match='softmax over one class'):
             build(name, num_classes=1)
     assert build('energy', 'max_logit', num_classes=1).names
