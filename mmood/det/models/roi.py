@@ -25,7 +25,7 @@ from mmood.losses import (
     check_source,
     ood_losses,
 )
-from mmood.necks.pyramid import Pyramid, collect_losses
+from mmood.necks.pyramid import collect_losses
 from mmood.scores import Samples, ScoreConfig, ScoreSet
 
 from .roi_tools import (
@@ -35,6 +35,7 @@ from .roi_tools import (
     correct_boxes,
     jittered,
     last_of,
+    maps_of,
     record_calls,
     take_flagged,
 )
@@ -305,18 +306,3 @@ class RoIAdapter:
                 '(classes + background): set num_classes to that of the '
                 'checkpoint, or train before testing'
             )
-
-
-def maps_of(x: tuple, name: str) -> tuple[Tensor, ...]:
-    """Maps that the neck made beside those for the heads.
-
-    Raises ValueError if it made none of this name.
-    """
-    maps = x.maps if isinstance(x, Pyramid) else {}
-    if name not in maps:
-        raise ValueError(
-            f'losses or outliers of the RoI head need the {name} maps, and '
-            f'the neck makes {sorted(maps) or "none"}: put an mmood.DFDDNeck '
-            'behind the FPN (with deblur=True for the deblurred ones)'
-        )
-    return maps[name]

@@ -17,6 +17,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmood.losses import BACKGROUND
+from mmood.necks.pyramid import Pyramid
 
 
 @contextmanager
@@ -52,6 +53,21 @@ def check_heads(heads: nn.Module) -> None:
             f'the stages of bbox_head have num_classes={counts}: give all of '
             'them the same number'
         )
+
+
+def maps_of(x: tuple, name: str) -> tuple[Tensor, ...]:
+    """Maps that the neck made beside those for the heads.
+
+    Raises ValueError if it made none of this name.
+    """
+    maps = x.maps if isinstance(x, Pyramid) else {}
+    if name not in maps:
+        raise ValueError(
+            f'losses or outliers of the RoI head need the {name} maps, and '
+            f'the neck makes {sorted(maps) or "none"}: put an mmood.DFDDNeck '
+            'behind the FPN (with deblur=True for the deblurred ones)'
+        )
+    return maps[name]
 
 
 def batch_labels(sampling_results: list) -> Tensor:
