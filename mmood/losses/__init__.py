@@ -4,6 +4,7 @@ from .blurred_classifier import BlurredClassifierLoss
 from .confidence import ConfidenceLoss, confidence_loss
 from .consistency import ConsistencyLoss, kl_consistency
 from .csi import CSILoss, nt_xent
+from .denoising import DenoisingLoss, DiffusionScore
 from .distillation import (
     adaptive_feature_distillation,
     adaptive_rpn_distillation,
@@ -31,6 +32,8 @@ __all__ = [
     'CSILoss',
     'ConfidenceLoss',
     'ConsistencyLoss',
+    'DenoisingLoss',
+    'DiffusionScore',
     'EnergyOODLoss',
     'InstanceContrastiveLoss',
     'LogisticUncertaintyLoss',
