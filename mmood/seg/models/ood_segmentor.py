@@ -100,7 +100,7 @@ class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
             )
         self._build_losses(losses, channels)
         for loss in self.losses.values():
-            channels = channels or loss.channels
+            channels = channels or getattr(loss, 'channels', None)
         self.scores = ScoreSet(
             scores,
             num_classes=max(self.out_channels, 2),
