@@ -144,7 +144,10 @@ class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
             view=view,
             keys=[*map(_noise_key, batch_img_metas, inputs)],
         )
-        scores = self.scores(samples, self._of_windows)
+        names = self._of_windows
+        if self.keeps_samples:
+            names = names & self._compounded()
+        scores = self.scores(samples, names)
         kept = replace(samples, inputs=None, view=None)
         self._windows.append((scores, kept if self.keeps_samples else None))
         return logits
@@ -179,13 +182,15 @@ class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
                     name: self._to_original(value, sample.metainfo)
                     for name, value in values.items()
                 }
-            logits = class_logits(sample.seg_logits.data)
-            sample.pred_ood = self._all_scores(logits[None], values)
             if self.keeps_samples:
+                sample.values = values
                 sample.windows = [
                     Window(box, seen[i : i + 1])
                     for box, (_, seen) in zip(boxes, windows)
                 ]
+            else:
+                logits = class_logits(sample.seg_logits.data)
+                sample.pred_ood = self._all_scores(logits[None], values)
         return samples
 
     def _all_scores(
@@ -271,11 +276,19 @@ class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
             yield from window_rows(sample.windows, seen, ignored, key)
         fitted &= self._of_pixels
         if fitted:
-            maps, logits = sample.pred_ood, None
-            values = {name: maps.get(name)[0] for name in maps.score_names}
-            if fitted & self._reading('logits'):
-                logits = class_logits(sample.seg_logits.data)
+            logits = class_logits(sample.seg_logits.data)[None]
+            wanted = self._of_pixels & self._compounded()
+            values = self._tiled(logits, sample.values, wanted)
+            if not fitted & self._reading('logits'):
+                logits = None
+            values = {**sample.values, **values}
             yield pixel_rows(values, logits, label, ignored, key)
+
+    def _compounded(self) -> set[str]:
+        """What the compounds that are being fitted are made of."""
+        fitted = self.scores.fitted
+        names = self.scores.being_fitted
+        return {p for n in names for p in getattr(fitted[n], 'of', ())}
 
 
 def _kind(head: nn.Module) -> str:

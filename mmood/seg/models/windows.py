@@ -144,20 +144,22 @@ def pixel_rows(
     ignore_index: int,
     key: int,
 ) -> tuple[Samples, Tensor, Tensor]:
-    """Values of score maps (H, W) at the labelled pixels, as `window_rows`.
+    """Maps and logits (1, *, H, W) at the labelled pixels, as `window_rows`.
 
     Maps of another size than the label are read at its pixels' centres.
     """
-
-    def at_label(part: Tensor) -> Tensor:  # (c, H, W) -> (n, c)
-        if part.shape[-2:] != label.shape:
-            size = tuple(label.shape)
-            part = F.interpolate(part[None], size, mode='nearest-exact')[0]
-        return part[:, chosen].T
-
     chosen = label != ignore_index
-    values = {name: at_label(part[None])[:, 0] for name, part in maps.items()}
-    logits = None if logits is None else at_label(logits)
+
+    def at_label(part: Tensor) -> Tensor:  # (1, c, H, W) -> (n, c)
+        if part.shape[-2:] != label.shape:
+            part = F.interpolate(
+                part, tuple(label.shape), mode='nearest-exact'
+            )
+        return part[0, :, chosen].T
+
+    found = Samples(
+        logits=None if logits is None else at_label(logits),
+        values={k: at_label(v[None])[:, 0] for k, v in maps.items()},
+    )
     places = torch.arange(label.numel(), device=label.device)
-    found = Samples(logits=logits, values=values)
     return found, label[chosen], places.view_as(label)[chosen] + key
