@@ -16,6 +16,7 @@ from .blurred_classifier import BlurredClassifierLoss
 from .confidence import ConfidenceLoss, confidence_loss
 from .consistency import ConsistencyLoss, kl_consistency
 from .csi import CSILoss, CSIScore, nt_xent, rotations
+from .denoising import DenoisingLoss, DiffusionScore
 from .distillation import (
     adaptive_feature_distillation,
     adaptive_rpn_distillation,
@@ -46,6 +47,8 @@ __all__ = [
     'CSIScore',
     'ConfidenceLoss',
     'ConsistencyLoss',
+    'DenoisingLoss',
+    'DiffusionScore',
     'DreamBoxScore',
     'EnergyOODLoss',
     'IGNORE',
