@@ -17,14 +17,15 @@ from mmdet.structures.bbox import bbox2roi
 from torch import Tensor
 
 from mmood.det.models.roi_tools import record_calls
-from mmood.losses.distillation import (
+from mmood.ops import rank_count
+
+from .distillation import (
     adaptive_feature_distillation,
     adaptive_rpn_distillation,
     centred_logit_distillation,
     kl_distillation,
     squared_distillation,
 )
-from mmood.ops import rank_count
 
 
 @dataclass

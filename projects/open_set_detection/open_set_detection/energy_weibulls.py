@@ -14,10 +14,11 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor, nn
 
-from mmood.losses.roi_batch import RoIBatch
 from mmood.ops import Activity, ClassQueues
 from mmood.registry import MODELS
 from mmood.scores import energy
+
+from .roi_batch import RoIBatch
 
 _FLOOR = -1e30
 

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from mmood.det.models import OODRoIHead
 from mmood.det.models.roi_tools import build_part, progress
-from mmood.losses.roi_batch import RoIBatch
 from mmood.registry import MODELS
 from mmood.scores import Samples
 
 from .box_tools import assigned_ious, merge_label
+from .roi_batch import RoIBatch
 
 
 @MODELS.register_module()

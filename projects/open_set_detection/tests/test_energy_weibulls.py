@@ -17,7 +17,7 @@ from projects.open_set_detection.open_set_detection import (
 from projects.open_set_detection.open_set_detection.energy_weibulls import (
     Weibull,
 )
-from roi_batches import roi_batch
+from projects.open_set_detection.tests.roi_batches import roi_batch
 
 K = 3
 

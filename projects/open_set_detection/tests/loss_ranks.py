@@ -10,8 +10,12 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-import mmood.losses
-from roi_batches import gradients, linear_view, roi_batch
+from projects.open_set_detection import open_set_detection
+from projects.open_set_detection.tests.roi_batches import (
+    gradients,
+    linear_view,
+    roi_batch,
+)
 
 
 def play(loss: torch.nn.Module, tensors: dict) -> dict:
@@ -38,7 +42,7 @@ def main(source: str, out: str) -> None:
     rank = dist.get_rank()
     result = []
     for cfg, state, ranks in torch.load(source):
-        loss = getattr(mmood.losses, cfg.pop('type'))(**cfg)
+        loss = getattr(open_set_detection, cfg.pop('type'))(**cfg)
         loss.load_state_dict(state)
         steps = [play(loss, tensors) for tensors in ranks[rank]]
         result.append(dict(steps=steps, state=loss.state_dict()))

@@ -8,10 +8,14 @@ import torch
 from scipy.special import softmax
 
 from helpers import assert_near
-from mmood.losses import UnknownProbabilityLoss, unknown_probability_loss
-from mmood.losses.unknown_probability import hardest, placeholder_cross_entropy
 from mmood.registry import MODELS
-from roi_batches import roi_batch
+from projects.open_set_detection.open_set_detection import (
+    UnknownProbabilityLoss,
+    placeholder_cross_entropy,
+    unknown_probability,
+    unknown_probability_loss,
+)
+from projects.open_set_detection.tests.roi_batches import roi_batch
 
 
 def by_hand(logits, labels, alpha):
@@ -121,7 +125,7 @@ def test_chooses_the_hardest_of_both_kinds(n, top_k):
     """Negative and unknown labels are of neither kind."""
     batch = roi_batch(torch.randint(-1, 5, (n,)))
     expected = chosen_by_hand(batch, top_k)
-    places, count = hardest(batch, top_k)
+    places, count = unknown_probability.hardest(batch, top_k)
     assert (places.tolist(), count) == (expected, len(expected))
 
 
@@ -129,7 +133,9 @@ def test_the_unknown_column_does_not_count_and_equals_go_in_order():
     z = torch.zeros(4, 5)
     z[0, 4] = 0.1
     z[1:, 3] = torch.tensor([9.0, 0, 5])
-    places, _ = hardest(roi_batch([0, 1, 2, 2], logits=z), 2)
+    places, _ = unknown_probability.hardest(
+        roi_batch([0, 1, 2, 2], logits=z), 2
+    )
     assert places.tolist() == [1, 2]
 
 

@@ -6,10 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 
-import mmood.losses
 from helpers import run_script
-from mmood.losses.roi_batch import check_logits
-from roi_batches import NAMES, gradients, roi_batch, rows_of
+from projects.open_set_detection import open_set_detection
+from projects.open_set_detection.open_set_detection.roi_batch import (
+    check_logits,
+)
+from projects.open_set_detection.tests.roi_batches import (
+    NAMES,
+    gradients,
+    roi_batch,
+    rows_of,
+)
 
 CASES = {
     'loss_contrastive': dict(
@@ -65,7 +72,7 @@ def halves(step):
 
 
 def build(type, **options):
-    return getattr(mmood.losses, type)(**options)
+    return getattr(open_set_detection, type)(**options)
 
 
 @pytest.fixture(scope='module')

@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from helpers import assert_near
-from mmood.losses import InstanceContrastiveLoss, supervised_contrastive
 from mmood.registry import MODELS
-from roi_batches import roi_batch
+from projects.open_set_detection.open_set_detection import (
+    InstanceContrastiveLoss,
+    supervised_contrastive,
+)
+from projects.open_set_detection.tests.roi_batches import roi_batch
 
 
 def by_hand(queries, labels, keys, key_labels, temperature):

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from mmood.losses.roi_batch import RoIBatch
+from projects.open_set_detection.open_set_detection.roi_batch import RoIBatch
 
 LEAVES = ('logits', 'features', 'inputs')
 NAMES = (*LEAVES, 'labels', 'ious')

@@ -8,10 +8,16 @@ import torch
 from scipy.special import log_softmax
 
 from helpers import assert_near
-from mmood.losses import PlaceholderLoss
-from mmood.losses.placeholder import different_pairs, mix
 from mmood.registry import MODELS
-from roi_batches import linear_view, roi_batch
+from projects.open_set_detection.open_set_detection import PlaceholderLoss
+from projects.open_set_detection.open_set_detection.placeholder import (
+    different_pairs,
+    mix,
+)
+from projects.open_set_detection.tests.roi_batches import (
+    linear_view,
+    roi_batch,
+)
 
 
 # ------------------------------------------------------------------- pairs
