@@ -78,6 +78,10 @@ VISUALIZERS = Registry(
     scope='mmood',
     locations=_locations(room='visualizer'),
 )
+# Functions and modules, by the names that configs and tables have for them.
+SCORES = Registry(
+    'score', scope='mmood', locations=['mmood.scores', 'mmood.losses']
+)
 # Painters, prompt sources and filters of Dream-Box.
 PAINTERS = Registry(
     'painter',

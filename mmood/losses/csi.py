@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmood.ops import or_one
 from mmood.registry import MODELS
 from mmood.scores.csi import SHIFTS, CSIScore, rotations
-from mmood.scores.fitted import View
+from mmood.scores.samples import View
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from mmood.ops import Reservoir
 
-from .fitted import FittedScore, View
+from .fitted import FittedScore
+from .samples import View
 
 SHIFTS = 4
 Head = Callable[[Tensor], Tensor]
