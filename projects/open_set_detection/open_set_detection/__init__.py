@@ -2,12 +2,19 @@
 
 from .box_tools import assigned_ious, merge_label
 from .dropout_sampling import DropoutSamplingLinear
-from .energy_weibulls import EnergyWeibulls, fit_weibull, log_weibull_density
+from .energy_weibulls import (
+    ORE,
+    EnergyWeibulls,
+    fit_weibull,
+    log_weibull_density,
+)
 from .instance_contrastive import (
     InstanceContrastiveLoss,
     supervised_contrastive,
 )
-from .open_set_roi_head import OpenSetRoIHead
+from .open_set_loss import OpenSetLoss
+
+# TMP
 from .placeholder import PlaceholderLoss
 from .pseudo_unknown import PseudoUnknownBBoxHead
 from .unknown_probability import (
@@ -17,9 +24,11 @@ from .unknown_probability import (
 )
 
 __all__ = [
+    'ORE',
     'DropoutSamplingLinear',
     'EnergyWeibulls',
     'InstanceContrastiveLoss',
+    'OpenSetLoss',
     'OpenSetRoIHead',
     'PlaceholderLoss',
     'PseudoUnknownBBoxHead',

@@ -19,16 +19,16 @@ from projects.open_set_detection.tests.roi_batches import (
 
 
 def play(loss: torch.nn.Module, tensors: dict) -> dict:
-    """One step of a loss; ``mixed`` are the losses of what the view sees."""
+    """One step of a loss; ``mixed`` are the losses of mixtures."""
     mixed = [torch.zeros(0)]
 
-    def view(maps: torch.Tensor) -> torch.Tensor:
+    def classify(maps: torch.Tensor) -> torch.Tensor:
         logits = linear_view(maps)
         unknown = torch.full((len(maps),), 3)
         mixed.append(F.cross_entropy(logits, unknown, reduction='none'))
         return logits
 
-    batch = roi_batch(view=view, **tensors)
+    batch = roi_batch(classify=classify, **tensors)
     losses = loss(batch)
     return dict(
         losses={name: value.detach() for name, value in losses.items()},

@@ -7,7 +7,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from projects.open_set_detection.open_set_detection.roi_batch import RoIBatch
+from mmood.losses.batch import BACKGROUND, IGNORE, OUTLIER, Batch
+from mmood.scores import Samples
 
 LEAVES = ('logits', 'features', 'inputs')
 NAMES = (*LEAVES, 'labels', 'ious')
@@ -19,40 +20,50 @@ def linear_view(maps: Tensor, columns: int = 5) -> Tensor:
     return maps.flatten(1) @ weight.to(maps)
 
 
+def flat(maps: Tensor) -> Samples:
+    """A box head whose features are the maps."""
+    return Samples(features=maps.flatten(1))
+
+
+def labels_of(columns: list[int] | Tensor, num_known: int = 3) -> Tensor:
+    """Labels of a batch: K is unknown, K + 1 background, -1 ignored."""
+    table = torch.tensor([*range(num_known), OUTLIER, BACKGROUND, IGNORE])
+    columns = torch.as_tensor(columns, dtype=torch.long)
+    return table.to(columns.device)[columns]
+
+
 def roi_batch(
-    labels: list[int] | Tensor, num_known: int = 3, **more: object
-) -> RoIBatch:
-    """Random RoIs with the labels; what is named replaces the random.
+    columns: list[int] | Tensor = (), num_known: int = 3, **more: object
+) -> Batch:
+    """Random RoIs of these columns; what is named replaces the random.
 
     Logits, features and inputs are leaves with a gradient.
     """
-    labels = torch.as_tensor(labels, dtype=torch.long)
-    n, columns = len(labels), num_known + 2
+    labels = more.pop('labels', labels_of(columns, num_known))
+    n = len(labels)
     values = dict(
-        logits=torch.randn(n, columns),
+        logits=torch.randn(n, num_known + 2),
         labels=labels,
         features=torch.randn(n, 6),
-        ious=torch.rand(n) * (labels < num_known),
+        num_classes=num_known,
+        classify=partial(linear_view, columns=num_known + 2),
+        ious=torch.rand(n) * (labels >= 0),
         inputs=torch.randn(n, 2, 2, 2),
-        view=partial(linear_view, columns=columns),
+        view=flat,
         iteration=1000,
     )
     values.update(more)
     for name in LEAVES:
         values[name] = values[name].detach().requires_grad_()
-    return RoIBatch(**values)
+    return Batch(**values)
 
 
-def rows_of(batch: RoIBatch, rows: slice, **more: object) -> RoIBatch:
-    """Some rows of a batch, with gradients of their own."""
-    part = {name: getattr(batch, name)[rows] for name in NAMES}
-    part.update(
-        view=batch.view, iteration=batch.iteration, progress=batch.progress
-    )
-    return roi_batch(num_known=batch.num_known, **{**part, **more})
+def copied(batch: Batch) -> Batch:
+    """The same, with gradients of its own."""
+    return roi_batch(**{name: getattr(batch, name) for name in NAMES})
 
 
-def gradients(total: Tensor, batch: RoIBatch) -> dict[str, Tensor]:
+def gradients(total: Tensor, batch: Batch) -> dict[str, Tensor]:
     """Of those leaves that the loss depends on."""
     found = torch.autograd.grad(
         total,

@@ -43,7 +43,7 @@ def losses_of(build: Callable, place: Place) -> list[Tensor]:
             features=place.randn(N, C, seed=1),
             ious=(labels < K) * place.labels(N, 10) / 10,
             inputs=place.randn(N, 2, 2, 2, seed=2),
-            view=lambda maps: head(maps.flatten(1)),
+            classify=head,
         )
         leaves = [getattr(batch, name) for name in LEAVES]
         found = with_gradient(loss(batch), *leaves)

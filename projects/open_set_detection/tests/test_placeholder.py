@@ -10,6 +10,9 @@ from scipy.special import log_softmax
 from helpers import assert_near
 from mmood.registry import MODELS
 from projects.open_set_detection.open_set_detection import PlaceholderLoss
+from projects.open_set_detection.open_set_detection.open_set_loss import (
+    columns_of,
+)
 from projects.open_set_detection.open_set_detection.placeholder import (
     different_pairs,
     mix,
@@ -95,9 +98,8 @@ def test_classifier_placeholder_matches_the_loop(num_known):
     k = num_known
     batch = roi_batch([0, k + 1, k, k - 1, -1, k + 1], num_known=k)
     counts = [0, 1, 3, 5]
-    expected = beside_by_hand(
-        batch.logits[counts], batch.labels[counts].tolist()
-    )
+    columns = columns_of(batch)[counts]
+    expected = beside_by_hand(batch.logits[counts], columns.tolist())
     losses = PlaceholderLoss(loss_weight=0.1)(batch)
     found = losses['loss_placeholder']
     assert found.item() == pytest.approx(0.1 * expected, rel=1e-5)
@@ -105,16 +107,16 @@ def test_classifier_placeholder_matches_the_loop(num_known):
     assert grad.any(1).tolist() == [i in counts for i in range(6)]
 
 
-def seen_by(batch_of, **options):
-    """The losses, the batch and the maps that the view gets."""
+def seen_by(labels, mix_weight=1.0, **more):
+    """The losses, the batch and the maps that are classified."""
     maps = []
 
-    def view(x):
+    def classify(x):
         maps.append(x)
         return linear_view(x)
 
-    batch = batch_of(view=view)
-    losses = PlaceholderLoss(**options)(batch)
+    batch = roi_batch(labels, classify=classify, **more)
+    losses = PlaceholderLoss(mix_weight=mix_weight)(batch)
     assert len(maps) == 1
     return losses, batch, maps[0]
 
@@ -123,10 +125,7 @@ def test_data_placeholder_mixes_known_rois_of_different_classes():
     """Map i is the i-th unit vector, so a mixture tells its parts."""
     labels = torch.tensor([0, 0, 4, 1, 3, 2, 4, -1])
     inputs = torch.eye(8).reshape(8, 2, 2, 2)
-    losses, _, maps = seen_by(
-        lambda view: roi_batch(labels, inputs=inputs, view=view),
-        mix_weight=0.7,
-    )
+    losses, _, maps = seen_by(labels, 0.7, inputs=inputs)
     shares = maps.detach().flatten(1)
     torch.testing.assert_close(shares.sum(1), torch.ones(len(maps)))
     for row in shares:
@@ -139,7 +138,7 @@ def test_data_placeholder_mixes_known_rois_of_different_classes():
 
 
 def test_the_mixtures_gradient_reaches_both_maps():
-    losses, batch, _ = seen_by(lambda view: roi_batch([0, 1, 4], view=view))
+    losses, batch, _ = seen_by([0, 1, 4])
     losses['loss_mix'].backward()
     grads = batch.inputs.grad.flatten(1).any(1)
     assert grads.tolist() == [True, True, False]
@@ -147,8 +146,8 @@ def test_the_mixtures_gradient_reaches_both_maps():
 
 @pytest.mark.parametrize('labels', [[], [4, 4], [3], [0], [1, 1, 4]])
 def test_nothing_to_mix_has_a_gradient(labels):
-    """The view is called all the same, as on the other ranks."""
-    losses, batch, maps = seen_by(lambda view: roi_batch(labels, view=view))
+    """They are classified all the same, as on the other ranks."""
+    losses, batch, maps = seen_by(labels)
     assert len(maps) == 0 and losses['loss_mix'].item() == 0
     (grad,) = torch.autograd.grad(losses['loss_mix'], batch.inputs)
     assert grad.shape == batch.inputs.shape and not grad.any()
@@ -177,16 +176,18 @@ def test_autocast_computes_the_losses_in_float32():
     logits = torch.randn(4, 5).bfloat16()
     maps = logits[:, :4].reshape(4, 1, 2, 2)
 
-    def view(x):
+    def classify(x):
         return logits[: len(x)]
 
     expected = PlaceholderLoss()(
         roi_batch([0, 1, 2, 4], logits=logits.float(), inputs=maps,
-                  view=lambda x: view(x).float())
+                  classify=lambda x: classify(x).float())
     )  # fmt: skip
     with torch.autocast('cpu', torch.bfloat16):
         found = PlaceholderLoss()(
-            roi_batch([0, 1, 2, 4], logits=logits, inputs=maps, view=view)
+            roi_batch(
+                [0, 1, 2, 4], logits=logits, inputs=maps, classify=classify
+            )
         )
     for name, value in expected.items():
         assert found[name].dtype == torch.float32
