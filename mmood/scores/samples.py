@@ -26,9 +26,9 @@ class Samples:
 
     logits: (N, K, *), of the known classes alone.
     features: (N, C, *), what the classifier gets.
+    numerators: (N, K, *), of a `DecomposedLinear`.
     kind: what the logits are of: ``'softmax'``, one class of K; ``'sigmoid'``,
         each class for itself; ``'mask'``, sums over masks.
-    numerators: (N, K, *), of a `DecomposedLinear`.
     inputs: (N, c, h, w), what ``view`` takes: pooled maps, or images.
     view: makes the samples of other inputs.
     keys: of maps, which image each one is of. It seeds random numbers.
@@ -37,8 +37,8 @@ class Samples:
 
     logits: Tensor | None = None
     features: Tensor | None = None
-    kind: str = 'softmax'
     numerators: Tensor | None = None
+    kind: str = 'softmax'
     inputs: Tensor | None = None
     view: View | None = None
     keys: Sequence[Hashable] | None = None

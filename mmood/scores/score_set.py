@@ -288,7 +288,8 @@ def _check_fits(name: str, score: Score, kind: str, num_classes: int) -> None:
             f'the score {name!r} is defined for {" and ".join(kinds)} logits, '
             f'and these are of {kind}: leave it out'
         )
-    if kind == 'softmax' and num_classes == 1 and name in ('msp', 'entropy'):
+    is_constant = name in ('msp', 'entropy', 'odin')
+    if kind == 'softmax' and num_classes == 1 and is_constant:
         raise ValueError(
             f'the score {name!r} is a softmax over one class, which says '
             "nothing: take 'energy' or 'max_logit'"
