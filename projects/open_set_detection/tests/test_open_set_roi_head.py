@@ -277,9 +277,7 @@ def test_boxes_to_fit_on_keep_their_labels(rejecting):
 # --------------------------------------------------------------------- errors
 def test_losses_need_a_class_for_the_unknown():
     spy = [dict(type='mmood.BatchSpy')]
-    with pytest.raises(
-        ValueError, match='BatchSpy.*unknown_class=True'
-    ):
+    with pytest.raises(ValueError, match='BatchSpy.*unknown_class=True'):
         open_set_head(False, losses=spy)
 
 
