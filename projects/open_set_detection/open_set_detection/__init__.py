@@ -14,7 +14,7 @@ from .instance_contrastive import (
 )
 from .open_set_loss import OpenSetLoss
 
-# TMP
+from .open_set_roi_head import OpenSetRoIHead
 from .placeholder import PlaceholderLoss
 from .pseudo_unknown import PseudoUnknownBBoxHead
 from .unknown_probability import (
