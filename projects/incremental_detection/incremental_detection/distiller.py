@@ -106,7 +106,6 @@ class Comparison:
         self.teacher, self.its = teacher, teacher_pass(teacher, inputs)
         self.samples, self.num_old = samples, num_old
 
-    # -------------------------------------------------------------- terms
     def backbone(self) -> Tensor:
         """`squared_distillation`, mean over the backbone's levels."""
         return self._over_levels(squared_distillation)
@@ -154,7 +153,6 @@ class Comparison:
             logits, target, factor
         ) + 4 * squared_distillation(deltas, target_deltas, factor)
 
-    # -------------------------------------------------------------- parts
     def _over_levels(self, distillation: Callable) -> Tensor:
         losses = [
             distillation(own, its, _mean_count(own[:, 0]))

@@ -29,7 +29,6 @@ def by_hand(queries, labels, keys, key_labels, temperature):
     return values
 
 
-# ------------------------------------------------- supervised_contrastive
 @pytest.mark.parametrize(('n', 'm'), [(1, 1), (5, 1), (1, 6), (4, 9)])
 @pytest.mark.parametrize('temperature', [0.1, 2.0])
 def test_matches_the_double_loop(n, m, temperature):
@@ -98,7 +97,6 @@ def test_refuses_a_temperature_that_is_not_positive(temperature):
         supervised_contrastive(x, labels, x, labels, temperature)
 
 
-# ------------------------------------------------------------------ loss
 OPTIONS = dict(
     num_classes=3,
     in_channels=6,

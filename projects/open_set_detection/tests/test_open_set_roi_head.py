@@ -88,7 +88,6 @@ def fields(result: InstanceData) -> dict:
     return {k: v for k, v in result.items() if k not in ('labels', 'is_ood')}
 
 
-# ------------------------------------------------------------------ reduction
 def test_without_an_argument_it_is_the_parent():
     parent, head = build_head(), open_set_head()
     parent.bbox_head = head.bbox_head
@@ -110,7 +109,6 @@ def test_without_an_argument_it_is_the_parent():
         assert_near(value, results[1][key])
 
 
-# ------------------------------------------------------------------- training
 def test_losses_get_what_happened_in_the_step():
     hub = MessageHub.get_current_instance()
     hub.update_info('iter', 6)
@@ -185,7 +183,6 @@ def test_energies_are_kept_of_known_and_of_what_is_taken_for_unknown(
     assert 'losses.EnergyWeibulls.queues.memory' in head.state_dict()
 
 
-# -------------------------------------------------------------------- testing
 def test_scores_see_the_known_logits_alone():
     head = open_set_head(True)
     head.test_cfg.score_thr = 0.0
@@ -274,7 +271,6 @@ def test_boxes_to_fit_on_keep_their_labels(rejecting):
         assert torch.equal(result.labels, before.labels)
 
 
-# --------------------------------------------------------------------- errors
 def test_losses_need_a_class_for_the_unknown():
     spy = [dict(type='mmood.BatchSpy')]
     with pytest.raises(ValueError, match='BatchSpy.*unknown_class=True'):

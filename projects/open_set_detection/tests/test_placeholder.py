@@ -23,7 +23,6 @@ from projects.open_set_detection.tests.roi_batches import (
 )
 
 
-# ------------------------------------------------------------------- pairs
 @pytest.mark.parametrize('labels', [[], [2], [1, 1, 1]])
 def test_one_class_has_no_pair(labels):
     first, second = different_pairs(torch.tensor(labels))
@@ -55,7 +54,6 @@ def test_each_pair_is_drawn():
     assert pairs == every - {(0, 3), (3, 0)}
 
 
-# --------------------------------------------------------------------- mix
 @pytest.mark.parametrize('alpha', [0.5, 2.0, 20.0])
 def test_shares_have_the_moments_of_beta(alpha):
     """One share a pair; mean 1 / 2, variance 1 / (4 (2 alpha + 1))."""
@@ -81,7 +79,6 @@ def test_halves_stay_halves_and_nothing_nothing():
     assert mix(x[:0], x[:0], 2.0).shape == (0, 2)
 
 
-# -------------------------------------------------------------------- loss
 def beside_by_hand(logits, labels):
     """Mean over RoIs of -log p(unknown) without the true column."""
     values = []

@@ -33,7 +33,6 @@ def by_hand(logits, labels, alpha):
     return np.array(pairs).reshape(-1, 2)
 
 
-# ----------------------------------------------------------------- per RoI
 @pytest.mark.parametrize('alpha', [0.0, 1.0, 2.5])
 @pytest.mark.parametrize('num_known', [1, 4])
 def test_matches_the_loop(alpha, num_known):
@@ -114,7 +113,6 @@ def test_refuses_a_batch_without_a_column_for_the_unknown():
         UnknownProbabilityLoss()(batch)
 
 
-# ------------------------------------------------------------------ choice
 def chosen_by_hand(batch, top_k):
     """Sort known and background RoIs by the largest logit but unknown's."""
     logits = batch.logits.tolist()
@@ -150,7 +148,6 @@ def test_the_unknown_column_does_not_count_and_equals_go_in_order():
     assert places.tolist() == [1, 2]
 
 
-# -------------------------------------------------------------------- loss
 @pytest.mark.parametrize('labels', [[0, 1, 2, 0, 4, 4, 4, 4], [0, 4], [4, 4]])
 def test_is_the_weighted_mean_over_the_chosen(labels):
     module = UnknownProbabilityLoss(2, 1.5, loss_weight=0.3)
