@@ -2,7 +2,8 @@
 
 What DDP makes of the ranks' gradients is their mean. So that it is the
 gradient of the mean over all ranks' values, each rank divides the sum of its
-own by the mean number over the ranks, which may be below 1.
+own by the mean number over the ranks, which may be below 1. Nothing here
+waits for the device.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from torch import Tensor
 
 
 def rank_mean(values: Tensor) -> Tensor:
-    """Sum of this rank's values (N,) by the ranks' mean N, a scalar.
+    """Sum of this rank's values (N, *) by the ranks' mean number of them.
 
-    Without any value on any rank it is 0 and keeps the graph. A collective
-    call: every rank makes it, even with N = 0.
+    A scalar. Without any value on any rank it is 0 and keeps the graph. A
+    collective call: every rank makes it, even with N = 0.
     """
-    return values.sum() / or_one(rank_count(values))
+    return values.sum() / or_one(rank_count(values.flatten()))
 
 
 @torch.no_grad()
@@ -29,12 +30,13 @@ def rank_count(values: Tensor | int) -> Tensor:
     """
     number = values if isinstance(values, int) else len(values)
     device = None if isinstance(values, int) else values.device
-    count = torch.tensor(float(number), device=device)
+    count = torch.full((), float(number), device=device)
     all_reduce(count, 'mean')
     return count
 
 
-def or_one(count: float | Tensor) -> float:
+def or_one(count: float | Tensor) -> float | Tensor:
     """The count to divide a sum by: 1 where there is nothing to add up."""
-    count = float(count)
+    if isinstance(count, Tensor):
+        return torch.where(count > 0, count, 1)
     return count if count > 0 else 1.0
