@@ -12,6 +12,7 @@ from mmengine.config import ConfigDict
 from mmengine.visualization import Visualizer
 from torch import nn
 
+from mmood.hooks.fit_scores import scored
 from mmood.launch import for_first_set, metric_configs
 from mmood.ops import write_json
 from mmood.registry import MODELS  # noqa: F401  (safe checkpoints)
@@ -44,12 +45,12 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
             that training stored in the checkpoint (95 % of ID boxes below).
     """
 
-    wanted = 'model.roi_head must be an mmood.OODRoIHead'
+    wanted = 'the detector must have scores, as in an mmood.OODRoIHead'
     judged = 'box'
 
     @property
-    def part(self) -> nn.Module | None:
-        return getattr(self.model, 'roi_head', None)
+    def part(self) -> nn.Module:
+        return scored(self.model) or self.model
 
     def __call__(
         self,
@@ -79,7 +80,6 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
             **kwargs,
         )
 
-    # ------------------------------------------------------------- building
     def _load_weights_to_model(
         self, model: nn.Module, checkpoint: dict | None, cfg: ConfigDict
     ) -> None:
@@ -90,12 +90,13 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
         """
         cfg = for_first_set(cfg)
         super()._load_weights_to_model(model, checkpoint, cfg)
-        head = getattr(model, 'roi_head', None)
-        count = getattr(head, 'num_known', getattr(head, 'num_classes', None))
-        if count is not None:
+        part = scored(model)
+        if part is not None:
             info = cfg.test_dataloader.dataset.get('metainfo') or {}
             options = (model.dataset_meta['classes'], info.get('classes'))
-            model.dataset_meta['classes'] = class_names(options, count)
+            model.dataset_meta['classes'] = class_names(
+                options, part.scores.num_classes
+            )
 
     def _init_visualizer(self, cfg: ConfigDict) -> Visualizer:
         metrics = metric_configs(cfg.get('test_evaluator'))
@@ -104,7 +105,6 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
         )
         return self._build_visualizer(cfg, OODDetLocalVisualizer)
 
-    # -------------------------------------------------------------- results
     def _scored(self, sample: DetDataSample) -> tuple:
         return sample.pred_instances, 'ood_scores_', 'ood_scores'
 

@@ -50,9 +50,10 @@ class CalibrateOODHook(AfterTraining):
             raise ValueError(
                 f'cannot calibrate {_names(found) or "ood_threshold"}: the '
                 'validation metric must be an mmood.OODDetMetric, '
-                'mmood.OpenSetDetMetric or mmood.OODSegMetric, the model '
-                'have an mmood.OODRoIHead or be an mmood.OODEncoderDecoder; '
-                f'metrics are {sorted(metrics or {})}'
+                'mmood.OpenSetDetMetric or mmood.OODSegMetric, and the model '
+                'have scores, as an mmood.OODRoIHead or an '
+                'mmood.OODEncoderDecoder has; metrics are '
+                f'{sorted(metrics or {})}'
             )
         for key, buffer in buffers:
             value = found[key]

@@ -12,6 +12,7 @@ from mmood.checkpoint import check_weights
 from mmood.registry import HOOKS
 
 from .after_training import unwrapped
+from .check_neck import check_neck
 
 _HEADS = ('roi_head', 'bbox_head', 'mask_head', 'decode_head')
 _HEADS += ('auxiliary_head',)
@@ -25,7 +26,8 @@ class CheckDataHook(Hook):
     fitted on, must have as many classes as the heads, those of the weights
     in the same order, and a metric of COCO must number them alike. Sets with
     classes of their own, as OOD ones, are left out. A checkpoint with no
-    weight of the model is refused. Before a test it warns
+    weight of the model is refused, and so is a neck whose maps and losses do
+    not fit the rest, see `check_neck`. Before a test it warns
     if the pipelines of its sets change images differently.
     Raises ValueError with both numbers, or the names, and the remedy.
     """
@@ -39,6 +41,7 @@ class CheckDataHook(Hook):
         self._learned = meta.get('classes') if isinstance(meta, dict) else None
 
     def before_train(self, runner: Runner) -> None:
+        check_neck(unwrapped(runner))
         self._learned = None  # what is learned is that of the training set
         self._check(runner, runner.train_dataloader.dataset, 'train')
         sets = list(sets_of(runner.train_dataloader.dataset))

@@ -17,6 +17,7 @@ from torch import nn
 from tqdm import tqdm
 
 from mmood.registry import HOOKS
+from mmood.scores import ScoreSet
 
 from .after_training import AfterTraining, share, unwrapped
 
@@ -64,7 +65,7 @@ class FitScoresHook(AfterTraining):
                 'without this score; fit it with tools/fit_scores.py before '
                 'the test'
             )
-            fittable(unwrapped(runner)).skip_unfitted(True)
+            fittable(unwrapped(runner)).scores.skips_unfitted = True
         share(runner)
 
     def after_val_epoch(
@@ -73,13 +74,13 @@ class FitScoresHook(AfterTraining):
         super().after_val_epoch(runner, metrics)
         part = fittable(unwrapped(runner))
         if part is not None:
-            part.skip_unfitted(False)
+            part.scores.skips_unfitted = False
 
     def before_test_epoch(self, runner: Runner) -> None:
         part = fittable(unwrapped(runner))
         metainfo = getattr(runner.test_dataloader.dataset, 'metainfo', {})
-        if hasattr(part, 'check_classes') and 'classes' in metainfo:
-            part.check_classes(metainfo['classes'])
+        if part is not None:
+            part.scores.check_classes(metainfo.get('classes'))
 
     def fit(self, runner: Runner) -> None:
         """Fit the runner's model; a collective call."""
@@ -114,19 +115,23 @@ def image_count(dataloader: Iterable, max_images: int | None) -> int:
     return total
 
 
-def fittable(model: nn.Module) -> nn.Module | None:
-    """The part of the model that has scores to fit, or None.
+def scored(model: nn.Module) -> nn.Module | None:
+    """The part of a model that scores, or None: an adapter of a head.
 
-    It has ``start_fit()``, after which predictions carry what is fitted on;
-    ``update_fit(sample)`` for one of them; ``finish_fit(classes)``, which
-    merges the ranks' parts, stores them and returns what was done;
-    ``end_fit()``; and ``skip_unfitted(skip)``, for whether predictions do
-    without what a failed fit has left out or are refused.
+    It has ``scores``, a `ScoreSet`; ``keeps_samples``, while which is set
+    predictions carry what scores are fitted on; and ``fit_samples(sample)``,
+    which makes `Samples`, labels and keys of such a prediction.
     """
     for module in model.modules():
-        if getattr(module, 'needs_fit', False):
+        if isinstance(getattr(module, 'scores', None), ScoreSet):
             return module
     return None
+
+
+def fittable(model: nn.Module) -> nn.Module | None:
+    """That part, if one of its scores wants a fit."""
+    part = scored(model)
+    return part if part is not None and part.scores.needs_fit else None
 
 
 @torch.no_grad()
@@ -135,27 +140,29 @@ def fit_scores(
 ) -> str:
     """Fit the model's scores, in one pass over the loaders of all ranks.
 
-    The result lies in buffers of the model; returned is what was done.
-    Raises ValueError if the model has no score to fit, or if the images
-    have nothing to fit on.
+    Compounds of fitted scores take a second pass. The result lies in buffers
+    of the model; returned is what was done. Raises ValueError if the model
+    has no score to fit, or if the images have nothing to fit on.
     """
     part = fittable(model)
     if part is None:
         raise ValueError(
             f'{type(model).__name__} has no score to fit: add one, such as '
-            "'mahalanobis', to model.roi_head.scores"
+            "'mahalanobis', to its list of scores"
         )
-    was_training = model.training
+    metainfo = getattr(getattr(dataloader, 'dataset', None), 'metainfo', {})
+    was_training, done = model.training, []
     model.eval()
-    part.start_fit()
+    part.keeps_samples, part.scores.skips_unfitted = True, False
     try:
-        _together(_update, model, part, dataloader, max_images)
-        dataset = getattr(dataloader, 'dataset', None)
-        metainfo = getattr(dataset, 'metainfo', {})
-        return part.finish_fit(metainfo.get('classes'))
+        for names in part.scores.stages():
+            part.scores.start(names)
+            _together(_update, model, part, dataloader, max_images)
+            done.append(part.scores.finish(metainfo.get('classes')))
     finally:
-        part.end_fit()
+        part.keeps_samples = False
         model.train(was_training)
+    return '; '.join(done)
 
 
 def _update(
@@ -164,8 +171,9 @@ def _update(
     dataloader: Iterable,
     max_images: int | None,
 ) -> None:
-    for sample in _predictions(model, dataloader, max_images):
-        part.update_fit(sample)
+    for prediction in _predictions(model, dataloader, max_images):
+        for samples in part.fit_samples(prediction):
+            part.scores.update(*samples)
 
 
 def _together(work: Callable, *arguments: object) -> None:
@@ -195,11 +203,16 @@ def _predictions(
     """
     total = image_count(dataloader, max_images)
     left = len(range(get_rank(), total, get_world_size()))
-    for batch in tqdm(
-        dataloader, 'fitting ID scores', disable=not is_main_process()
-    ):
-        samples = model.test_step(batch)
-        yield from samples[:left]
-        left -= len(samples)
-        if left <= 0:
-            return
+    with tqdm(
+        total=left if total < sys.maxsize else None,
+        desc='fitting ID scores',
+        unit='image',
+        disable=not is_main_process(),
+    ) as bar:
+        for batch in dataloader:
+            samples = model.test_step(batch)[:left]
+            yield from samples
+            bar.update(len(samples))
+            left -= len(samples)
+            if left <= 0:
+                return

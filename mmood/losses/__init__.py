@@ -1,55 +1,57 @@
 """Losses that teach a model what it does not know."""
 
+from .batch import (
+    BACKGROUND,
+    IGNORE,
+    OUTLIER,
+    Batch,
+    OODLoss,
+    build_losses,
+    build_part,
+    check_source,
+    find_loss,
+    ood_losses,
+)
 from .blurred_classifier import BlurredClassifierLoss
 from .confidence import ConfidenceLoss, confidence_loss
 from .consistency import ConsistencyLoss, kl_consistency
-from .csi import CSILoss, nt_xent
-from .distillation import (
-    adaptive_feature_distillation,
-    adaptive_rpn_distillation,
-    centred_logit_distillation,
-    kl_distillation,
-    squared_distillation,
-)
-from .energy_ood import EnergyOODLoss, binary_focal_loss
-from .instance_contrastive import (
-    InstanceContrastiveLoss,
-    supervised_contrastive,
-)
+from .csi import CSILoss, CSIScore, nt_xent, rotations
+from .denoising import DenoisingLoss, DiffusionScore
+from .energy_ood import DreamBoxScore, EnergyOODLoss, binary_focal_loss
 from .logistic import LogisticUncertaintyLoss, weighted_energy
-from .placeholder import PlaceholderLoss
-from .roi_batch import RoIBatch
-from .siren import SIRENLoss
+from .siren import SIRENKNN, SIRENLoss, VMFScore
 from .uncertainty import UncertaintyLoss, uncertainty_loss
-from .unknown_probability import (
-    UnknownProbabilityLoss,
-    unknown_probability_loss,
-)
 
 __all__ = [
+    'BACKGROUND',
+    'Batch',
     'BlurredClassifierLoss',
     'CSILoss',
+    'CSIScore',
     'ConfidenceLoss',
     'ConsistencyLoss',
+    'DenoisingLoss',
+    'DiffusionScore',
+    'DreamBoxScore',
     'EnergyOODLoss',
-    'InstanceContrastiveLoss',
+    'IGNORE',
     'LogisticUncertaintyLoss',
-    'PlaceholderLoss',
-    'RoIBatch',
+    'OODLoss',
+    'OUTLIER',
+    'SIRENKNN',
     'SIRENLoss',
     'UncertaintyLoss',
-    'UnknownProbabilityLoss',
-    'adaptive_feature_distillation',
-    'adaptive_rpn_distillation',
+    'VMFScore',
     'binary_focal_loss',
-    'centred_logit_distillation',
+    'build_losses',
+    'build_part',
+    'check_source',
     'confidence_loss',
+    'find_loss',
     'kl_consistency',
-    'kl_distillation',
     'nt_xent',
-    'squared_distillation',
-    'supervised_contrastive',
+    'ood_losses',
+    'rotations',
     'uncertainty_loss',
-    'unknown_probability_loss',
     'weighted_energy',
 ]

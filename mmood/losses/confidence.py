@@ -8,20 +8,20 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmood.ops import or_one
+from mmood.ops import rank_mean
 from mmood.registry import MODELS
 
+from .batch import Batch, OODLoss
 
-def confidence_loss(
-    outlier_logits: Tensor, avg_factor: float | Tensor | None = None
-) -> Tensor:
+
+def confidence_loss(outlier_logits: Tensor) -> Tensor:
     """Mean ``KL[U || softmax(v)] = -log K - mean_k log p_k``, nats, >= 0.
 
     v are the outliers' logits (M, K, *) without the background's, U gives
-    each class 1/K. Divided by ``avg_factor`` instead of their number if
-    given. 0 for none of them and for K = 1.
+    each class 1/K. 0 for none of them and for K = 1. The mean is over all
+    ranks, a collective call.
     Source: Lee et al., "Training Confidence-calibrated Classifiers for
     Detecting Out-of-Distribution Samples", ICLR 2018, Eq. 1, second term.
     Raises ValueError for K = 0.
@@ -35,28 +35,23 @@ def confidence_loss(
     if outlier_logits.dtype in (torch.float16, torch.bfloat16):
         outlier_logits = outlier_logits.float()
     log_p = outlier_logits.log_softmax(1)
-    divergence = -log_p.mean(1) - math.log(classes)
-    count = divergence.numel() if avg_factor is None else avg_factor
-    return divergence.sum() / or_one(count)
+    return rank_mean(-log_p.mean(1) - math.log(classes))
 
 
 @MODELS.register_module()
-class ConfidenceLoss(nn.Module):
+class ConfidenceLoss(OODLoss):
     """``loss_weight`` times `confidence_loss`; the weight is Lee's beta.
 
     Known samples add nothing: their term is the classifier's own loss.
     """
 
+    needs_outliers = True
+
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
         self.loss_weight = loss_weight
 
-    def forward(
-        self,
-        known_logits: Tensor,
-        outlier_logits: Tensor,
-        known_factor: float | Tensor | None = None,
-        outlier_factor: float | Tensor | None = None,
-    ) -> Tensor:
-        loss = confidence_loss(outlier_logits, outlier_factor)
-        return self.loss_weight * loss + known_logits[:0].sum()
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        _, outlier = batch.contrast()
+        loss = confidence_loss(outlier.logits)
+        return dict(loss_uncertainty=self.loss_weight * loss)

@@ -5,16 +5,17 @@ Shapes: N known and M outlier samples, K classes, * any trailing shape.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmood.ops import rank_mean
 from mmood.registry import MODELS
-from mmood.scores import energy
+from mmood.scores import Samples, energy, register_score
 
-from .logistic import joint_factor
+from .batch import Batch, OODLoss, find_loss
 
 
 def binary_focal_loss(
@@ -37,14 +38,13 @@ def binary_focal_loss(
 
 
 @MODELS.register_module()
-class EnergyOODLoss(nn.Module):
+class EnergyOODLoss(OODLoss):
     """``loss_weight`` times the loss of a classifier on the energy.
 
     ``a E + b`` are the log-odds of being an outlier, E the free energy of
-    the class logits; a and b learn along, from 1 and 0. Mean over all known
-    samples and outliers, in nats; computed in float32 also under autocast.
-    The log-odds are the score ``dreambox``: higher is more OOD, unbounded,
-    ranked as the published ``sigmoid(a E + b)`` but without its ties near 1.
+    the class logits; a and b learn along, from 1 and 0. Mean over known
+    samples and outliers of all ranks, in nats; computed in float32 also
+    under autocast.
     Source: Dream-Box, CVPRW 2025 (public code: focal loss, weight 10).
 
     Args:
@@ -53,6 +53,8 @@ class EnergyOODLoss(nn.Module):
 
     Raises ValueError for another kind.
     """
+
+    needs_outliers = True
 
     def __init__(
         self,
@@ -68,7 +70,7 @@ class EnergyOODLoss(nn.Module):
             raise ValueError(f"kind must be 'focal' or 'bce', got {kind!r}")
         self.kind, self.loss_weight = kind, loss_weight
         self.alpha, self.gamma = alpha, gamma
-        self.uses_background = background
+        self.background = background
         self.linear = nn.Linear(1, 1)
         nn.init.ones_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
@@ -78,33 +80,37 @@ class EnergyOODLoss(nn.Module):
         with torch.autocast(logits.device.type, enabled=False):
             return self.linear(energy(logits.float())[..., None])[..., 0]
 
-    def scores(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        """The trained score by name, (n, K) -> (n,)."""
-        return dict(dreambox=self.log_odds)
-
-    def forward(
-        self,
-        known_logits: Tensor,
-        outlier_logits: Tensor,
-        known_factor: float | Tensor | None = None,
-        outlier_factor: float | Tensor | None = None,
-    ) -> Tensor:
-        """(N, K, *) and (M, K, *), without the background's -> scalar.
-
-        See `LogisticUncertaintyLoss` for the factors.
-        """
-        known = self.log_odds(known_logits).flatten()
-        outlier = self.log_odds(outlier_logits).flatten()
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        known, outlier = (
+            self.log_odds(side.logits).flatten()
+            for side in batch.contrast(self.background)
+        )
         log_odds = torch.cat([known, outlier])
         is_outlier = torch.zeros_like(log_odds)
         is_outlier[len(known) :] = 1
         if self.kind == 'focal':
-            loss = binary_focal_loss(
+            values = binary_focal_loss(
                 log_odds, is_outlier, self.alpha, self.gamma
             )
         else:
-            loss = F.binary_cross_entropy_with_logits(
+            values = F.binary_cross_entropy_with_logits(
                 log_odds, is_outlier, reduction='none'
             )
-        factor = joint_factor(known, outlier, known_factor, outlier_factor)
-        return self.loss_weight * loss.sum() / factor
+        return dict(loss_uncertainty=self.loss_weight * rank_mean(values))
+
+
+@register_score('dreambox', kinds=('softmax',))
+class DreamBoxScore(nn.Module):
+    """The log-odds that an `EnergyOODLoss` learned, (N, K, *) -> (N, *).
+
+    Unbounded, in nats; ranked as the published ``sigmoid(a E + b)`` but
+    without its ties near 1.
+    """
+
+    def __init__(self, losses: Iterable[nn.Module]) -> None:
+        super().__init__()
+        # In a tuple: it is saved with the losses.
+        self._loss = (find_loss(losses, EnergyOODLoss, 'dreambox'),)
+
+    def forward(self, samples: Samples) -> Tensor:
+        return self._loss[0].log_odds(samples.logits)

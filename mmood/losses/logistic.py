@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmood.ops import or_one
+from mmood.ops import rank_mean
 from mmood.registry import MODELS
+
+from .batch import Batch, OODLoss
 
 
 def weighted_energy(logits: Tensor, weight: Tensor) -> Tensor:
@@ -36,31 +38,18 @@ def weighted_energy(logits: Tensor, weight: Tensor) -> Tensor:
     return largest.squeeze(1) + total.clamp(min=floor).log()
 
 
-def joint_factor(
-    known: Tensor,
-    outlier: Tensor,
-    known_factor: float | Tensor | None,
-    outlier_factor: float | Tensor | None,
-) -> float:
-    """What to divide the summed loss of known (N,) and outliers (M,) by.
-
-    The sum of both factors, each by default its own count; 1 for none.
-    """
-    known_factor = len(known) if known_factor is None else known_factor
-    if outlier_factor is None:
-        outlier_factor = len(outlier)
-    return or_one(known_factor + outlier_factor)
-
-
 @MODELS.register_module()
-class LogisticUncertaintyLoss(nn.Module):
+class LogisticUncertaintyLoss(OODLoss):
     """``loss_weight`` times the cross entropy of known against outlier.
 
     A ``Linear(1, 2)`` of the `weighted_energy` says outlier (0) or known
     (1). Class weights, uniform in [0, 1) at first, and the layer learn
-    along. A scalar >= 0, in nats; computed in float32 also under autocast.
+    along. A scalar >= 0, in nats, the mean over known rows and outliers of
+    all ranks; computed in float32 also under autocast.
     Source: VOS (ICLR 2022), Sec. 3.2, whose weight is 0.1.
     """
+
+    needs_outliers = True
 
     def __init__(self, num_classes: int, loss_weight: float = 0.1) -> None:
         super().__init__()
@@ -68,27 +57,15 @@ class LogisticUncertaintyLoss(nn.Module):
         self.class_weight = nn.Parameter(torch.rand(num_classes))
         self.logistic = nn.Linear(1, 2)
 
-    def forward(
-        self,
-        known_logits: Tensor,
-        outlier_logits: Tensor,
-        known_factor: float | Tensor | None = None,
-        outlier_factor: float | Tensor | None = None,
-    ) -> Tensor:
-        """(N, K, *) and (M, K, *), without the background's -> scalar.
-
-        The sum over all is divided by the `joint_factor`; give the mean
-        counts over all ranks so that n processes equal one. An empty side
-        adds 0.
-        """
-        with torch.autocast(known_logits.device.type, enabled=False):
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        sides = [side.logits for side in batch.contrast()]
+        with torch.autocast(sides[0].device.type, enabled=False):
             known, outlier = (
                 weighted_energy(logits.float(), self.class_weight).flatten()
-                for logits in (known_logits, outlier_logits)
+                for logits in sides
             )
             scores = self.logistic(torch.cat([known, outlier])[:, None])
-            target = torch.zeros(len(scores)).to(scores).long()
+            target = torch.zeros_like(scores[:, 0], dtype=torch.long)
             target[: len(known)] = 1
-            total = F.cross_entropy(scores, target, reduction='sum')
-        factor = joint_factor(known, outlier, known_factor, outlier_factor)
-        return self.loss_weight * total / factor
+            values = F.cross_entropy(scores, target, reduction='none')
+        return dict(loss_uncertainty=self.loss_weight * rank_mean(values))

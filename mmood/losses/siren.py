@@ -8,25 +8,34 @@ Shapes: N objects of C features and D embedding channels, K classes.
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
-from mmood.ops import or_one
+from mmood.ops import rank_mean
 from mmood.registry import MODELS
-from mmood.scores.vmf import log_vmf_density, vmf_score
+from mmood.scores import (
+    KNN,
+    Samples,
+    log_vmf_density,
+    register_score,
+    vmf_score,
+)
+from mmood.scores.samples import KINDS
+
+from .batch import Batch, OODLoss, find_loss
 
 
 @MODELS.register_module()
-class SIRENLoss(nn.Module):
-    """``-log [p_y(z) / sum_c p_c(z)]``, mean over the objects, >= 0, nats.
+class SIRENLoss(OODLoss):
+    """``-log [p_y(z) / sum_c p_c(z)]`` of the known rows, >= 0, nats.
 
-    ``p_c(z)`` is the density `mmood.scores.vmf.log_vmf_density` of the unit
-    embedding z, which a two-layer network makes of the features. All in
-    float32, under autocast too.
+    The mean over all ranks. ``p_c(z)`` is the density `log_vmf_density` of
+    the unit embedding z, which a two-layer network makes of the features.
+    All in float32, under autocast too.
 
     Args:
         in_channels: C.
@@ -81,28 +90,16 @@ class SIRENLoss(nn.Module):
             x = self.projection(features.to(self.kappa.dtype))
             return F.normalize(x)
 
-    def forward(
-        self,
-        features: Tensor,
-        labels: Tensor,
-        factor: float | Tensor | None = None,
-        **context: object,
-    ) -> dict[str, Tensor]:
-        """``loss_weight * sum / factor`` of objects (N, C), classes (N,).
-
-        ``factor`` is the mean count over the ranks, by default N. In
-        training a collective call: every rank makes it, even with N = 0.
-        ``context``, what other losses ask for, is not used.
-        """
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        features, labels = batch.known.features, batch.known_labels
         with torch.autocast(features.device.type, enabled=False):
             z = self.embed(features)
             if self.training:
                 self._follow(z, labels)
             prototypes, kappa = self.prototypes.clone(), self.kappa.relu()
             logits = log_vmf_density(z, prototypes, kappa)
-            total = F.cross_entropy(logits, labels, reduction='sum')
-        factor = or_one(len(labels) if factor is None else factor)
-        return dict(loss_vmf=self.loss_weight * total / factor)
+            values = F.cross_entropy(logits, labels, reduction='none')
+        return dict(loss_vmf=self.loss_weight * rank_mean(values))
 
     @torch.no_grad()
     def _follow(self, z: Tensor, labels: Tensor) -> None:
@@ -116,29 +113,45 @@ class SIRENLoss(nn.Module):
         moved = keep * self.prototypes + (1 - keep) * mean
         self.prototypes.copy_(F.normalize(moved))
 
-    def scores(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        """The parametric score of embeddings, ``vmf``."""
-        return dict(vmf=VMFScore(self))
 
+@register_score('vmf', reads=('features',), kinds=KINDS)
+class VMFScore(nn.Module):
+    """`vmf_score` with the densities that a `SIRENLoss` learned, (N,).
 
-class VMFScore:
-    """`mmood.scores.vmf.vmf_score` with the densities that a loss learned.
-
-    (N, D, *) -> (N, *), by the prototypes and kappa at the time of the call.
-    Classes never seen do not count; RuntimeError if that is all of them.
+    By the prototypes and kappa at the time of the call. Classes never seen
+    do not count; RuntimeError if that is all of them.
     """
 
-    source = 'embedding'
+    def __init__(self, losses: Iterable[nn.Module]) -> None:
+        super().__init__()
+        # In a tuple: it is saved with the losses.
+        self._loss = (find_loss(losses, SIRENLoss, 'vmf'),)
 
-    def __init__(self, loss: SIRENLoss) -> None:
-        self.loss = loss
-
-    def __call__(self, z: Tensor) -> Tensor:
-        seen = self.loss.prototypes.any(1)
+    def forward(self, samples: Samples) -> Tensor:
+        (loss,) = self._loss
+        seen = loss.prototypes.any(1)
         if not seen.any():
             raise RuntimeError(
                 'the score vmf has no class prototypes: train with '
                 'mmood.SIRENLoss or load a checkpoint of such a training'
             )
-        prototypes = self.loss.prototypes[seen]
-        return vmf_score(z, prototypes, self.loss.kappa[seen].relu())
+        z, kappa = loss.embed(samples.features), loss.kappa.relu()
+        return vmf_score(z, loss.prototypes[seen], kappa[seen])
+
+
+@register_score('siren_knn', reads=('features',), kinds=KINDS)
+class SIRENKNN(KNN):
+    """`KNN` of the embeddings that a `SIRENLoss` learned, (N,).
+
+    The paper's score without parameters; arguments are those of `KNN`.
+    """
+
+    def __init__(
+        self, losses: Iterable[nn.Module], k: int = 10, **options
+    ) -> None:
+        loss = find_loss(losses, SIRENLoss, 'siren_knn')
+        super().__init__(loss.channels, k, **options)
+        self._loss = (loss,)
+
+    def vectors(self, samples: Samples) -> Tensor:
+        return self._loss[0].embed(samples.features)

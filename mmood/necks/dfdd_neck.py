@@ -22,56 +22,9 @@ from torch import Tensor, nn
 from mmood.diffusion import BlurDiffusion, ConvUNet, NoiseDiffusion
 from mmood.registry import MODELS
 
+from .pyramid import Pyramid
+
 _DIFFUSIONS = dict(blur=BlurDiffusion, noise=NoiseDiffusion)
-
-
-class DiffusedPyramid(tuple):
-    """Feature maps for RPN and RoI head that bring DFDD's products along.
-
-    The tuple itself holds the maps E. ``blurred`` are the maps F_T that
-    outliers come from, ``deblurred`` the maps F^_0 and ``loss_deblur`` is
-    lambda L_DFDD; each is None where it was not made. An attribute of a
-    tuple passes through the stock detectors untouched. A backward pass
-    through the maps raises RuntimeError if nobody read ``loss_deblur``.
-    """
-
-    blurred: tuple[Tensor, ...] | None = None
-    deblurred: tuple[Tensor, ...] | None = None
-    _loss: CollectedLoss | None = None
-
-    @property
-    def loss_deblur(self) -> Tensor | None:
-        return None if self._loss is None else self._loss.collect()
-
-    @loss_deblur.setter
-    def loss_deblur(self, loss: Tensor) -> None:
-        self._loss = CollectedLoss(loss)
-        for x in self:  # also behind a frozen neck
-            x.requires_grad_().register_hook(self._loss.check)
-
-
-class CollectedLoss:
-    """A loss that some head has to take along.
-
-    Without one a detector would train and never learn to deblur. That shows
-    when gradients arrive at the maps, before any weight is changed.
-    """
-
-    def __init__(self, loss: Tensor) -> None:
-        self._loss, self._is_collected = loss, False
-
-    def collect(self) -> Tensor:
-        self._is_collected = True
-        return self._loss
-
-    def check(self, grad: Tensor) -> None:
-        """Raises RuntimeError if nobody took the loss."""
-        if not self._is_collected:
-            raise RuntimeError(
-                'no head of this detector takes the loss_deblur of '
-                'mmood.DFDDNeck: set roi_head.type to mmood.OODRoIHead, or '
-                'deblur=False in the neck'
-            )
 
 
 @MODELS.register_module()
@@ -114,7 +67,43 @@ class DFDDNeck(BaseModule):
         steps = self.diffusion.num_steps
         self.unet = ConvUNet(channels, steps, width) if deblur else None
 
-    def forward(self, inputs: Sequence[Tensor]) -> DiffusedPyramid:
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """The maps and losses that a training step brings along."""
+        more = () if self.unet is None else ('deblurred', 'loss_deblur')
+        return ('blurred', *more)
+
+    def forward(self, inputs: Sequence[Tensor]) -> Pyramid:
+        """The maps E for the heads, with DFDD's products.
+
+        ``maps`` holds F_T, ``blurred``, that outliers come from, and, in
+        training, F^_0, ``deblurred``; ``losses`` lambda L_DFDD by the name
+        ``loss_deblur``.
+        """
+        self._check(inputs)
+        if not self.training and self.psi is None:
+            return Pyramid(inputs)
+        blurred = [
+            self.diffusion.degrade(x, fixed=not self.training) for x in inputs
+        ]
+        levels = inputs
+        if self.psi is not None:
+            levels = [self.psi(x, b) for x, b in zip(inputs, blurred)]
+        maps = dict(blurred=blurred)
+        if not self.training:
+            return Pyramid(levels, maps)
+        if self.psi is not None and self.enhance_outliers:
+            maps['blurred'] = [
+                self.psi(b, self.diffusion.degrade(b)) for b in blurred
+            ]
+        if self.unet is None:
+            return Pyramid(levels, maps)
+        chains = [self.deblur(x.detach()) for x in inputs]
+        maps['deblurred'] = [chain[0] for chain in chains]
+        loss = sum(chain[1] for chain in chains) / len(chains)
+        return Pyramid(levels, maps, dict(loss_deblur=self.loss_weight * loss))
+
+    def _check(self, inputs: Sequence[Tensor]) -> None:
         for x in inputs:
             if x.dim() != 4 or x.shape[1] != self.channels:
                 raise ValueError(
@@ -122,26 +111,6 @@ class DFDDNeck(BaseModule):
                     f'shape {tuple(x.shape)}; set channels to the out_'
                     'channels of the neck before it'
                 )
-        if not self.training and self.psi is None:
-            return DiffusedPyramid(inputs)
-        blurred = tuple(
-            self.diffusion.degrade(x, fixed=not self.training) for x in inputs
-        )
-        maps = inputs
-        if self.psi is not None:
-            maps = [self.psi(x, b) for x, b in zip(inputs, blurred)]
-        pyramid = DiffusedPyramid(maps)
-        pyramid.blurred = blurred
-        if self.training and self.psi is not None and self.enhance_outliers:
-            pyramid.blurred = tuple(
-                self.psi(b, self.diffusion.degrade(b)) for b in blurred
-            )
-        if self.training and self.unet is not None:
-            chains = [self.deblur(x.detach()) for x in inputs]
-            pyramid.deblurred = tuple(chain[0] for chain in chains)
-            loss = sum(chain[1] for chain in chains) / len(chains)
-            pyramid.loss_deblur = self.loss_weight * loss
-        return pyramid
 
     def deblur(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Blur a map and run the reverse process (Eq. 5).

@@ -13,28 +13,33 @@ from torch import Tensor
 
 
 def rank_mean(values: Tensor) -> Tensor:
-    """Sum of this rank's values (N,) by the ranks' mean N, a scalar.
+    """Sum of this rank's values (N, *) by the ranks' mean number of them.
 
-    Without any value on any rank it is 0 and keeps the graph. A collective
-    call: every rank makes it, even with N = 0.
+    A scalar. Without any value on any rank it is 0 and keeps the graph. A
+    collective call: every rank makes it, even with N = 0.
     """
-    return values.sum() / or_one(rank_count(values))
+    return values.sum() / or_one(rank_count(values.flatten()))
 
 
 @torch.no_grad()
 def rank_count(values: Tensor | int) -> Tensor:
     """The ranks' mean number of rows, a scalar; a collective call.
 
-    For ``values`` of other shapes than rows give the number itself.
+    For ``values`` of other shapes than rows give the number itself. Without
+    other ranks the device need not be waited for.
     """
     number = values if isinstance(values, int) else len(values)
     device = None if isinstance(values, int) else values.device
-    count = torch.tensor(float(number), device=device)
+    count = torch.full((), float(number), device=device)
     all_reduce(count, 'mean')
     return count
 
 
-def or_one(count: float | Tensor) -> float:
-    """The count to divide a sum by: 1 where there is nothing to add up."""
-    count = float(count)
+def or_one(count: float | Tensor) -> float | Tensor:
+    """The count to divide a sum by: 1 where there is nothing to add up.
+
+    A tensor remains one, so that no device is waited for.
+    """
+    if isinstance(count, Tensor):
+        return torch.where(count > 0, count, 1)
     return count if count > 0 else 1.0

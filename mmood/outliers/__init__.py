@@ -1,13 +1,19 @@
-"""Outliers made in feature space while a detector trains."""
+"""Where outliers come from while a model trains."""
 
+from .annotated import AnnotatedOutliers
+from .blurred import BlurredOutliers
 from .flow import FlowFeatureSynthesis
 from .gan import GANSynthesis, gan_loss, reverse_gradient
 from .gaussians import low_likelihood_samples, tied_gaussians
+from .source import OutlierSource
 from .vos import VirtualOutlierSynthesis
 
 __all__ = [
+    'AnnotatedOutliers',
+    'BlurredOutliers',
     'FlowFeatureSynthesis',
     'GANSynthesis',
+    'OutlierSource',
     'VirtualOutlierSynthesis',
     'gan_loss',
     'low_likelihood_samples',

@@ -14,12 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmood.losses import Batch
 from mmood.ops import rank_mean
 from mmood.registry import MODELS
+from mmood.scores import Samples
+
+from .source import OutlierSource
 
 
 @MODELS.register_module()
-class FlowFeatureSynthesis(nn.Module):
+class FlowFeatureSynthesis(OutlierSource):
     """Learn the density of known features; outliers are its rarest samples.
 
     The flow maps a feature x to ``z ~ N(0, I)`` by ``num_blocks`` GLOW
@@ -39,6 +43,7 @@ class FlowFeatureSynthesis(nn.Module):
         num_candidates, num_select: of so many draws the so many least
             likely are the outliers.
         loss_weight: of ``loss_flow``.
+        start: see `OutlierSource`.
 
     Raises ImportError without FrEIA (``pip install 'mmood[flow]'``).
     """
@@ -53,8 +58,9 @@ class FlowFeatureSynthesis(nn.Module):
         num_candidates: int = 200,
         num_select: int = 1,
         loss_weight: float = 1e-4,
+        **start: float | None,
     ) -> None:
-        super().__init__()
+        super().__init__(**start)
         if channels < 2 or num_blocks < 1:
             raise ValueError(
                 'a flow needs channels >= 2, which it halves, and num_blocks '
@@ -101,36 +107,38 @@ class FlowFeatureSynthesis(nn.Module):
         return _log_prob(*self.encode(x))
 
     def forward(
-        self, features: Tensor, labels: Tensor, active: bool
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Outliers (M, C) and ``loss_flow`` of the known features (N, C).
+        self, batch: Batch
+    ) -> tuple[Samples | None, dict[str, Tensor]]:
+        """``num_select`` outliers, and ``loss_flow`` of the known features.
 
-        M is ``num_select``, less where that many samples are not finite,
-        and 0 if not ``active``. The loss is the mean over all ranks'
-        features, 0 for none; it does not reach what made the features.
-        A collective call, also with N = 0.
+        Fewer where that many samples are not finite. The loss is the mean
+        over all ranks' features, 0 for none; it does not reach what made
+        the features.
         """
+        features = batch.known.features
         with torch.autocast(features.device.type, enabled=False):
             known = features.detach().to(next(self.parameters()).dtype)
             loss = self.loss_weight * rank_mean(-self.log_prob(known))
-            outliers = features.new_zeros((0, self.channels))
-            if active:
-                outliers = self._sample(known).to(features.dtype)
-        finite = torch.isfinite(outliers).all(1)
-        return outliers[finite], {'loss_flow': loss}
+            losses = {'loss_flow': loss}
+            if not self.is_active(batch):
+                return None, losses
+            made = self._sample(known, features.dtype)
+        outliers = batch.classified(made)
+        return (outliers if len(made) else None), losses
 
     @torch.no_grad()
-    def _sample(self, like: Tensor) -> Tensor:
-        """The least likely finite ones of new samples, (M, C)."""
+    def _sample(self, like: Tensor, dtype: torch.dtype) -> Tensor:
+        """The least likely of new samples (M, C) that are finite."""
         z = torch.randn_like(
             like.new_empty(self.num_candidates, self.channels)
         )
         x, log_det = self.decode(z)
         log_prob = _log_prob(z, log_det)
         finite = torch.isfinite(x).all(1) & torch.isfinite(log_prob)
-        x, log_prob = x[finite], log_prob[finite]
-        number = min(self.num_select, len(x))
-        return x[log_prob.topk(number, largest=False).indices]
+        log_prob = log_prob.masked_fill(~finite, math.inf)
+        rarest = log_prob.topk(self.num_select, largest=False).indices
+        outliers = x[rarest].to(dtype)
+        return outliers[finite[rarest] & torch.isfinite(outliers).all(1)]
 
 
 def _log_prob(z: Tensor, log_det: Tensor) -> Tensor:

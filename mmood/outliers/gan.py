@@ -14,8 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from mmood.losses import Batch
 from mmood.ops import rank_mean
 from mmood.registry import MODELS
+from mmood.scores import Samples
+
+from .source import OutlierSource
 
 
 def reverse_gradient(x: Tensor) -> Tensor:
@@ -39,7 +43,7 @@ def gan_loss(known_logits: Tensor, fake_logits: Tensor) -> Tensor:
 
 
 @MODELS.register_module()
-class GANSynthesis(nn.Module):
+class GANSynthesis(OutlierSource):
     """Outliers from a generator G, against a discriminator D.
 
     The paper solves ``min_G max_D min_theta E_known[-log P(y|x)] +
@@ -64,6 +68,7 @@ class GANSynthesis(nn.Module):
         hidden: width of G and D; None: C.
         num_samples: M; None: as many as there are known features.
         loss_weight: of ``loss_gan``.
+        start: see `OutlierSource`.
     """
 
     def __init__(
@@ -74,8 +79,9 @@ class GANSynthesis(nn.Module):
         hidden: int | None = None,
         num_samples: int | None = None,
         loss_weight: float = 1.0,
+        **start: float | None,
     ) -> None:
-        super().__init__()
+        super().__init__(**start)
         hidden = channels if hidden is None else hidden
         sizes = channels, latent, hidden
         if num_samples is not None:
@@ -94,13 +100,13 @@ class GANSynthesis(nn.Module):
             spectral_norm(layer)
 
     def forward(
-        self, features: Tensor, labels: Tensor, active: bool
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Outliers (M, C) >= 0 and ``loss_gan`` on known features (N, C).
+        self, batch: Batch
+    ) -> tuple[Samples | None, dict[str, Tensor]]:
+        """Outliers of features >= 0, and ``loss_gan`` on the known ones.
 
-        G and D learn in every call; if not ``active``, M is 0. A collective
-        call, also with N = 0.
+        G and D learn in every call, also before outliers count.
         """
+        features = batch.known.features
         number = self.num_samples
         if number is None:
             number = len(features)
@@ -110,9 +116,11 @@ class GANSynthesis(nn.Module):
             both = torch.cat([known, reverse_gradient(fake)])
             logits = self.discriminator(both).flatten()
             loss = gan_loss(*logits.split([len(known), number]))
-        outliers = fake if active else fake[:0]
         losses = {'loss_gan': self.loss_weight * loss}
-        return outliers.to(features.dtype), losses
+        if not self.is_active(batch):
+            return None, losses
+        outliers = batch.classified(fake.to(features.dtype))
+        return (outliers if number else None), losses
 
     def generate(self, number: int) -> Tensor:
         """New samples of G, (number, C), >= 0."""

@@ -8,16 +8,19 @@ from __future__ import annotations
 import torch
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
-from torch import Tensor, nn
+from torch import Tensor
 
+from mmood.losses import Batch
 from mmood.ops import ClassQueues
 from mmood.registry import MODELS
+from mmood.scores import Samples
 
 from .gaussians import low_likelihood_samples, tied_gaussians
+from .source import OutlierSource
 
 
 @MODELS.register_module()
-class VirtualOutlierSynthesis(nn.Module):
+class VirtualOutlierSynthesis(OutlierSource):
     """Outliers of low likelihood under the classes' Gaussians.
 
     The Gaussians follow the newest ``queue_size`` features of each class,
@@ -29,6 +32,7 @@ class VirtualOutlierSynthesis(nn.Module):
         num_candidates, num_select: of so many draws per class the so many
             least likely are the outliers.
         shrinkage, jitter: of the covariance, see `tied_gaussians`.
+        start: see `OutlierSource`.
 
     Buffers: the queues' and ``waited``, the active calls so far. Ranks hold
     the same ones and decide the same, but draw their own outliers.
@@ -49,8 +53,9 @@ class VirtualOutlierSynthesis(nn.Module):
         patience: int = 1000,
         shrinkage: float = 0.0,
         jitter: float = 1e-4,
+        **start: float | None,
     ) -> None:
-        super().__init__()
+        super().__init__(**start)
         if not 1 <= num_select <= num_candidates:
             raise ValueError(
                 'num_select must be in [1, num_candidates], got '
@@ -70,41 +75,50 @@ class VirtualOutlierSynthesis(nn.Module):
         self.register_buffer('waited', torch.tensor(0))
         self._left_out: list[int] = []
 
-    @torch.no_grad()
     def forward(
-        self, features: Tensor, labels: Tensor, active: bool
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Queue features (N, C); outliers (M, C) and no losses.
+        self, batch: Batch
+    ) -> tuple[Samples | None, dict[str, Tensor]]:
+        """Queue the known features; ``num_select`` outliers per class.
 
-        M is ``num_select`` per class that is sampled; 0 if not ``active``.
-        No gradient flows back. A collective call, also with N = 0.
-        Raises ValueError as `ClassQueues.add` and `tied_gaussians` do.
+        None while no class is sampled. No gradient flows into the features.
+        A collective call, also with N = 0. Raises ValueError as
+        `ClassQueues.add` and `tied_gaussians` do.
         """
-        self.queues.add(features, labels)
-        sampled = self._sampled() if active else None
-        if sampled is None or not sampled.any():
-            return features.new_zeros((0, features.shape[1])), {}
+        features = batch.known.features
+        self.queues.add(features, batch.known_labels)
+        made = self._made() if self.is_active(batch) else None
+        if made is None:
+            return None, {}
+        return batch.classified(made.to(features)), {}
+
+    @torch.no_grad()
+    def _made(self) -> Tensor | None:
+        """Features (M, C) of the classes whose turn it is."""
+        sampled = self._sampled()
+        if not sampled:
+            return None
         gaussians = tied_gaussians(
             self.queues.memory[sampled],
             jitter=self.jitter,
             shrinkage=self.shrinkage,
         )
-        outliers = low_likelihood_samples(
+        return low_likelihood_samples(
             *gaussians, self.num_candidates, self.num_select
         )
-        return outliers.to(features), {}
 
-    def _sampled(self) -> Tensor | None:
-        """Mask (K,) of the classes to sample; None while waiting for more."""
-        full = self.queues.is_full
+    def _sampled(self) -> list[int]:
+        """The classes to sample; none while it waits for more."""
         self.waited += 1
-        if self.waited <= self.patience and not full.all():
-            return None
-        left_out = (~full).nonzero().flatten().tolist()
+        # Together, to wait for the device only once.
+        both = torch.cat([self.queues.is_full.long(), self.waited[None]])
+        *full, waited = both.tolist()
+        if waited <= self.patience and not all(full):
+            return []
+        left_out = [k for k, is_full in enumerate(full) if not is_full]
         if left_out != self._left_out:
             self._left_out = left_out
             self._report()
-        return full
+        return [k for k, is_full in enumerate(full) if is_full]
 
     def _report(self) -> None:
         if not is_main_process():

@@ -1,11 +1,11 @@
 """OOD scores; higher is more out-of-distribution."""
 
-from .csi import CSIScore
+from .compound import CompoundScore
 from .diffusion import diffusion_score, directional_error
-from .fitted import FittedScore, Samples, View
+from .fitted import FittedScore
 from .generalized_odin import (
     DecomposedLinear,
-    GeneralizedODIN,
+    generalized_odin,
     select_epsilon,
 )
 from .gram import GramMatrices, gram_deviation, gram_rows
@@ -14,38 +14,37 @@ from .logits import (
     class_logits,
     energy,
     entropy,
-    get_score,
+    joint_energy,
     max_logit,
     msp,
-    score_names,
 )
 from .mahalanobis import Mahalanobis, mahalanobis
-from .odin import ODIN, odin, perturb
-from .thresholds import Thresholded, Thresholds, check_score_name
+from .odin import odin, odin_score, perturb
+from .samples import Samples, View, register_score
+from .score_set import ScoreSet, score_names
+from .thresholds import Thresholds
 from .vmf import log_vmf_density, log_vmf_normalizer, vmf_score
 
 __all__ = [
-    'CSIScore',
+    'CompoundScore',
     'DecomposedLinear',
     'FittedScore',
-    'GeneralizedODIN',
     'GramMatrices',
     'KNN',
     'Mahalanobis',
-    'ODIN',
     'Samples',
-    'Thresholded',
+    'ScoreSet',
     'Thresholds',
     'View',
-    'check_score_name',
     'class_logits',
     'diffusion_score',
     'directional_error',
     'energy',
     'entropy',
-    'get_score',
+    'generalized_odin',
     'gram_deviation',
     'gram_rows',
+    'joint_energy',
     'knn_distance',
     'log_vmf_density',
     'log_vmf_normalizer',
@@ -53,7 +52,9 @@ __all__ = [
     'max_logit',
     'msp',
     'odin',
+    'odin_score',
     'perturb',
+    'register_score',
     'score_names',
     'select_epsilon',
     'vmf_score',

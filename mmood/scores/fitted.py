@@ -8,29 +8,14 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import torch
 from mmengine.dist import all_reduce, get_world_size, is_main_process
 from torch import Tensor, nn
 
-
-@dataclass
-class Samples:
-    """What scores may ask of N samples.
-
-    ``logits`` (N, K, *) without background, ``features`` (N, C, *) before
-    the classifier, ``numerators`` (N, K, *) of a `DecomposedLinear`.
-    """
-
-    logits: Tensor
-    features: Tensor
-    numerators: Tensor | None = None
-
-
-View = Callable[[Tensor], Samples]
+from .samples import Samples
 
 
 class FittedScore(nn.Module):
@@ -39,11 +24,8 @@ class FittedScore(nn.Module):
     ``reset()``, then ``update`` for each batch, then ``finish``: memory does
     not grow with the data, and ranks, each with its part, end with the same
     buffers. A subclass implements `_start`, `_add`, `_finish` and `_score`.
-    ``source`` names what the score eats: ``'features'``, ``'embedding'``,
-    ``'logits'``, ``'samples'`` (a `Samples`) or ``'inputs'`` (then with a
-    `View` behind them). Buffers whose size follows the data are named in
-    ``resizable``, with the dimension that is 0 until the fit; loading a
-    checkpoint resizes them.
+    Buffers whose size follows the data are named in ``resizable``, with the
+    dimension that is 0 until the fit; loading a checkpoint resizes them.
 
     Buffers: ``is_fitted``, and ``class_code`` of the class names it was
     fitted with, in their order.
@@ -51,9 +33,8 @@ class FittedScore(nn.Module):
 
     resizable: Mapping[str, int] = MappingProxyType({})
 
-    def __init__(self, source: str = 'features') -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.source = source
         self._is_open, self._bad = False, 0
         self.register_buffer('is_fitted', torch.tensor(False))
         self.register_buffer('class_code', torch.tensor(0))
@@ -62,7 +43,10 @@ class FittedScore(nn.Module):
     def exact_buffers(self) -> tuple[str, ...]:
         return tuple(self._buffers)
 
-    # ------------------------------------------------------------ fitting
+    def vectors(self, samples: Samples) -> Tensor:
+        """What the statistics are of, (N, C, *)."""
+        return samples.features
+
     def forget(self) -> None:
         """Be unfitted, with buffers of the size that a new score has."""
         self.is_fitted.fill_(False)
@@ -78,23 +62,25 @@ class FittedScore(nn.Module):
 
     @torch.no_grad()
     def update(
-        self, *x: object, labels: Tensor, keys: Tensor | None = None
+        self,
+        samples: Samples,
+        labels: Tensor | None = None,
+        keys: Tensor | None = None,
     ) -> None:
-        """Add a batch: what `forward` takes, classes (N,), identities (N,).
+        """Add samples with their classes (N, *) and identities (N, *).
 
         Raises ValueError for values that are not finite, on several ranks
         in `finish`; RuntimeError without a `reset` before.
         """
         self._check_open()
-        is_view = isinstance(x[0], Samples)
-        vectors = x[0].features if is_view else x[0]
+        vectors = self.vectors(samples)
         if not torch.isfinite(vectors).all():
             bad = ~torch.isfinite(vectors).flatten(1).all(1)
             self._bad += int(bad.sum())
             if get_world_size() == 1:
                 self._check_finite()
             return  # other ranks wait for this one in `finish`
-        self._add(*x, labels=labels, keys=keys)
+        self._add(samples, labels, keys)
 
     @torch.no_grad()
     def finish(self, classes: Sequence[str] | None = None) -> None:
@@ -123,8 +109,8 @@ class FittedScore(nn.Module):
         if bad:
             raise ValueError(
                 f'{type(self).__name__} got {int(bad)} samples with nan or '
-                f'infinite {self.source.replace("samples", "features")}: the '
-                'checkpoint has diverged, take one from before'
+                f'infinite {self.reads[0]}: the checkpoint has diverged, take '
+                'one from before'
             )
 
     def check_classes(self, classes: Sequence[str] | None) -> None:
@@ -137,16 +123,15 @@ class FittedScore(nn.Module):
                 'tools/fit_scores.py with this config'
             )
 
-    # ------------------------------------------------------------ scoring
-    def forward(self, *x: object) -> Tensor:
-        """(N, C, *) -> (N, *). Raises RuntimeError if it is not fitted."""
+    def forward(self, samples: Samples) -> Tensor:
+        """A value (N, *) of each. Raises RuntimeError if it is not fitted."""
         if not self.is_fitted:
             raise RuntimeError(
                 f'the score {type(self).__name__} is not fitted: run '
                 'tools/fit_scores.py CONFIG CHECKPOINT, or train with '
                 'mmood.FitScoresHook in custom_hooks'
             )
-        return self._score(*x)
+        return self._score(samples)
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args, **kwargs
@@ -169,13 +154,15 @@ class FittedScore(nn.Module):
     def _start(self) -> None:
         raise NotImplementedError
 
-    def _add(self, *x: object, labels: Tensor, keys: Tensor | None) -> None:
+    def _add(
+        self, samples: Samples, labels: Tensor | None, keys: Tensor | None
+    ) -> None:
         raise NotImplementedError
 
     def _finish(self) -> None:
         raise NotImplementedError
 
-    def _score(self, *x: object) -> Tensor:
+    def _score(self, samples: Samples) -> Tensor:
         raise NotImplementedError
 
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from mmood.registry import MODELS
 
-from .fitted import View
 from .logits import max_logit, msp
 from .odin import perturb
+from .samples import Samples, View, register_score
 
 KINDS = ('cosine', 'inner', 'euclidean')
 CONFIDENCES = dict(maximum=max_logit, softmax=msp)
@@ -106,9 +106,14 @@ def _full_precision(x: Tensor) -> torch.autocast:
     return torch.autocast(x.device.type, enabled=False)
 
 
-@MODELS.register_module()
-class GeneralizedODIN(nn.Module):
-    """``-max_k h_k(x')`` of RoIs, (N, c, h, w) -> (N,), in the unit of h.
+@register_score('godin', reads=('inputs',), kinds=('softmax',))
+@torch.no_grad()
+def generalized_odin(
+    samples: Samples,
+    epsilon: float = EPSILONS[0],
+    confidence: str = 'maximum',
+) -> Tensor:
+    """``-max_k h_k(x')`` of boxes, (N, c, h, w) -> (N,), in the unit of h.
 
     x' is x moved by `perturb` to a smaller ``-max_k h_k``, h the numerators
     of a `DecomposedLinear` without the background's. Source: Sec. 3.1 (of
@@ -121,34 +126,24 @@ class GeneralizedODIN(nn.Module):
     one. Raises ValueError for another ``confidence``, and if the classifier
     has no numerators.
     """
+    if confidence not in CONFIDENCES:
+        raise ValueError(
+            f'confidence must be one of {tuple(CONFIDENCES)}, got '
+            f'{confidence!r}'
+        )
 
-    source = 'inputs'
+    def score(x: Tensor) -> Tensor:
+        return max_logit(_numerators(samples.view, x))
 
-    def __init__(
-        self, epsilon: float = EPSILONS[0], *, confidence: str = 'maximum'
-    ) -> None:
-        super().__init__()
-        if confidence not in CONFIDENCES:
-            raise ValueError(
-                f'confidence must be one of {tuple(CONFIDENCES)}, got '
-                f'{confidence!r}'
-            )
-        self.epsilon, self.confidence = epsilon, confidence
-
-    @torch.no_grad()
-    def forward(self, inputs: Tensor, view: View) -> Tensor:
-        def score(x: Tensor) -> Tensor:
-            return max_logit(_numerators(view, x))
-
-        moved = perturb(score, inputs, self.epsilon)
-        return CONFIDENCES[self.confidence](_numerators(view, moved))
+    moved = perturb(score, samples.inputs, epsilon)
+    return CONFIDENCES[confidence](_numerators(samples.view, moved))
 
 
 def _numerators(view: View, x: Tensor) -> Tensor:
     numerators = view(x).numerators
     if numerators is None:
         raise ValueError(
-            'the classifier has no numerators: GeneralizedODIN needs '
+            'the classifier has no numerators: the score godin needs '
             "bbox_head=dict(cls_predictor_cfg=dict(type='mmood."
             "DecomposedLinear')), in training too"
         )
@@ -165,12 +160,13 @@ def select_epsilon(
     ``batches`` (N, c, h, w) are of a validation set; one process. Source:
     Sec. 3.2. Raises ValueError without any sample.
     """
-    scores = [GeneralizedODIN(epsilon) for epsilon in candidates]
-    totals, count = [0.0] * len(scores), 0
+    totals, count = [0.0] * len(candidates), 0
     for x in batches:
         count += len(x)
-        for i, score in enumerate(scores):
-            totals[i] -= score(x, view).double().sum().item()
+        samples = Samples(inputs=x, view=view)
+        for i, epsilon in enumerate(candidates):
+            score = generalized_odin(samples, epsilon)
+            totals[i] -= score.double().sum().item()
     if not count:
         raise ValueError('no sample in batches: give RoIs of ID images')
     return candidates[totals.index(max(totals))]

@@ -14,16 +14,9 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
-from mmood.registry import MODELS
-
-from .fitted import (
-    FittedScore,
-    Samples,
-    labelled_rows,
-    unrows,
-    warn_unseen,
-)
+from .fitted import FittedScore, labelled_rows, unrows, warn_unseen
 from .logits import msp
+from .samples import Samples, register_score
 
 CHUNK = 2**22  # numbers of row sums that are held at a time
 
@@ -71,12 +64,12 @@ def _check_powers(powers: Sequence[int]) -> None:
         )
 
 
-@MODELS.register_module()
+@register_score('gram', reads=('features', 'logits'), kinds=('softmax',))
 class GramMatrices(FittedScore):
     """`gram_deviation` of `gram_rows` from the predicted class's ranges.
 
-    Eats `Samples`: their features, and their logits for the class. Maps are
-    taken position by position. The ranges are those of the training samples
+    The class is that of the largest logit. Maps are taken position by
+    position. The ranges are those of the training samples
     of that class (``labels`` of `update`); a class without any has those of
     all samples, with a warning. With one layer the paper's division by the
     layer's expected deviation changes no order and is left out.
@@ -101,7 +94,7 @@ class GramMatrices(FittedScore):
         powers: Sequence[int] = range(1, 11),
         by_confidence: bool = True,
     ) -> None:
-        super().__init__('samples')
+        super().__init__()
         _check_powers(powers)
         self.channels, self.num_classes = channels, num_classes
         self.by_confidence = by_confidence

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmood.ops import Reservoir
-from mmood.registry import MODELS
 
 from .fitted import FittedScore, check_channels, rows, unrows
+from .samples import KINDS, Samples, register_score
 
 
 def knn_distance(
@@ -73,7 +73,7 @@ def _check_k(k: int, size: int) -> None:
         )
 
 
-@MODELS.register_module()
+@register_score('knn', reads=('features',), kinds=KINDS)
 class KNN(FittedScore):
     """`knn_distance` to a random sample of the training features.
 
@@ -97,9 +97,8 @@ class KNN(FittedScore):
         *,
         bank_size: int = 20_000,
         normalize: bool = True,
-        source: str = 'features',
     ) -> None:
-        super().__init__(source)
+        super().__init__()
         _check_k(k, bank_size)
         self.channels, self.k = channels, k
         self.bank_size, self.normalize = bank_size, normalize
@@ -109,18 +108,21 @@ class KNN(FittedScore):
     def _start(self) -> None:
         self._sample = Reservoir(self.bank_size)
 
-    def _add(self, x: Tensor, labels: Tensor, keys: Tensor | None) -> None:
-        check_channels(x, self.channels)
+    def _add(
+        self, samples: Samples, labels: Tensor | None, keys: Tensor | None
+    ) -> None:
+        check_channels(self.vectors(samples), self.channels)
         keys = None if keys is None else keys.flatten()
-        self._sample.add(rows(self._scaled(x)), keys)
+        self._sample.add(rows(self._scaled(samples)), keys)
 
     def _finish(self) -> None:
         bank = self._sample.merge().to(self.bank)
         _check_k(self.k, len(bank))
         self.bank, self._sample = bank, None
 
-    def _score(self, x: Tensor) -> Tensor:
-        return knn_distance(self._scaled(x), self.bank, self.k)
+    def _score(self, samples: Samples) -> Tensor:
+        return knn_distance(self._scaled(samples), self.bank, self.k)
 
-    def _scaled(self, x: Tensor) -> Tensor:
-        return F.normalize(x.float(), dim=1) if self.normalize else x.float()
+    def _scaled(self, samples: Samples) -> Tensor:
+        x = self.vectors(samples).float()
+        return F.normalize(x, dim=1) if self.normalize else x

@@ -7,10 +7,11 @@ to float32 first, where differences between confident samples still show.
 
 from __future__ import annotations
 
-from typing import Callable
-
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from .samples import KINDS, Samples, register_score
 
 
 def _check(logits: Tensor, dim: int) -> Tensor:
@@ -78,6 +79,17 @@ def energy(logits: Tensor, dim: int = 1, temperature: float = 1.0) -> Tensor:
     return -temperature * torch.logsumexp(logits / temperature, dim=dim)
 
 
+def joint_energy(logits: Tensor, dim: int = 1) -> Tensor:
+    """``-sum_k log(1 + exp(f_k))``, (N, K, *) -> (N, *), <= 0, nats.
+
+    The energy of classes that are judged each for itself, by a sigmoid: the
+    sum of their free energies. Source: Wang et al., "Can multi-label
+    classification networks know what they don't know?", NeurIPS 2021, Eq. 6.
+    Raises ValueError for K = 0.
+    """
+    return -F.softplus(_check(logits, dim)).sum(dim)
+
+
 def entropy(logits: Tensor, dim: int = 1) -> Tensor:
     """``-sum_k p_k log p_k`` in nats, (N, K, *) -> (N, *), in [0, log K].
 
@@ -86,19 +98,32 @@ def entropy(logits: Tensor, dim: int = 1) -> Tensor:
     return torch.special.entr(_check(logits, dim).softmax(dim)).sum(dim)
 
 
-_SCORES = {f.__name__: f for f in (msp, max_logit, energy, entropy)}
+@register_score('msp')
+def _msp(samples: Samples) -> Tensor:
+    """`msp`; of independent classes ``1 - max sigmoid(logits)``."""
+    if samples.kind == 'sigmoid':
+        return 1 - max_logit(samples.logits).neg().sigmoid()
+    return msp(samples.logits)
 
 
-def score_names() -> list[str]:
-    """Names that `get_score` knows."""
-    return sorted(_SCORES)
+@register_score('max_logit', kinds=KINDS)
+def _max_logit(samples: Samples) -> Tensor:
+    return max_logit(samples.logits)
 
 
-def get_score(name: str) -> Callable[[Tensor], Tensor]:
-    """The logit score of that name, for configs.
+@register_score('energy')
+def _energy(samples: Samples, temperature: float = 1.0) -> Tensor:
+    """`energy`; of independent classes `joint_energy`."""
+    if samples.kind != 'sigmoid':
+        return energy(samples.logits, temperature=temperature)
+    if temperature != 1:
+        raise ValueError(
+            f'the energy of sigmoid logits has no temperature, got '
+            f'{temperature}: leave it out'
+        )
+    return joint_energy(samples.logits)
 
-    Raises ValueError for an unknown name.
-    """
-    if name not in _SCORES:
-        raise ValueError(f'unknown score {name!r}; known are {score_names()}')
-    return _SCORES[name]
+
+@register_score('entropy', kinds=('softmax',))
+def _entropy(samples: Samples) -> Tensor:
+    return entropy(samples.logits)

@@ -14,9 +14,8 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
-from mmood.registry import MODELS
-
 from .fitted import FittedScore, labelled_rows, rows, unrows, warn_unseen
+from .samples import KINDS, Samples, register_score
 
 CHUNK = 4096  # rows that are in float64 at a time
 RANK_TOLERANCE = 1e-12  # of the largest eigenvalue
@@ -57,7 +56,7 @@ def _whitened_distance(x: Tensor, means: Tensor, whitening: Tensor) -> Tensor:
     return unrows(torch.cat(parts).square(), x)
 
 
-@MODELS.register_module()
+@register_score('mahalanobis', reads=('features',), kinds=KINDS)
 class Mahalanobis(FittedScore):
     """`mahalanobis` to the means of the K classes in the training data.
 
@@ -84,9 +83,8 @@ class Mahalanobis(FittedScore):
         num_classes: int,
         *,
         shrinkage: float = 0.0,
-        source: str = 'features',
     ) -> None:
-        super().__init__(source)
+        super().__init__()
         if not 0 <= shrinkage <= 1:
             raise ValueError(f'shrinkage must be in [0, 1], got {shrinkage}')
         self.channels, self.num_classes = channels, num_classes
@@ -105,8 +103,12 @@ class Mahalanobis(FittedScore):
     def _start(self) -> None:
         self._moments = Moments(self.means)
 
-    def _add(self, x: Tensor, labels: Tensor, keys: Tensor | None) -> None:
-        x, labels = labelled_rows(x, labels, self.channels, self.num_classes)
+    def _add(
+        self, samples: Samples, labels: Tensor, keys: Tensor | None
+    ) -> None:
+        x, labels = labelled_rows(
+            self.vectors(samples), labels, self.channels, self.num_classes
+        )
         for part in zip(x.split(CHUNK), labels.split(CHUNK)):
             self._moments.add(*part)
 
@@ -123,9 +125,9 @@ class Mahalanobis(FittedScore):
         self.whitening.copy_(whitening)
         self._moments = None
 
-    def _score(self, x: Tensor) -> Tensor:
+    def _score(self, samples: Samples) -> Tensor:
         means = self.means[self.count > 0]
-        return _whitened_distance(x, means, self.whitening)
+        return _whitened_distance(self.vectors(samples), means, self.whitening)
 
 
 class Moments:

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmood.registry import MODELS
-
-from .fitted import View
 from .logits import max_logit, msp
+from .samples import Samples, register_score
 
 
 def perturb(
@@ -71,24 +69,16 @@ def odin(
     return msp(forward(moved).double() / temperature, dim)
 
 
-@MODELS.register_module()
-class ODIN(nn.Module):
-    """`odin` of RoIs, (N, c, h, w) -> (N,).
+@register_score('odin', reads=('inputs',), kinds=('softmax',))
+def odin_score(
+    samples: Samples, temperature: float = 1000.0, epsilon: float = 0.0014
+) -> Tensor:
+    """`odin` of what the head gets, (N, c, h, w) -> (N, *).
 
-    What moves is the pooled RoI map: the image would move the boxes too, and
-    each of them needs its own. ``epsilon`` is absolute, in the unit of these
-    maps; the paper's 0.0014 is for pixels in [0, 1] and only a start.
+    Of a box the pooled map moves: the image would move the boxes too, and
+    each of them needs its own. ``epsilon`` is absolute, in the unit of the
+    inputs; the paper's 0.0014 is for pixels in [0, 1] and only a start.
     """
-
-    source = 'inputs'
-
-    def __init__(
-        self, temperature: float = 1000.0, epsilon: float = 0.0014
-    ) -> None:
-        super().__init__()
-        self.temperature, self.epsilon = temperature, epsilon
-
-    def forward(self, inputs: Tensor, view: View) -> Tensor:
-        return odin(
-            lambda x: view(x).logits, inputs, self.temperature, self.epsilon
-        )
+    return odin(
+        lambda x: samples.view(x).logits, samples.inputs, temperature, epsilon
+    )

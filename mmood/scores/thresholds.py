@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 NAN = float('nan')
 _CODE = '.arguments'  # in state dicts, behind the name of a score
+_TAKEN = ('data', 'is_ood', 'shape', 'thresholds')  # beside scores
 
 
 def check_score_name(name: object, owner: nn.Module) -> None:
@@ -25,7 +26,7 @@ def check_score_name(name: object, owner: nn.Module) -> None:
             f"a score's name must be text without '.', '/' and '\\', got "
             f'{name!r}: set name'
         )
-    if name in dir(owner) and name not in owner._modules:
+    if name in _TAKEN or (name in dir(owner) and name not in owner._modules):
         raise ValueError(
             f'a score cannot be called {name!r}, which '
             f'{type(owner).__name__} uses itself: set another name'
@@ -49,7 +50,9 @@ class Thresholds(nn.Module):
     ) -> None:
         super().__init__()
         self._names = tuple(names)
-        self._codes = {k: _code(v) for k, v in (arguments or {}).items() if v}
+        self._codes = {
+            k: arguments_code(v) for k, v in (arguments or {}).items() if v
+        }
         for name in self._names:
             check_score_name(name, self)
             self.register_buffer(name, torch.tensor(NAN))
@@ -78,6 +81,7 @@ class Thresholds(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args, **kwargs
     ) -> None:
+        self._warn_others(state_dict, prefix)
         for name in self._names:
             value = float(state_dict.get(prefix + name, NAN))
             code = int(state_dict.get(f'{prefix}{name}{_CODE}', 0))
@@ -91,55 +95,25 @@ class Thresholds(nn.Module):
                 )
             self._buffers[name].fill_(value)
 
-
-def _code(arguments: Mapping) -> int:
-    text = json.dumps(arguments, sort_keys=True, default=str)
-    return zlib.crc32(text.encode())
-
-
-class Thresholded:
-    """Part of a module with `Thresholds`, before its parent class.
-
-    ``ood_threshold`` is that of the first score. In state dicts it stands
-    beside those by name, for whoever wants to read it; loading goes by name.
-    """
-
-    ood_thresholds: Thresholds
-    exact_buffers: tuple[str, ...] = ('ood_threshold',)
-
-    @property
-    def ood_threshold(self) -> Tensor:
-        return self.ood_thresholds[self.ood_thresholds.exact_buffers[0]]
-
-    def _save_to_state_dict(
-        self, destination: dict, prefix: str, keep_vars: bool
-    ) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        value = self.ood_threshold
-        value = value if keep_vars else value.detach()
-        destination[f'{prefix}ood_threshold'] = value
-
-    def _load_from_state_dict(
-        self, state_dict: dict, prefix: str, *args, **kwargs
-    ) -> None:
-        """Says so if the checkpoint has thresholds for other scores alone."""
-        unnamed = state_dict.pop(f'{prefix}ood_threshold', NAN)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        start, first = (
-            f'{prefix}ood_thresholds.',
-            self.ood_thresholds.exact_buffers[0],
-        )
-        found = {
-            key.removeprefix(start): float(value)
+    def _warn_others(self, state_dict: dict, prefix: str) -> None:
+        """Say so if a checkpoint has thresholds, but not the first one."""
+        others = [
+            key.removeprefix(prefix)
             for key, value in state_dict.items()
-            if key.startswith(start) and not key.endswith(_CODE)
-        }
-        found = found or {'a score without a name': float(unnamed)}
-        others = [name for name, value in found.items() if value == value]
-        if others and first not in others:
+            if key.startswith(prefix)
+            and not key.endswith(_CODE)
+            and float(value) == float(value)
+        ]
+        if others and self._names[0] not in others:
             warnings.warn(
                 f'the checkpoint has thresholds for {", ".join(others)}, not '
-                f'for {first}, the first score: nothing will be called OOD. '
-                'Run tools/fit_scores.py with this config',
+                f'for {self._names[0]}, the first score: nothing will be '
+                'called OOD. Run tools/fit_scores.py with this config',
                 stacklevel=2,
             )
+
+
+def arguments_code(arguments: Mapping) -> int:
+    """A number for what a score was configured with."""
+    text = json.dumps(arguments, sort_keys=True, default=str)
+    return zlib.crc32(text.encode())

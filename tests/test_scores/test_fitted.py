@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers import assert_near, run_script
-from mmood.registry import MODELS
+from mmood.registry import SCORES
 from mmood.scores import (
     KNN,
     FittedScore,
@@ -36,24 +36,15 @@ def data(count=160):
     return Samples(logits, features + labels[:, None])
 
 
-def part(samples, index):
-    return Samples(samples.logits[index], samples.features[index])
-
-
-def seen(score, samples):
-    """What the score takes of them."""
-    return samples if score.source == 'samples' else samples.features
-
-
 def fit(name, samples, index=None, classes=None):
     """Fitted on some of the samples, in batches; all of them if None."""
     score = BUILDERS[name]()
     score.reset()
     index = torch.arange(len(samples.logits)) if index is None else index
     for keys in index.split(37):
-        batch = part(samples, keys)
+        batch = samples[keys]
         labels = batch.logits.argmax(1)
-        score.update(seen(score, batch), labels=labels, keys=keys)
+        score.update(batch, labels=labels, keys=keys)
     score.finish(classes)
     return score
 
@@ -67,13 +58,13 @@ def test_unfitted_it_says_how_to_fit(name):
     score, samples = BUILDERS[name](), data(5)
     assert isinstance(score, FittedScore)
     kind = type(score).__name__
-    assert MODELS.module_dict[kind] is type(score)
+    assert SCORES.get(name) is type(score)
     message = rf'{kind} is not fitted: .*fit_scores\.py .*FitScoresHook'
     for _ in range(2):
         with pytest.raises(RuntimeError, match=message):
-            score(seen(score, samples))
+            score(samples)
         score = fit(name, data())
-        assert score(seen(score, samples)).shape == (5,)
+        assert score(samples).shape == (5,)
         score.reset()
 
 
@@ -82,7 +73,7 @@ def test_reset_forgets_all_samples(name):
     score = fit(name, Samples(samples.logits, 3 * samples.features.exp()))
     score.reset()
     labels, keys = samples.logits.argmax(1), torch.arange(160)
-    score.update(seen(score, samples), labels=labels, keys=keys)
+    score.update(samples, labels=labels, keys=keys)
     score.finish()
     for key, value in fit(name, samples).state_dict().items():
         torch.testing.assert_close(score.state_dict()[key], value)
@@ -123,9 +114,9 @@ def test_labels_that_do_not_fit(name):
         labels = torch.tensor([0, 1, 2, 3, 1, label])
         found = rf'{labels.min()}\.\.{labels.max()}: leave background'
         with pytest.raises(ValueError, match=rf'in 0\.\.3, got {found}'):
-            score.update(seen(score, samples), labels=labels)
+            score.update(samples, labels=labels)
     with pytest.raises(ValueError, match=r'one label each, .* \(5,\)'):
-        score.update(seen(score, samples), labels=labels[:5])
+        score.update(samples, labels=labels[:5])
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -136,7 +127,7 @@ def test_half_precision_only_rounds_the_features(name, dtype):
     one, other = fit(name, half), fit(name, full)
     # Beyond what was seen, where Gram's deviations are not 0.
     half, full = (Samples(s.logits, s.features * 2) for s in (half, full))
-    found, expected = one(seen(one, half)), other(seen(other, full))
+    found, expected = one(half), other(full)
     assert found.dtype == expected.dtype != dtype
     assert_near(found, expected)
     assert len(found.unique()) > 150  # neighbours may be mutual
@@ -147,8 +138,8 @@ def test_a_checkpoint_restores_it(name):
     score, fresh = fit(name, samples, classes=CLASSES), BUILDERS[name]()
     fresh.load_state_dict(score.state_dict())
     outside = Samples(samples.logits, samples.features * 2)
-    expected = score(seen(score, outside))
-    assert_near(fresh(seen(score, outside)), expected)
+    expected = score(outside)
+    assert_near(fresh(outside), expected)
     with pytest.raises(ValueError, match='another order'):
         fresh.check_classes(CLASSES[::-1])
 
@@ -156,9 +147,9 @@ def test_a_checkpoint_restores_it(name):
 def test_outliers_score_higher(name):
     samples = data()
     score = fit(name, samples)
-    known = part(data(200), slice(160, 200))
+    known = data(200)[160:]
     outliers = Samples(known.logits, 12 * torch.randn(40, C))
-    low, high = (score(seen(score, s)) for s in (known, outliers))
+    low, high = (score(s) for s in (known, outliers))
     assert (high[:, None] > low).double().mean() > 0.85
 
 
@@ -203,7 +194,7 @@ def test_update_and_finish_want_a_reset_first(name):
     labels = samples.logits.argmax(1)
     for _ in range(2):
         with pytest.raises(RuntimeError, match=r'call reset\(\) before'):
-            score.update(seen(score, samples), labels=labels, keys=keys)
+            score.update(samples, labels=labels, keys=keys)
         with pytest.raises(RuntimeError, match=r'call reset\(\) before'):
             score.finish()
         score = fit(name, samples)
@@ -224,7 +215,7 @@ def test_no_number_is_made_of_features_that_are_none(name, dtype, value):
     score, samples = fit(name, data()), data(6)
     samples.features[2, 3] = value
     samples = Samples(samples.logits.to(dtype), samples.features.to(dtype))
-    values = score(seen(score, samples))
+    values = score(samples)
     finite = torch.isfinite(values).tolist()
     assert finite == [True, True, False] + 3 * [True]
     assert values.dtype in (torch.float32, torch.float64)

@@ -10,11 +10,10 @@ from mmdet.registry import MODELS as DETECTION
 from torch import nn
 
 from helpers import assert_near
-from mmood.registry import MODELS
 from mmood.scores import (
     DecomposedLinear,
-    GeneralizedODIN,
     Samples,
+    generalized_odin,
     perturb,
     select_epsilon,
 )
@@ -169,6 +168,11 @@ def view_of(module, body=None):
     return view
 
 
+def score(x, view, *args, **kwargs):
+    samples = Samples(inputs=x, view=view)
+    return generalized_odin(samples, *args, **kwargs)
+
+
 def maps(n=5):
     return torch.randn(n, 6, 1, 1)
 
@@ -176,7 +180,7 @@ def maps(n=5):
 @pytest.mark.parametrize('kind', KINDS)
 def test_score_of_the_unmoved_input(kind):
     module, x = layer(kind).eval(), maps()
-    scores = GeneralizedODIN(epsilon=0)(x, view_of(module))
+    scores = score(x, view_of(module), 0)
     expected = -numerators(module, x.flatten(1))[:, :-1].max(1)
     np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-4, atol=1e-6)
     assert not scores.requires_grad
@@ -188,9 +192,9 @@ def test_score_of_the_moved_input(kind):
     view = view_of(module)
     moved = perturb(lambda x: -view(x).numerators.amax(1), x, 0.01)
     expected = -numerators(module, moved.flatten(1))[:, :-1].max(1)
-    scores = GeneralizedODIN(epsilon=0.01)(x, view)
+    scores = score(x, view, 0.01)
     np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-4, atol=1e-6)
-    assert (scores < GeneralizedODIN(epsilon=0)(x, view)).all()
+    assert (scores < score(x, view, 0)).all()
     assert all(p.grad is None for p in module.parameters())
 
 
@@ -202,15 +206,13 @@ def test_softmax_of_the_moved_numerators(kind):
     moved = perturb(lambda x: -view(x).numerators.amax(1), x, 0.01)
     h = numerators(module, moved.flatten(1))[:, :-1]
     expected = 1 - scipy.special.softmax(h, axis=1).max(1)
-    score = GeneralizedODIN(0.01, confidence='softmax')
-    np.testing.assert_allclose(
-        score(x, view).numpy(), expected, rtol=1e-3, atol=1e-6
-    )
+    found = score(x, view, 0.01, confidence='softmax')
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
 
 
 def test_unknown_confidence():
     with pytest.raises(ValueError, match="'maximum', 'softmax'.*'g'"):
-        GeneralizedODIN(confidence='g')
+        score(maps(), view_of(layer()), confidence='g')
 
 
 def test_inner_product_moves_by_the_weights_absolute_sum():
@@ -218,7 +220,7 @@ def test_inner_product_moves_by_the_weights_absolute_sum():
     module, x = layer('inner').eval(), maps()
     view, x = view_of(module), x.mul(10)
     best = numerators(module, x.flatten(1))[:, :-1].argmax(1)
-    step = GeneralizedODIN(0)(x, view) - GeneralizedODIN(0.02)(x, view)
+    step = score(x, view, 0) - score(x, view, 0.02)
     expected = 0.02 * module.weight.detach().abs().sum(1)[best]
     torch.testing.assert_close(step, expected, rtol=1e-3, atol=1e-5)
 
@@ -226,10 +228,9 @@ def test_inner_product_moves_by_the_weights_absolute_sum():
 @pytest.mark.parametrize('mode', [torch.no_grad, torch.inference_mode])
 def test_no_samples_and_no_gradients(mode):
     module = layer().eval()
-    score = MODELS.build(dict(type='mmood.GeneralizedODIN'))
-    assert score.epsilon == EPSILONS[0] == 0.0025
-    assert score.source == 'inputs'
     x = maps()
+    assert EPSILONS[0] == 0.0025
+    assert_near(score(x, view_of(module)), score(x, view_of(module), 0.0025))
     expected = score(x, view_of(module))
     with mode():
         assert score(maps(0), view_of(module)).shape == (0,)
@@ -241,7 +242,7 @@ def test_a_plain_classifier_has_no_numerators(n):
     linear = nn.Linear(6, 4)
     view = lambda x: Samples(linear(x.flatten(1)), x)  # noqa: E731
     with pytest.raises(ValueError, match=r"type='mmood.DecomposedLinear'"):
-        GeneralizedODIN()(maps(n), view)
+        score(maps(n), view)
 
 
 def test_checkpoint_round_trip():

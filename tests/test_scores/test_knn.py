@@ -8,7 +8,12 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 from helpers import assert_near
+from mmood.scores import Samples
 from mmood.scores.knn import KNN, knn_distance
+
+
+def of(x):
+    return Samples(features=x)
 
 
 def sklearn_distance(x, bank, k):
@@ -22,7 +27,7 @@ def fitted(*batches, **kwargs):
     score.reset()
     for x in batches:
         labels = torch.zeros(len(x), dtype=torch.int64)
-        score.update(x, labels=labels)
+        score.update(of(x), labels=labels)
     score.finish()
     return score
 
@@ -52,16 +57,16 @@ def test_score_matches_sklearn_on_unit_vectors():
     expected = sklearn_distance(
         *(torch.from_numpy(normalize(v.double())) for v in (x, train)), 7
     )
-    np.testing.assert_allclose(score(x), expected, rtol=1e-5, atol=1e-6)
-    assert score(x).min() >= 0 and score(x).max() <= 2
-    torch.testing.assert_close(score(100 * x), score(x))
+    np.testing.assert_allclose(score(of(x)), expected, rtol=1e-5, atol=1e-6)
+    assert score(of(x)).min() >= 0 and score(of(x)).max() <= 2
+    torch.testing.assert_close(score(of(100 * x)), score(of(x)))
 
 
 def test_score_of_vectors_as_they_are():
     train, x = torch.randn(300, 8), 3 * torch.randn(40, 8)
     score = fitted(train, k=7, normalize=False)
     expected = sklearn_distance(x, train, 7)
-    np.testing.assert_allclose(score(x), expected, rtol=1e-5)
+    np.testing.assert_allclose(score(of(x)), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize('normalize', [True, False])
@@ -69,9 +74,9 @@ def test_a_training_sample_is_its_own_neighbour(normalize):
     """The dot product alone would leave a distance of about 3e-4."""
     train = 50 + torch.randn(200, 64)
     score = fitted(train, k=1, normalize=normalize)
-    assert_near(score(train), torch.zeros(200))
+    assert_near(score(of(train)), torch.zeros(200))
     same = fitted(*[train[:1]] * 20, k=20, normalize=normalize)
-    assert_near(same(train[:1]), torch.zeros(1))
+    assert_near(same(of(train[:1])), torch.zeros(1))
 
 
 def test_neighbours_that_nearly_coincide():
@@ -87,16 +92,16 @@ def test_neighbours_that_nearly_coincide():
 
 def test_bank_of_equal_vectors_and_zero_vectors():
     score = fitted(torch.ones(5, 3), k=5)
-    assert_near(score(torch.ones(1, 3)), torch.zeros(1))
+    assert_near(score(of(torch.ones(1, 3))), torch.zeros(1))
     zero = fitted(torch.zeros(5, 3), k=5)
-    assert zero(torch.ones(1, 3)).item() == pytest.approx(1)
-    assert zero(torch.zeros(1, 3)).item() == 0
+    assert zero(of(torch.ones(1, 3))).item() == pytest.approx(1)
+    assert zero(of(torch.zeros(1, 3))).item() == 0
 
 
 @pytest.mark.parametrize('tail', [(), (4, 5)])
 def test_no_queries(tail):
     score = fitted(torch.randn(20, 3))
-    assert score(torch.zeros(0, 3, *tail)).shape == (0, *tail)
+    assert score(of(torch.zeros(0, 3, *tail))).shape == (0, *tail)
 
 
 def test_maps_are_rows():
@@ -105,11 +110,11 @@ def test_maps_are_rows():
     score.reset()
     labels = torch.zeros(4, 4, 5, dtype=torch.int64)
     keys = torch.arange(80).view(4, 4, 5)
-    score.update(train, labels=labels, keys=keys)
+    score.update(of(train), labels=labels, keys=keys)
     score.finish()
     rows = [v.permute(0, 2, 3, 1).reshape(-1, 3) for v in (train, x)]
-    expected = fitted(rows[0], k=4)(rows[1]).view(2, 4, 5)
-    torch.testing.assert_close(score(x), expected)
+    expected = fitted(rows[0], k=4)(of(rows[1])).view(2, 4, 5)
+    torch.testing.assert_close(score(of(x)), expected)
 
 
 def test_the_bank_is_a_sample_of_the_keys():
@@ -120,7 +125,7 @@ def test_the_bank_is_a_sample_of_the_keys():
         score.reset()
         for index in order.split(17):
             labels = torch.zeros(len(index), dtype=torch.int64)
-            score.update(train[index], labels=labels, keys=keys[index])
+            score.update(of(train[index]), labels=labels, keys=keys[index])
         score.finish()
         banks.append(score.bank)
     assert banks[0].shape == (40, 3)
@@ -147,7 +152,7 @@ def test_bad_arguments():
     score = KNN(3)
     score.reset()
     with pytest.raises(ValueError, match=r'\(N, 3, \*\), got \(4, 2\)'):
-        score.update(bank, labels=torch.zeros(4))
+        score.update(of(bank), labels=torch.zeros(4))
 
 
 def test_a_checkpoint_resizes_the_bank():
@@ -155,7 +160,7 @@ def test_a_checkpoint_resizes_the_bank():
     x = torch.randn(5, 3)
     for model in (fresh, fitted(torch.randn(12, 3))):
         model.load_state_dict(score.state_dict())
-        assert_near(model(x), score(x))
+        assert_near(model(of(x)), score(of(x)))
 
 
 def test_gradient_is_the_numerical_one():

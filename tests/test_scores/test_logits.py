@@ -6,17 +6,20 @@ import scipy.special
 import torch
 
 from helpers import assert_near
+from mmood.registry import SCORES
 from mmood.scores import (
     class_logits,
     energy,
     entropy,
-    get_score,
+    joint_energy,
     max_logit,
     msp,
 )
+from mmood.scores.samples import Samples
 
 SHAPES = [(4, 7), (2, 7, 5, 3), (0, 7), (3, 1)]
-NAMES = ['energy', 'entropy', 'max_logit', 'msp']
+FUNCTIONS = dict(energy=energy, entropy=entropy, max_logit=max_logit, msp=msp)
+NAMES = sorted(FUNCTIONS)
 REFERENCES = dict(
     energy=lambda z: -scipy.special.logsumexp(z, axis=1),
     entropy=lambda z: scipy.special.entr(scipy.special.softmax(z, axis=1)).sum(
@@ -31,7 +34,7 @@ REFERENCES = dict(
 @pytest.mark.parametrize('name', NAMES)
 def test_matches_scipy(name, shape):
     logits = torch.randn(shape) * 4
-    scores = get_score(name)(logits)
+    scores = FUNCTIONS[name](logits)
     expected = REFERENCES[name](logits.double().numpy())
     assert scores.shape == expected.shape
     np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-5, atol=1e-5)
@@ -41,7 +44,7 @@ def test_matches_scipy(name, shape):
 @pytest.mark.parametrize('name', NAMES)
 def test_dim_says_where_the_classes_are(name, dim):
     logits = torch.randn(3, 4, 5)
-    score = get_score(name)
+    score = FUNCTIONS[name]
     expected = score(logits.movedim(dim, 1))
     torch.testing.assert_close(score(logits, dim=dim), expected)
 
@@ -57,7 +60,7 @@ def test_one_class():
 @pytest.mark.parametrize('name', NAMES)
 def test_flat_logits_are_more_ood_than_confident_ones(name):
     logits = torch.tensor([[9.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    confident, unsure, flat = get_score(name)(logits)
+    confident, unsure, flat = FUNCTIONS[name](logits)
     assert confident < unsure < flat
 
 
@@ -74,7 +77,7 @@ def test_ranges_are_reached_at_both_ends(classes):
 @pytest.mark.parametrize('name', NAMES)
 def test_huge_logits_do_not_overflow(name):
     logits = torch.tensor([[3e4, -3e4], [-3e4, -3e4]])
-    scores = get_score(name)(logits).numpy()
+    scores = FUNCTIONS[name](logits).numpy()
     expected = REFERENCES[name](logits.double().numpy())
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
 
@@ -84,9 +87,9 @@ def test_huge_logits_do_not_overflow(name):
 def test_half_precision_keeps_the_ranking_of_confident_samples(name, dtype):
     logits = torch.zeros(8, 3)
     logits[:, 0] = torch.arange(5, 13)
-    scores = get_score(name)(logits.to(dtype))
+    scores = FUNCTIONS[name](logits.to(dtype))
     assert scores.dtype == torch.float32
-    assert_near(scores, get_score(name)(logits))
+    assert_near(scores, FUNCTIONS[name](logits))
     assert (scores.diff() < 0).all()
     # Computed in half precision the most confident ones would be tied.
     in_half = 1 - logits.to(dtype).softmax(1).amax(1)
@@ -114,13 +117,13 @@ def test_cold_energy_is_the_max_logit():
 @pytest.mark.parametrize('shape', [(3, 4), (2, 3, 2, 2)])
 def test_gradient_is_the_numerical_one(name, shape):
     logits = torch.randn(shape, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(get_score(name), logits)
+    assert torch.autograd.gradcheck(FUNCTIONS[name], logits)
 
 
 @pytest.mark.parametrize('name', NAMES)
 def test_no_samples_pass_a_gradient(name):
     logits = torch.zeros(0, 5, requires_grad=True)
-    get_score(name)(logits).sum().backward()
+    FUNCTIONS[name](logits).sum().backward()
     assert logits.grad.shape == (0, 5)
 
 
@@ -128,7 +131,7 @@ def test_no_samples_pass_a_gradient(name):
 @pytest.mark.parametrize('shape', [(3, 0), (0, 0), (2, 0, 4, 4), ()])
 def test_refuses_logits_without_a_class(name, shape):
     with pytest.raises(ValueError, match='no class'):
-        get_score(name)(torch.zeros(shape))
+        FUNCTIONS[name](torch.zeros(shape))
 
 
 @pytest.mark.parametrize('temperature', [0, -1.0, float('nan')])
@@ -137,10 +140,27 @@ def test_energy_refuses_a_temperature_that_is_not_positive(temperature):
         energy(torch.zeros(1, 2), temperature=temperature)
 
 
-def test_get_score_finds_the_functions_and_refuses_other_names():
-    assert [get_score(n) for n in NAMES] == [energy, entropy, max_logit, msp]
-    with pytest.raises(ValueError, match=r"'odin'.*'energy', 'entropy'"):
-        get_score('odin')
+@pytest.mark.parametrize('name', NAMES)
+def test_registered_scores_are_the_functions(name):
+    logits = torch.randn(5, 4, 3)
+    found = SCORES.get(name)(Samples(logits))
+    assert_near(found, FUNCTIONS[name](logits))
+
+
+def test_independent_classes():
+    """numpy: each class has a sigmoid of its own."""
+    logits = torch.randn(6, 4) * 3
+    p = scipy.special.expit(logits.double().numpy())
+    samples = Samples(logits, kind='sigmoid')
+    expected = dict(
+        energy=np.log1p(-p).sum(1), msp=1 - p.max(1), max_logit=-logits.amax(1)
+    )
+    for name, values in expected.items():
+        found = SCORES.get(name)(samples).numpy()
+        np.testing.assert_allclose(found, values, rtol=1e-4, atol=1e-6)
+    assert_near(SCORES.get('energy')(samples), joint_energy(logits))
+    with pytest.raises(ValueError, match='no temperature, got 2'):
+        SCORES.get('energy')(samples, temperature=2.0)
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -148,7 +168,7 @@ def test_one_channel_scores_as_the_two_classes_that_it_is(name):
     """MMSegmentation gives the second class's probability."""
     z = torch.tensor([[-14.0, -1.0, 0.0], [0.5, 8.0, 14.0]])
     two = torch.stack([torch.zeros_like(z), z])
-    score = get_score(name)
+    score = FUNCTIONS[name]
     one = score(class_logits(z.double().sigmoid()[None]), dim=0)
     torch.testing.assert_close(one.float(), score(two, dim=0))
     assert class_logits(two) is two

@@ -11,10 +11,15 @@ from scipy.linalg import pinvh
 from sklearn.covariance import EmpiricalCovariance, shrunk_covariance
 
 from helpers import assert_near
+from mmood.scores import Samples
 from mmood.scores.mahalanobis import Mahalanobis, Moments, mahalanobis
 
 # The package's attribute of that name is the function.
 module = importlib.import_module('mmood.scores.mahalanobis')
+
+
+def of(x):
+    return Samples(features=x)
 
 
 def samples(count=200, channels=6, num_classes=3, dtype=torch.float64):
@@ -30,7 +35,7 @@ def fitted(x, labels, num_classes=3, step=1000, **kwargs):
     score = Mahalanobis(x.shape[1], num_classes, **kwargs)
     score.reset()
     for part, own in zip(x.split(step), labels.split(step)):
-        score.update(part, labels=own)
+        score.update(of(part), labels=own)
     score.finish()
     return score
 
@@ -87,22 +92,24 @@ def test_fit_matches_sklearn(shrinkage, num_classes):
     score = fitted(train, labels, num_classes, shrinkage=shrinkage)
     x = 4 * torch.randn(20, 6)
     expected = sklearn_scores(train, labels, x, shrinkage)
-    np.testing.assert_allclose(score(x), expected, rtol=1e-9)
+    np.testing.assert_allclose(score(of(x)), expected, rtol=1e-9)
     assert score.count.tolist() == labels.bincount().tolist()
 
 
 def test_no_shrinkage_gives_the_own_samples_the_mean_of_their_width():
     train, labels = samples(num_classes=1)
-    assert fitted(train, labels, 1)(train).mean().item() == pytest.approx(6)
+    assert fitted(train, labels, 1)(of(train)).mean().item() == pytest.approx(
+        6
+    )
 
 
 @pytest.mark.parametrize('step', [1, 7, 200])
 def test_the_batches_do_not_matter(step, monkeypatch):
     train, labels = samples()
     x = torch.randn(9, 6)
-    whole = fitted(train, labels)(x)
+    whole = fitted(train, labels)(of(x))
     monkeypatch.setattr(module, 'CHUNK', 4)
-    parts = fitted(train, labels, step=step)(x)
+    parts = fitted(train, labels, step=step)(of(x))
     np.testing.assert_allclose(parts, whole, rtol=1e-10)
 
 
@@ -110,8 +117,8 @@ def test_a_mean_far_from_zero_costs_no_digits():
     """Sums of squares would be 1e14 with a variance of 1."""
     train, labels = samples()
     x = torch.randn(40, 6, dtype=torch.float64)  # many take dot products
-    near = fitted(train, labels, step=13)(x)
-    far = fitted(train + 1e7, labels, step=13)(x + 1e7)
+    near = fitted(train, labels, step=13)(of(x))
+    far = fitted(train + 1e7, labels, step=13)(of(x + 1e7))
     np.testing.assert_allclose(far, near, rtol=1e-5)
 
 
@@ -154,12 +161,12 @@ def test_maps_are_rows(monkeypatch):
     train, labels = samples(num_classes=2)
     score = fitted(train, labels, 2)
     x = torch.randn(2, 6, 4, 5)
-    expected = score(x.permute(0, 2, 3, 1).reshape(-1, 6)).view(2, 4, 5)
-    torch.testing.assert_close(score(x), expected, rtol=1e-9, atol=0)
+    expected = score(of(x.permute(0, 2, 3, 1).reshape(-1, 6))).view(2, 4, 5)
+    torch.testing.assert_close(score(of(x)), expected, rtol=1e-9, atol=0)
     maps = train.view(2, 10, 10, 6).permute(0, 3, 1, 2)
-    again = fitted(maps, labels.view(2, 10, 10), 2)(x)
+    again = fitted(maps, labels.view(2, 10, 10), 2)(of(x))
     np.testing.assert_allclose(again, expected, rtol=1e-10)
-    assert score(x[:0]).shape == (0, 4, 5)
+    assert score(of(x[:0])).shape == (0, 4, 5)
 
 
 def test_fewer_samples_than_channels():
@@ -171,11 +178,11 @@ def test_fewer_samples_than_channels():
     inside = torch.from_numpy(means[0] + 0.5 * centered[0] - centered[2])
     precision = np.linalg.pinv(centered.T @ centered / 8, rcond=1e-9)
     expected = by_hand(inside[None], means[:1], precision)
-    np.testing.assert_allclose(score(inside[None]), expected, rtol=1e-5)
+    np.testing.assert_allclose(score(of(inside[None])), expected, rtol=1e-5)
     kernel = torch.linalg.svd(torch.from_numpy(centered))[2][6:]
     across = inside + 100 * torch.randn(3, 14, dtype=torch.float64) @ kernel
-    expected = score(inside[None]).expand(3)
-    torch.testing.assert_close(score(across), expected, rtol=1e-6, atol=0)
+    expected = score(of(inside[None])).expand(3)
+    torch.testing.assert_close(score(of(across)), expected, rtol=1e-6, atol=0)
 
 
 def test_a_class_with_fewer_samples_than_channels():
@@ -184,7 +191,7 @@ def test_a_class_with_fewer_samples_than_channels():
     labels[:2] = 1
     x = torch.randn(20, 6)
     expected = sklearn_scores(train, labels, x)
-    score = fitted(train, labels, 2)(x)
+    score = fitted(train, labels, 2)(of(x))
     np.testing.assert_allclose(score, expected, rtol=1e-9)
 
 
@@ -197,7 +204,7 @@ def test_a_constant_channel(value):
     score = fitted(torch.cat([train, constant], 1), labels, step=7)
     expected = sklearn_scores(train, labels, x)
     for value in (constant[:9], constant[:9] + 1):
-        found = score(torch.cat([x.double(), value], 1))
+        found = score(of(torch.cat([x.double(), value], 1)))
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
@@ -227,7 +234,7 @@ def test_precision_is_the_pseudo_inverse(kind):
     # And the function takes such a matrix for a precision.
     x = torch.randn(9, 7)
     found = mahalanobis(x, score.means, torch.from_numpy(precision))
-    np.testing.assert_allclose(found, score(x), rtol=1e-6)
+    np.testing.assert_allclose(found, score(of(x)), rtol=1e-6)
 
 
 def test_what_is_stored_does_not_depend_on_the_order():
@@ -255,15 +262,15 @@ def test_a_class_without_samples_is_left_out():
     labels = labels.clamp(max=1) * 2  # none of class 1 nor 3
     score = Mahalanobis(6, 4)
     score.reset()
-    score.update(train, labels=labels)
+    score.update(of(train), labels=labels)
     with pytest.warns(UserWarning, match='class 1, 3: it is left') as record:
         score.finish()
     assert len(record) == 1
     x = torch.zeros(3, 6)  # the mean that was never seen
     expected = sklearn_scores(train, labels, x)
-    np.testing.assert_allclose(score(x), expected, rtol=1e-9)
+    np.testing.assert_allclose(score(of(x)), expected, rtol=1e-9)
     score.reset()
-    score.update(train, labels=labels)
+    score.update(of(train), labels=labels)
     with pytest.warns(UserWarning, match=r'class 1 \(cat\), 3 \(cow\):'):
         score.finish(['ant', 'cat', 'bee', 'cow'])
 
@@ -271,7 +278,9 @@ def test_a_class_without_samples_is_left_out():
 def test_no_sample():
     score = Mahalanobis(6, 3)
     score.reset()
-    score.update(torch.zeros(0, 6), labels=torch.zeros(0, dtype=torch.int64))
+    score.update(
+        of(torch.zeros(0, 6)), labels=torch.zeros(0, dtype=torch.int64)
+    )
     with pytest.raises(ValueError, match='no sample .* annotations'):
         score.finish()
     assert not score.is_fitted

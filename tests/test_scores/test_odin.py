@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from helpers import assert_near
-from mmood.registry import MODELS
-from mmood.scores import ODIN, Samples, msp, odin, perturb
+from mmood.registry import SCORES
+from mmood.scores import Samples, msp, odin, odin_score, perturb
 
 
 def network(classes=5, bias=True):
@@ -193,12 +193,10 @@ def test_refuses_logits_without_a_class(epsilon):
 
 
 @pytest.mark.parametrize('n', [6, 0])
-def test_module_asks_the_view_for_logits(n):
+def test_score_asks_the_view_for_logits(n):
     model, x = network(), maps(n)
-    score = MODELS.build(
-        dict(type='mmood.ODIN', temperature=10.0, epsilon=0.1)
-    )
-    assert isinstance(score, ODIN) and score.source == 'inputs'
     view = lambda x: Samples(model(x), x.flatten(1))  # noqa: E731
-    assert_near(score(x, view), odin(model, x, 10.0, 0.1))
-    assert (ODIN().temperature, ODIN().epsilon) == (1000, 0.0014)
+    samples = Samples(inputs=x, view=view)
+    assert SCORES.get('odin') is odin_score
+    assert_near(odin_score(samples, 10.0, 0.1), odin(model, x, 10.0, 0.1))
+    assert_near(odin_score(samples), odin(model, x, 1000, 0.0014))

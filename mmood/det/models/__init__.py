@@ -1,6 +1,6 @@
 """Detector parts."""
 
-from .ood_roi_head import OODRoIHead
 from .ood_rpn_head import OODRPNHead
+from .roi_heads import OODCascadeRoIHead, OODRoIHead
 
-__all__ = ['OODRPNHead', 'OODRoIHead']
+__all__ = ['OODCascadeRoIHead', 'OODRPNHead', 'OODRoIHead']

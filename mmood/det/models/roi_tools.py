@@ -1,23 +1,23 @@
-"""Small helpers of the RoI head.
+"""Small helpers of the RoI heads.
 
-Shapes: R RoIs of all images, of which N are on known objects.
+Shapes: R RoIs of all images, n boxes kept of one image.
 """
 
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.structures.bbox import bbox2roi, bbox_overlaps
-from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmood.registry import MODELS
+from mmood.losses import BACKGROUND
+from mmood.necks.pyramid import Pyramid
 
 
 @contextmanager
@@ -33,43 +33,78 @@ def record_calls(module: nn.Module, which: int = 0) -> Iterator[list]:
         handle.remove()
 
 
-def with_sizes(cfg: dict, **sizes: int) -> dict:
-    """The config with those sizes that its constructor wants and it lacks."""
-    kind = MODELS.get(cfg['type'])
-    wanted = () if kind is None else inspect.signature(kind).parameters
-    return {**{k: v for k, v in sizes.items() if k in wanted}, **cfg}
+def last_of(part: nn.Module) -> nn.Module:
+    """That of the last stage, where there are stages."""
+    return part[-1] if isinstance(part, nn.ModuleList) else part
 
 
-def build_part(cfg: dict | None, **sizes: int) -> nn.Module | None:
-    """A part of the head, told of the sizes that it wants to know."""
-    return None if cfg is None else MODELS.build(with_sizes(cfg, **sizes))
+def check_heads(heads: nn.Module) -> None:
+    """Raises ValueError for box heads that cannot be scored."""
+    heads = heads if isinstance(heads, nn.ModuleList) else [heads]
+    for head in heads:
+        if not hasattr(head, 'fc_cls'):
+            raise ValueError(
+                f'bbox_head {type(head).__name__} has no classifier fc_cls: '
+                'take a Shared2FCBBoxHead or another ConvFCBBoxHead'
+            )
+    counts = [head.num_classes for head in heads]
+    if len(set(counts)) > 1:
+        raise ValueError(
+            f'the stages of bbox_head have num_classes={counts}: give all of '
+            'them the same number'
+        )
 
 
-def foreground(sampling_results: list) -> Tensor:
-    """Mask (R,) of the foreground RoIs in the order of `bbox2roi`."""
-    masks = []
+def maps_of(x: tuple, name: str) -> tuple[Tensor, ...]:
+    """Maps that the neck made beside those for the heads.
+
+    Raises ValueError if it made none of this name.
+    """
+    maps = x.maps if isinstance(x, Pyramid) else {}
+    if name not in maps:
+        raise ValueError(
+            f'losses or outliers of the RoI head need the {name} maps, and '
+            f'the neck makes {sorted(maps) or "none"}: put an mmood.DFDDNeck '
+            'behind the FPN (with deblur=True for the deblurred ones)'
+        )
+    return maps[name]
+
+
+def batch_labels(sampling_results: list) -> Tensor:
+    """Classes (R,) of the RoIs, or `BACKGROUND`, in `bbox2roi`'s order."""
+    labels = []
     for res in sampling_results:
-        device = res.pos_priors.device
-        mask = torch.zeros(len(res.priors), dtype=torch.bool, device=device)
-        mask[: len(res.pos_priors)] = True
-        masks.append(mask)
-    return torch.cat(masks)
+        known = res.pos_gt_labels
+        background = known.new_full((len(res.neg_priors),), BACKGROUND)
+        labels += [known, background]
+    return torch.cat(labels)
 
 
-def take_outliers(sampling_results: list) -> Tensor:
+class Flagged(NamedTuple):
+    """RoIs (M, 5) on flagged objects, and those that were proposed."""
+
+    rois: Tensor
+    proposals: Tensor
+
+
+def take_flagged(sampling_results: list) -> Flagged:
     """Move the RoIs on objects that are flagged OOD out of the results.
 
-    RoIs (M, 5), in the order of `bbox2roi`. The flag is a negative label,
-    which assigner and sampler hand on, also for annotated boxes that join
-    the proposals. The list is changed in place, its entries are not.
+    In the order of `bbox2roi`. The flag is a negative label, which assigner
+    and sampler hand on, also for annotated boxes that join the proposals.
+    The list is changed in place, its entries are not.
     """
-    taken = []
+    labels = torch.cat([res.pos_gt_labels for res in sampling_results])
+    if not (labels < 0).any():  # waits for the device once, not per image
+        none = bbox2roi([res.pos_priors[:0] for res in sampling_results])
+        return Flagged(none, none)
+    taken, proposed = [], []
     for i, res in enumerate(sampling_results):
         is_ood = res.pos_gt_labels < 0
         taken.append(res.pos_priors[is_ood])
-        if is_ood.any():
-            sampling_results[i] = _with_positives(res, ~is_ood)
-    return bbox2roi(taken)
+        proposed.append(res.pos_priors[is_ood & (res.pos_is_gt == 0)])
+        sampling_results[i] = _with_positives(res, ~is_ood)
+    return Flagged(bbox2roi(taken), bbox2roi(proposed))
 
 
 def _with_positives(result: SamplingResult, mask: Tensor) -> SamplingResult:
@@ -96,72 +131,6 @@ def jittered(rois: Tensor, amount: float = 0.1) -> Tensor:
     size = (rois[:, 3:] - rois[:, 1:3]).repeat(1, 2)
     shift = (2 * torch.rand_like(size) - 1) * amount * size
     return torch.cat([rois[:, :1], rois[:, 1:] + shift], 1)
-
-
-def progress() -> float:
-    """Share of the training in progress that has passed; 0 outside of one."""
-    hub = MessageHub.get_current_instance()
-    total = hub.get_info('max_iters')
-    return hub.get_info('iter', 0) / total if total else 0.0
-
-
-def check_outliers(
-    outliers: dict | str | None, loss_uncertainty: dict | None
-) -> None:
-    """Raises ValueError for what is no source of outliers, or a vain one."""
-    if outliers is not None and loss_uncertainty is None:
-        raise ValueError(
-            'outliers without loss_uncertainty have no effect: set it, '
-            "to dict(type='mmood.LogisticUncertaintyLoss') for VOS"
-        )
-    if isinstance(outliers, str) and outliers != 'annotated':
-        raise ValueError(
-            f"outliers must be a config, None or 'annotated', got {outliers!r}"
-        )
-
-
-def check_start(share: float | None, iteration: int | None) -> None:
-    """Raises ValueError for both, and for what is neither."""
-    if share is not None and iteration is not None:
-        raise ValueError(
-            'outlier_start_share and outlier_start_iter exclude each other, '
-            f'got {share!r} and {iteration!r}: set one of them to None'
-        )
-    if share is not None and not 0 <= share <= 1:
-        raise ValueError(
-            f'outlier_start_share must be in [0, 1], got {share!r}: for an '
-            'iteration set outlier_start_iter'
-        )
-    if iteration is not None and (
-        not isinstance(iteration, int) or iteration < 0
-    ):
-        raise ValueError(
-            'outlier_start_iter must be a whole number from 0 on, got '
-            f'{iteration!r}: for a share of the training set '
-            'outlier_start_share'
-        )
-
-
-def has_started(
-    share: float | None = None, iteration: int | None = None
-) -> bool:
-    """Whether the training in progress has passed a share or an iteration.
-
-    True for neither. Raises RuntimeError for a share where no training loop
-    tells its length.
-    """
-    hub = MessageHub.get_current_instance()
-    if iteration is not None:
-        return hub.get_info('iter', 0) >= iteration
-    if not share:
-        return True
-    total = hub.get_info('max_iters')
-    if total is None:
-        raise RuntimeError(
-            f'outlier_start_share={share} is of the training, and no MMEngine '
-            'training loop says how long it is: set outlier_start_iter'
-        )
-    return hub.get_info('iter', 0) >= share * total
 
 
 def correct_boxes(

@@ -1,0 +1,308 @@
+"""What a RoI head is given so that its boxes say how unknown they are.
+
+Shapes: R RoIs of all images, N of them on known objects, n boxes kept of one
+image, K known classes, C box features, (c, h, w) pooled maps.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from mmdet.models.layers import multiclass_nms
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import bbox2roi
+from mmengine.logging import MessageHub
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from mmood.losses import (
+    Batch,
+    build_losses,
+    build_part,
+    check_source,
+    ood_losses,
+)
+from mmood.necks.pyramid import collect_losses
+from mmood.scores import Samples, ScoreSet
+
+from .roi_tools import (
+    Flagged,
+    batch_labels,
+    check_heads,
+    correct_boxes,
+    jittered,
+    last_of,
+    maps_of,
+    record_calls,
+    take_flagged,
+)
+
+
+class Step(NamedTuple):
+    """What the last box head made of a training step."""
+
+    sampling_results: list
+    results: dict
+    features: Tensor  # (R, C)
+    flagged: Flagged
+
+
+class RoIAdapter:
+    """OOD scores at test and OOD losses in training, before a RoI head.
+
+    Boxes, class scores, labels and masks are the parent's, to the bit. Each
+    kept box also has ``ood_scores``, the first of ``scores`` (higher is more
+    OOD), each score under ``ood_scores_<name>``, ``is_ood``, True where the
+    first score exceeds its threshold, and ``max_class_scores``, the largest
+    class confidence of the box's RoI.
+
+    Args:
+        scores: of each score its name or config, see `ScoreSet`.
+        losses: configs of `OODLoss` modules, which see a `Batch` of RoIs.
+        outliers: config of an `OutlierSource`; None: no loss needs any.
+
+    Objects that an `OODFlagCocoDataset` flags OOD take no part in class, box
+    and mask losses, nor in their averages; they join the outliers.
+
+    The buffer ``score_threshold``, nan until `mmood.hooks.CalibrateOODHook`
+    fits it on ID data, is the class confidence from which a box counts.
+    While ``keeps_samples`` is set, boxes carry the ``samples`` that scores
+    are fitted on, instead of scores.
+
+    Raises ValueError for box heads without a linear classifier ``fc_cls``
+    or with different numbers of classes, and for losses, scores and outliers
+    that do not go together.
+    """
+
+    collects_losses = True
+    exact_buffers = ('score_threshold',)
+
+    def __init__(
+        self,
+        *args,
+        scores: Sequence[str | dict] = ('energy',),
+        losses: Sequence[dict] = (),
+        outliers: dict | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        check_heads(self.bbox_head)
+        self.channels = self.box_head.fc_cls.weight.shape[1]
+        sizes = dict(num_classes=self.num_classes, channels=self.channels)
+        self.losses = build_losses(losses, **sizes, in_channels=self.channels)
+        self.outliers = build_part(outliers, **sizes) if outliers else None
+        check_source(self.losses.values(), self.outliers)
+        self.scores = ScoreSet(scores, **sizes, losses=self.losses.values())
+        self._reads_inputs = any(
+            'inputs' in self.scores.reads(name) for name in self.scores.names
+        )
+        self.keeps_samples = False
+        self.register_buffer('score_threshold', torch.tensor(float('nan')))
+        self._class_mismatch: str | bool | None = None
+        self._step: Step | None = None
+
+    @property
+    def box_head(self) -> nn.Module:
+        """The box head that has the last word."""
+        return last_of(self.bbox_head)
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.box_head.num_classes
+
+    def forget(self) -> None:
+        """Count boxes of any confidence, as before the calibration."""
+        self.score_threshold.fill_(float('nan'))
+
+    def samples_of(
+        self, features: Tensor, logits: Tensor, inputs: Tensor | None = None
+    ) -> Samples:
+        """Features (n, C), logits (n, K + extra) and what they are made of."""
+        classifier = self.box_head.fc_cls
+        numerators = None
+        if hasattr(classifier, 'numerators'):
+            numerators = classifier.numerators(features)
+            numerators = numerators[:, : self.num_classes]
+        return Samples(
+            logits=logits[:, : self.num_classes],
+            features=features,
+            numerators=numerators,
+            inputs=inputs,
+            view=self.view,
+        )
+
+    def view(self, inputs: Tensor) -> Samples:
+        """What the box head makes of pooled maps (n, c, h, w)."""
+        with record_calls(self.box_head.fc_cls) as calls:
+            self.box_head(inputs)
+        return self.samples_of(*calls[0], inputs)
+
+    def pool(self, maps: Sequence[Tensor], rois: Tensor) -> Tensor:
+        """Pooled maps (R, c, h, w) of RoIs (R, 5), the box head's inputs."""
+        extractor = last_of(self.bbox_roi_extractor)
+        pooled = extractor(maps[: extractor.num_inputs], rois)
+        return self.shared_head(pooled) if self.with_shared_head else pooled
+
+    def loss(
+        self, x: tuple, rpn_results_list: list, batch_data_samples: list
+    ) -> dict[str, Tensor]:
+        self._class_mismatch = None
+        losses = super().loss(x, rpn_results_list, batch_data_samples)
+        return {**losses, **self.ood_losses(x)}
+
+    def ood_losses(self, x: tuple) -> dict[str, Tensor]:
+        """The neck's losses, and those of the step that `bbox_loss` made."""
+        step, self._step = self._step, None
+        losses = collect_losses(x)
+        if self.losses:
+            batch = self.batch_of(x, step)
+            losses.update(ood_losses(batch, self.losses, self.outliers))
+        return losses
+
+    def batch_of(self, x: tuple, step: Step) -> Batch:
+        """The RoIs of a step that are not on flagged objects."""
+        found = step.sampling_results
+        rois = bbox2roi([res.pos_priors for res in found])
+        hub = MessageHub.get_current_instance()
+        batch = Batch(
+            logits=step.results['cls_score'],
+            labels=batch_labels(found),
+            features=step.features,
+            num_classes=self.num_classes,
+            classify=self.box_head.fc_cls,
+            inputs=step.results['bbox_feats'],
+            view=self.view,
+            look=lambda name: self.view(self.pool(maps_of(x, name), rois)),
+            jitter=lambda: self.pool(x, jittered(rois)),
+            iteration=hub.get_info('iter', 0),
+            max_iters=hub.get_info('max_iters'),
+        )
+        flagged = step.flagged.rois
+        if len(flagged) and self.outliers and self.outliers.is_active(batch):
+            batch.flagged = self.view(self.pool(x, flagged))
+        return batch
+
+    def _without_flagged(
+        self, bbox_loss: Callable, head: nn.Module, x: tuple, found: list
+    ) -> dict:
+        """The parent's losses of all RoIs but those on flagged objects.
+
+        ``found`` are the sampling results, changed in place: a mask head
+        learns from them too.
+        """
+        flagged = take_flagged(found)
+        with record_calls(head.fc_cls) as calls:
+            results = bbox_loss(x, found)
+        self._step = Step(found, results, calls[0][0], flagged)
+        return results
+
+    def predict_bbox(
+        self,
+        x: tuple,
+        batch_img_metas: list[dict],
+        rpn_results_list: list[InstanceData],
+        rcnn_test_cfg: dict | None,
+        rescale: bool = False,
+        **kwargs,
+    ) -> list[InstanceData]:
+        if self._class_mismatch:
+            raise ValueError(self._class_mismatch)
+        head = self.box_head
+        sizes = [len(result) for result in rpn_results_list]
+        with record_calls(head) as pooled, record_calls(head.fc_cls) as calls:
+            results = super().predict_bbox(
+                x, batch_img_metas, rpn_results_list, None, rescale, **kwargs
+            )
+            if not calls:  # no RoI in any image
+                head(self.pool(x, x[0].new_zeros((0, 5))))
+        if rcnn_test_cfg is None:
+            return results
+        parts = (part.split(sizes) for part in (*calls[0], pooled[0][0]))
+        return [
+            self._keep(result, rcnn_test_cfg, *part)
+            for result, *part in zip(results, *parts)
+        ]
+
+    def _keep(
+        self,
+        raw: InstanceData,
+        cfg: dict,
+        features: Tensor,
+        logits: Tensor,
+        inputs: Tensor,
+    ) -> InstanceData:
+        """NMS of one image's RoIs; each kept box takes its RoI's scores."""
+        dets, labels, inds = multiclass_nms(
+            raw.bboxes,
+            raw.scores,
+            cfg.score_thr,
+            cfg.nms,
+            cfg.max_per_img,
+            return_inds=True,
+            box_dim=4,
+        )
+        # An index counts (RoI, class) pairs, row by row.
+        rois = inds // (raw.scores.shape[1] - 1)
+        result = InstanceData(
+            bboxes=dets[:, :4], scores=dets[:, 4], labels=labels
+        )
+        result.max_class_scores = raw.scores[rois, :-1].amax(1)
+        samples = self.samples_of(
+            features[rois],
+            logits[rois],
+            inputs[rois] if self._reads_inputs else None,
+        )
+        if self.keeps_samples:
+            result.samples = samples
+            return result
+        scores = self.scores(samples)
+        first, result.ood_scores = next(iter(scores.items()))
+        result.is_ood = result.ood_scores > self.scores.thresholds[first]
+        for name, values in scores.items():
+            result.set_field(values, f'ood_scores_{name}')
+        return result
+
+    def fit_samples(
+        self, sample: DetDataSample
+    ) -> Iterator[tuple[Samples, Tensor, Tensor]]:
+        """Samples, classes and keys of an image's correct boxes.
+
+        A box is correct with IoU >= 0.5 and the class as annotated. Raises
+        ValueError for an image without annotations.
+        """
+        if 'instances' not in sample:
+            raise ValueError(
+                f'{sample.get("img_path")} comes without its annotated '
+                'boxes: the set to fit on must be an mmood.IDCocoDataset'
+            )
+        kept = sample.pred_instances
+        mask = correct_boxes(kept, sample.instances)
+        rank = torch.arange(len(kept), device=mask.device)
+        keys = zlib.crc32(str(sample.img_id).encode()) * 4096 + rank
+        samples = self.scores.with_values(kept.samples[mask])
+        yield samples, kept.labels[mask], keys[mask]
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args, **kwargs
+    ) -> None:
+        """Remember a classifier that did not fit; see `predict_bbox`.
+
+        Fine-tuning from a checkpoint of other classes is fine. Predicting
+        with the untrained classifier that this leaves behind is not, and
+        MMEngine only warns of it.
+        """
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        own = self.box_head.fc_cls.weight
+        name = next(n for n, p in self.named_parameters() if p is own)
+        weight = state_dict.get(prefix + name)
+        if weight is not None:
+            self._class_mismatch = weight.shape != own.shape and (
+                f'the checkpoint has a classifier of shape '
+                f'{tuple(weight.shape)}, the model one of {tuple(own.shape)} '
+                '(classes + background): set num_classes to that of the '
+                'checkpoint, or train before testing'
+            )

@@ -1,0 +1,34 @@
+"""Whether what a neck makes is what losses and heads want."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def check_neck(model: nn.Module) -> None:
+    """Raises ValueError for maps and losses that nobody makes, or takes.
+
+    A neck that brings more than its levels says so in ``makes``, maps and
+    losses by name; a loss or source of outliers names the ``maps`` that it
+    looks at; a head that adds a neck's losses to its own has
+    ``collects_losses``.
+    """
+    parts = list(model.modules())
+    made = {name: p for p in parts for name in getattr(p, 'makes', ())}
+    for part in parts:
+        for name in getattr(part, 'maps', ()):
+            if name not in made:
+                raise ValueError(
+                    f'{type(part).__name__} looks at {name} maps, and no '
+                    'neck makes them: put an mmood.DFDDNeck behind the FPN '
+                    '(deblur=True for deblurred ones), or leave it out'
+                )
+    if any(getattr(part, 'collects_losses', False) for part in parts):
+        return
+    for name, neck in made.items():
+        if name.startswith('loss'):
+            raise ValueError(
+                f'no head of {type(model).__name__} takes the {name} of '
+                f'{type(neck).__name__}: set roi_head.type to '
+                'mmood.OODRoIHead, or deblur=False in the neck'
+            )

@@ -1,0 +1,301 @@
+"""The scores that a config asks for, of a detector or a segmentor.
+
+Shapes: N samples, K classes, C feature channels, * any trailing shape (none
+for boxes, H W for maps). Higher is more OOD.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from torch import Tensor, nn
+
+from mmood.registry import SCORES
+
+from .compound import CompoundScore
+from .fitted import FittedScore
+from .logits import energy
+from .samples import Samples, Score, ScoreConfig
+from .thresholds import Thresholds, arguments_code, check_score_name
+
+# Of these arguments the scale of a score does not depend.
+_WITHOUT_EFFECT = ('chunk_size',)
+
+
+class ScoreSet(nn.Module):
+    """Scores by name, all of the same samples, with a threshold each.
+
+    Args:
+        configs: of each score its name, or ``dict(type=..., **arguments)``
+            with the registered name as ``type`` and, to have one twice,
+            ``name``.
+        num_classes: K.
+        channels: C; None: there are no features.
+        kind: of the logits, see `Samples`.
+        losses: what the model learns besides, for scores that are trained.
+
+    ``thresholds`` holds the value of each score above which a sample is
+    OOD; what is OOD is decided by the ``first`` score. What a score wants to
+    know of ``num_classes``, ``channels`` and ``losses`` it names as
+    parameters of its class.
+
+    Raises ValueError for a score that is unknown, comes twice, cannot be
+    called so, does not fit the kind of logits or reads what is not there.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[ScoreConfig],
+        *,
+        num_classes: int,
+        channels: int | None = None,
+        kind: str = 'softmax',
+        losses: Iterable[nn.Module] = (),
+    ) -> None:
+        super().__init__()
+        if isinstance(configs, (str, dict)) or not configs:
+            raise ValueError(
+                'scores must be a list with at least one name, got '
+                f'{configs!r}'
+            )
+        self.kind, self.num_classes = kind, num_classes
+        self.skips_unfitted = False
+        sizes = dict(num_classes=num_classes, channels=channels, losses=losses)
+        self._scores: dict[str, Score] = {}
+        self._arguments: dict[str, dict] = {}
+        for config in configs:
+            self._add(*split_config(config), sizes)
+        self._check_compounds()
+        self.thresholds = Thresholds(self.names, self._arguments)
+        self._open: tuple[str, ...] = ()
+        self._count = 0
+
+    def _add(self, name: str, kind: str, arguments: dict, sizes: dict) -> None:
+        if name in self._scores:
+            raise ValueError(f'the score {name!r} is listed twice')
+        check_score_name(name, self)
+        score = build_score(kind, arguments, sizes)
+        _check_fits(kind, score, self.kind, self.num_classes)
+        self._scores[name], self._arguments[name] = score, arguments
+        if isinstance(score, nn.Module):
+            self.add_module(name, score)
+
+    def _check_compounds(self) -> None:
+        """Also gives compounds the signature of what they are made of."""
+        for name, score in self._scores.items():
+            if not isinstance(score, CompoundScore):
+                continue
+            for part in score.of:
+                if isinstance(self._scores.get(part), CompoundScore):
+                    raise ValueError(
+                        f'the compound {name!r} is of the compound {part!r}: '
+                        'name the scores that this one is made of'
+                    )
+                if part not in self._scores:
+                    raise ValueError(
+                        f'the compound {name!r} is of {part!r}, which is not '
+                        f'in the list of scores {list(self.names)}: add it'
+                    )
+            score.signature = arguments_code(
+                {
+                    part: {
+                        key: value
+                        for key, value in self._arguments[part].items()
+                        if key not in _WITHOUT_EFFECT
+                    }
+                    for part in score.of
+                }
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all scores, in the list's order."""
+        return tuple(self._scores)
+
+    @property
+    def first(self) -> str:
+        """The score that decides what is OOD."""
+        return self.names[0]
+
+    def reads(self, name: str) -> tuple[str, ...]:
+        """The parts of `Samples` that a score needs."""
+        score = self._scores[name]
+        return getattr(score, 'func', score).reads
+
+    def forward(
+        self, samples: Samples, names: Iterable[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Scores (N, *) by name, in the list's order.
+
+        Of ``names`` only those. Raises RuntimeError for a score that is not
+        fitted, unless ``skips_unfitted``: then it is left out, and so are
+        compounds of it; if nothing is left, the energy takes their place.
+        """
+        wanted = [n for n in self.names if names is None or n in set(names)]
+        values = dict(samples.values)
+        # Compounds come last: they read the values of the others.
+        for name in sorted(wanted, key=self._reads_values):
+            if self._is_skipped(name, values):
+                continue
+            score = self._scores[name]
+            values[name] = score(replace(samples, values=values))
+        found = {name: values[name] for name in wanted if name in values}
+        if names is None and not found:
+            return dict(energy=energy(samples.logits))
+        return found
+
+    def _reads_values(self, name: str) -> bool:
+        return 'values' in self.reads(name)
+
+    def _is_skipped(self, name: str, values: dict[str, Tensor]) -> bool:
+        score = self._scores[name]
+        if not self.skips_unfitted or not isinstance(score, FittedScore):
+            return False
+        of = getattr(score, 'of', ())
+        return not score.is_fitted or not set(of) <= set(values)
+
+    @property
+    def fitted(self) -> dict[str, FittedScore]:
+        """Those that have to be fitted."""
+        return {
+            name: score
+            for name, score in self._scores.items()
+            if isinstance(score, FittedScore)
+        }
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether a score wants statistics of ID training data."""
+        return bool(self.fitted)
+
+    def stages(self) -> list[list[str]]:
+        """What is fitted in one pass over the data, and what in the next.
+
+        A compound of fitted scores has to wait for these.
+        """
+        fitted = self.fitted
+        late = [
+            name
+            for name, score in fitted.items()
+            if any(part in fitted for part in getattr(score, 'of', ()))
+        ]
+        early = [name for name in fitted if name not in late]
+        return [stage for stage in (early, late) if stage]
+
+    def start(self, names: Iterable[str]) -> None:
+        """Fit these from the next `update` on."""
+        self._open, self._count = tuple(names), 0
+        for name in self._open:
+            self.fitted[name].reset()
+
+    @property
+    def being_fitted(self) -> tuple[str, ...]:
+        """Those that `update` goes to."""
+        return self._open
+
+    def with_values(self, samples: Samples) -> Samples:
+        """The samples with what the compounds being fitted are made of."""
+        parts = {
+            part
+            for name in self._open
+            for part in getattr(self.fitted[name], 'of', ())
+        }
+        values = self.forward(samples, parts) if parts else {}
+        return replace(samples, values=values)
+
+    def update(
+        self,
+        samples: Samples,
+        labels: Tensor | None = None,
+        keys: Tensor | None = None,
+    ) -> None:
+        """Fit on samples with known classes (N, *) and identities (N, *).
+
+        Takes part whoever reads nothing else than what the samples have.
+        """
+        self._count += len(samples)
+        for name in self._open:
+            if all(samples.has(part) for part in self.reads(name)):
+                self.fitted[name].update(samples, labels, keys)
+
+    def finish(self, classes: Sequence[str] | None = None) -> str:
+        """Merge the ranks' parts, a collective call; what was done.
+
+        Raises ValueError for those that cannot be fitted, after the others.
+        """
+        errors = []
+        for name in self._open:
+            try:
+                self.fitted[name].finish(classes)
+            except ValueError as error:
+                errors.append(f'{name}: {error}')
+        if errors:
+            raise ValueError('; '.join(errors))
+        return (
+            f'{", ".join(self._open)} fitted on {self._count} samples a rank'
+        )
+
+    def check_classes(self, classes: Sequence[str] | None) -> None:
+        """Raises ValueError if a score was fitted for others than these."""
+        for score in self.fitted.values():
+            score.check_classes(classes)
+
+
+def split_config(config: ScoreConfig) -> tuple[str, str, dict]:
+    """Name, registered name and arguments of a score's config."""
+    if isinstance(config, str):
+        return config, config, {}
+    arguments = dict(config)
+    kind = arguments.pop('type', None) or arguments.get('name')
+    if kind is None:
+        raise ValueError(
+            f'the score {config!r} has no type: give the name of a score'
+        )
+    return arguments.pop('name', kind), kind, arguments
+
+
+def build_score(kind: str, arguments: dict, sizes: dict) -> Score:
+    """The registered score with its arguments and the sizes it asks for.
+
+    Raises ValueError for a name that is not registered, TypeError for
+    arguments that the score does not have.
+    """
+    score = SCORES.get(kind) if isinstance(kind, str) else kind
+    if score is None or not hasattr(score, 'reads'):
+        raise ValueError(f'unknown score {kind!r}; known are {score_names()}')
+    if not inspect.isclass(score):
+        inspect.signature(score).bind(Samples(), **arguments)
+        return partial(score, **arguments)
+    asked = inspect.signature(score).parameters
+    known = {key: value for key, value in sizes.items() if key in asked}
+    if known.get('channels', 0) is None and 'channels' not in arguments:
+        raise ValueError(
+            f'the score {kind!r} reads features, whose number of channels is '
+            'not known: give it channels'
+        )
+    return score(**{**known, **arguments})
+
+
+def score_names() -> list[str]:
+    """All registered scores."""
+    SCORES.import_from_location()
+    return sorted(SCORES.module_dict)
+
+
+def _check_fits(name: str, score: Score, kind: str, num_classes: int) -> None:
+    """Raises ValueError for logits that the score is not defined for."""
+    kinds = getattr(score, 'func', score).kinds
+    if kind not in kinds:
+        raise ValueError(
+            f'the score {name!r} is defined for {" and ".join(kinds)} logits, '
+            f'and these are of {kind}: leave it out'
+        )
+    is_constant = name in ('msp', 'entropy', 'odin')
+    if kind == 'softmax' and num_classes == 1 and is_constant:
+        raise ValueError(
+            f'the score {name!r} is a softmax over one class, which says '
+            "nothing: take 'energy' or 'max_logit'"
+        )
