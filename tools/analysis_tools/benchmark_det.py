@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from mmdet.structures import DetDataSample
-from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
@@ -21,6 +20,7 @@ from timing import compare
 
 from mmood.diffusion import BlurDiffusion
 from mmood.ops import gaussian_kernel1d
+from mmood.recipe import load
 from mmood.registry import MODELS
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -29,7 +29,7 @@ DFDD = CONFIGS / 'dfdd/dfdd_faster-rcnn_r50_fpn_18k_voc.py'
 
 
 def build_model(path: Path, device: str) -> torch.nn.Module:
-    cfg = Config.fromfile(path)
+    cfg = load(path)
     cfg.model.backbone.init_cfg = None
     cfg.model.roi_head.scores = ['energy']  # none that wants a fit
     torch.manual_seed(0)

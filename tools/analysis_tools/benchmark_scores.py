@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import torch
 from benchmark_det import PLAIN, make_batch, tester
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from timing import compare
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from mmood.outliers import low_likelihood_samples
+from mmood.recipe import load
 from mmood.registry import MODELS
 from mmood.scores import get_score, knn_distance
 
@@ -51,7 +51,7 @@ def detectors(device: str, size: int) -> tuple[Callable, Callable]:
     """All logit scores of an image's boxes; direct: its whole test pass."""
     scores = [get_score(name) for name in LOGIT_SCORES]
     logits = torch.randn(BOXES, CLASSES, device=device)
-    cfg = Config.fromfile(PLAIN)
+    cfg = load(PLAIN)
     cfg.model.backbone.init_cfg = None
     cfg.model.roi_head.scores = LOGIT_SCORES  # not those to be fitted
     model = MODELS.build(cfg.model).to(device)
