@@ -8,59 +8,132 @@ from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
+from torch import nn
 
 K = 4
 
 
-def build_head(**kwargs):
+@MODELS.register_module(force=True)
+class TinySharedHead(nn.Conv2d):
+    """What stands between RoI layer and heads in a C4 detector."""
+
+    def __init__(self):
+        super().__init__(16, 16, 3, padding=1)
+
+
+def box_head(**kwargs):
+    """Config of a box head of K classes, with 32 box features."""
+    cfg = dict(
+        type='Shared2FCBBoxHead',
+        in_channels=16,
+        fc_out_channels=32,
+        roi_feat_size=5,
+        num_classes=K,
+        bbox_coder=dict(
+            type='DeltaXYWHBBoxCoder',
+            target_means=[0.0] * 4,
+            target_stds=[0.1, 0.1, 0.2, 0.2],
+        ),
+        reg_class_agnostic=False,
+        loss_cls=dict(type='CrossEntropyLoss'),
+        loss_bbox=dict(type='L1Loss'),
+    )
+    return {**cfg, **kwargs}
+
+
+def extractor(size):
+    return dict(
+        type='SingleRoIExtractor',
+        roi_layer=dict(type='RoIAlign', output_size=size, sampling_ratio=2),
+        out_channels=16,
+        featmap_strides=[8],
+    )
+
+
+def train_cfg(iou=0.5):
+    return dict(
+        assigner=dict(
+            type='MaxIoUAssigner',
+            pos_iou_thr=iou,
+            neg_iou_thr=iou,
+            min_pos_iou=iou,
+            match_low_quality=False,
+        ),
+        sampler=dict(
+            type='RandomSampler',
+            num=16,
+            pos_fraction=0.5,
+            add_gt_as_proposals=True,
+        ),
+        mask_size=14,
+        pos_weight=-1,
+        debug=False,
+    )
+
+
+CASCADE = dict(
+    type='mmood.OODCascadeRoIHead',
+    num_stages=3,
+    stage_loss_weights=[1, 0.5, 0.25],
+    bbox_head=[
+        box_head(reg_class_agnostic=True, bbox_coder=dict(
+            type='DeltaXYWHBBoxCoder', target_stds=[part] * 4))
+        for part in (0.1, 0.07, 0.05)
+    ],
+    train_cfg=[train_cfg(iou) for iou in (0.5, 0.6, 0.7)],
+)  # fmt: skip
+MASK = dict(
+    mask_roi_extractor=extractor(7),
+    mask_head=dict(
+        type='FCNMaskHead',
+        num_convs=1,
+        in_channels=16,
+        conv_out_channels=8,
+        num_classes=K,
+        loss_mask=dict(type='CrossEntropyLoss', use_mask=True),
+    ),
+)
+C4_BOX_HEAD = box_head(type='BBoxHead', with_avg_pool=True)
+C4_BOX_HEAD.pop('fc_out_channels')
+# What differs from the head of Faster R-CNN.
+KINDS = dict(
+    standard={},
+    agnostic=dict(bbox_head=box_head(reg_class_agnostic=True)),
+    mask=MASK,
+    c4=dict(
+        shared_head=dict(type='TinySharedHead'),
+        bbox_head=C4_BOX_HEAD,
+    ),
+    cascade=CASCADE,
+    cascade_mask={**CASCADE, **MASK},
+)
+
+
+STOCK = {
+    'mmood.OODRoIHead': 'StandardRoIHead',
+    'mmood.OODCascadeRoIHead': 'CascadeRoIHead',
+}
+
+
+def build_head(kind='standard', *, stock=False, **kwargs):
+    """One of `KINDS`; ``stock``: of mmdet's own class."""
     cfg = dict(
         type='mmood.OODRoIHead',
-        bbox_roi_extractor=dict(
-            type='SingleRoIExtractor',
-            roi_layer=dict(type='RoIAlign', output_size=5, sampling_ratio=2),
-            out_channels=16,
-            featmap_strides=[8],
-        ),
-        bbox_head=dict(
-            type='Shared2FCBBoxHead',
-            in_channels=16,
-            fc_out_channels=32,
-            roi_feat_size=5,
-            num_classes=K,
-            bbox_coder=dict(
-                type='DeltaXYWHBBoxCoder',
-                target_means=[0.0] * 4,
-                target_stds=[0.1, 0.1, 0.2, 0.2],
-            ),
-            reg_class_agnostic=False,
-            loss_cls=dict(type='CrossEntropyLoss'),
-            loss_bbox=dict(type='L1Loss'),
-        ),
-        train_cfg=ConfigDict(
-            assigner=dict(
-                type='MaxIoUAssigner',
-                pos_iou_thr=0.5,
-                neg_iou_thr=0.5,
-                min_pos_iou=0.5,
-                match_low_quality=False,
-            ),
-            sampler=dict(
-                type='RandomSampler',
-                num=16,
-                pos_fraction=0.5,
-                add_gt_as_proposals=True,
-            ),
-            pos_weight=-1,
-            debug=False,
-        ),
-        test_cfg=ConfigDict(
+        bbox_roi_extractor=extractor(5),
+        bbox_head=box_head(),
+        train_cfg=train_cfg(),
+        test_cfg=dict(
             score_thr=0.05,
             nms=dict(type='nms', iou_threshold=0.5),
             max_per_img=20,
+            mask_thr_binary=0.5,
         ),
     )
+    cfg.update(KINDS[kind])
+    if stock:
+        cfg['type'] = STOCK[cfg['type']]
     cfg.update(kwargs)
-    return MODELS.build(cfg)
+    return MODELS.build(ConfigDict(cfg))
 
 
 def proposals(count):

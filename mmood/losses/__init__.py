@@ -16,6 +16,7 @@ from .blurred_classifier import BlurredClassifierLoss
 from .confidence import ConfidenceLoss, confidence_loss
 from .consistency import ConsistencyLoss, kl_consistency
 from .csi import CSILoss, CSIScore, nt_xent, rotations
+from .denoising import DenoisingLoss, DiffusionScore
 from .energy_ood import DreamBoxScore, EnergyOODLoss, binary_focal_loss
 from .logistic import LogisticUncertaintyLoss, weighted_energy
 from .siren import SIRENKNN, SIRENLoss, VMFScore
@@ -29,6 +30,8 @@ __all__ = [
     'CSIScore',
     'ConfidenceLoss',
     'ConsistencyLoss',
+    'DenoisingLoss',
+    'DiffusionScore',
     'DreamBoxScore',
     'EnergyOODLoss',
     'IGNORE',

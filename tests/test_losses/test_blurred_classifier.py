@@ -6,11 +6,16 @@ import torch
 from scipy.special import expit
 from sklearn.metrics import log_loss
 
+from batches import as_ranks, contrast_batch
 from mmood.losses import BlurredClassifierLoss
 
 
 def sides(known, outlier):
     return (torch.randn(n, 6, requires_grad=True) for n in (known, outlier))
+
+
+def call(loss, known, outlier):
+    return loss(contrast_batch(known, outlier))['loss_uncertainty']
 
 
 @pytest.mark.parametrize(('n', 'm'), [(5, 3), (1, 1), (4, 9)])
@@ -24,7 +29,9 @@ def test_matches_sklearn(n, m):
     p_known = expit(both @ weight[0] + bias[0])
     truth = np.r_[np.ones(n), np.zeros(m)]
     expected = 0.5 * log_loss(truth, p_known, labels=[0, 1])
-    assert loss(known, outlier).item() == pytest.approx(expected, rel=1e-5)
+    assert call(loss, known, outlier).item() == pytest.approx(
+        expected, rel=1e-5
+    )
     np.testing.assert_allclose(
         loss.log_odds(torch.cat([known, outlier])).detach(),
         -(both @ weight[0] + bias[0]),
@@ -37,7 +44,7 @@ def test_matches_sklearn(n, m):
 def test_an_empty_side_adds_nothing_and_has_gradients(n, m):
     loss = BlurredClassifierLoss(6)
     known, outlier = sides(n, m)
-    value = loss(known, outlier)
+    value = call(loss, known, outlier)
     odds = loss.log_odds(torch.cat([known, outlier])).detach().numpy()
     sign = np.r_[np.ones(n), -np.ones(m)]
     expected = 0.1 * np.log1p(np.exp(sign * odds)).mean() if n + m else 0
@@ -47,12 +54,12 @@ def test_an_empty_side_adds_nothing_and_has_gradients(n, m):
     assert torch.isfinite(gradient).all() and gradient.any() == (n + m > 0)
 
 
-def test_parts_of_two_ranks_average_to_the_whole():
+def test_two_ranks_average_to_the_whole(monkeypatch):
     loss = BlurredClassifierLoss(6)
     known, outlier = sides(6, 4)
-    whole = loss(known, outlier)
-    parts = [
-        loss(known[:5], outlier[:1], known_factor=3, outlier_factor=2),
-        loss(known[5:], outlier[1:], known_factor=3, outlier_factor=2),
-    ]
-    torch.testing.assert_close(sum(parts) / 2, whole)
+    parts = as_ranks(
+        monkeypatch,
+        lambda: call(loss, known[:5], outlier[:1]),
+        lambda: call(loss, known[5:], outlier[1:]),
+    )
+    torch.testing.assert_close(sum(parts) / 2, call(loss, known, outlier))

@@ -6,6 +6,7 @@ import scipy.special
 import scipy.stats
 import torch
 
+from batches import as_ranks, contrast_batch
 from mmood.losses import ConfidenceLoss, confidence_loss
 from mmood.registry import MODELS
 
@@ -55,14 +56,15 @@ def test_one_class_costs_nothing():
     assert z.grad.abs().sum() == 0
 
 
-@pytest.mark.parametrize('factor', [None, 0.0, 4.0])
-def test_no_outliers_are_zero_and_keep_the_graph(factor):
+def call(module, known, outlier):
+    return module(contrast_batch(known, outlier))['loss_uncertainty']
+
+
+@pytest.mark.parametrize('active', [True, False])
+def test_no_outliers_are_zero_and_keep_the_graph(active):
     layer = torch.nn.Linear(6, 4)
-    loss = ConfidenceLoss()(
-        layer(torch.randn(2, 6)),
-        layer(torch.zeros(0, 6)),
-        outlier_factor=factor,
-    )
+    none = layer(torch.zeros(0, 6)) if active else None
+    loss = call(ConfidenceLoss(), layer(torch.randn(2, 6)), none)
     loss.backward()
     assert loss.item() == 0
     assert layer.weight.grad.abs().sum() == 0
@@ -70,28 +72,22 @@ def test_no_outliers_are_zero_and_keep_the_graph(factor):
 
 
 @pytest.mark.parametrize('n', [0, 3])
-def test_known_logits_count_for_nothing_but_the_graph(n):
-    known, outlier = logits(n), logits(5)
-    loss = ConfidenceLoss()(known, outlier, 2.0, None)
-    loss.backward()
+@pytest.mark.parametrize('fill', [1.0, float('inf')])
+def test_known_logits_count_for_nothing(n, fill):
+    outlier = logits(5)
+    loss = call(ConfidenceLoss(), torch.full((n, 4), fill), outlier)
     assert loss.item() == pytest.approx(divergences(outlier).mean(), rel=1e-5)
-    assert torch.equal(known.grad, torch.zeros_like(known))
 
 
-def test_infinite_known_logits_do_no_harm():
-    known = torch.full((2, 4), float('inf'))
-    assert torch.isfinite(ConfidenceLoss()(known, logits(3)))
-
-
-@pytest.mark.parametrize('kind', [float, torch.tensor])
-def test_factor_divides_the_sum(kind):
+@pytest.mark.parametrize('cut', [0, 2])
+def test_two_ranks_average_to_the_whole(monkeypatch, cut):
     z = logits(5)
-    total = divergences(z).sum()
-    halves = confidence_loss(z[:2], kind(5.0)) + confidence_loss(z[2:], 5)
-    torch.testing.assert_close(halves, confidence_loss(z))
-    quarter = confidence_loss(z, kind(0.25)).item()
-    assert quarter == pytest.approx(4 * total, 1e-5)
-    assert confidence_loss(z, kind(0.0)).item() == pytest.approx(total, 1e-5)
+    parts = as_ranks(
+        monkeypatch,
+        lambda: confidence_loss(z[:cut]),
+        lambda: confidence_loss(z[cut:]),
+    )
+    torch.testing.assert_close(sum(parts) / 2, confidence_loss(z))
 
 
 def test_refuses_logits_without_classes():
@@ -105,6 +101,5 @@ def test_module_weights_the_function():
     assert isinstance(module, ConfidenceLoss)
     assert ConfidenceLoss().loss_weight == 1.0
     total = divergences(outlier).sum()
-    for factor, count in ((None, 3), (7.0, 7)):
-        loss = module(known, outlier, 2.0, factor)
-        assert loss.item() == pytest.approx(0.3 * total / count, rel=1e-5)
+    loss = call(module, known, outlier)
+    assert loss.item() == pytest.approx(0.3 * total / 3, rel=1e-5)

@@ -6,8 +6,10 @@ import scipy.special
 import torch
 from torch.distributions import Categorical, kl_divergence
 
+from batches import as_ranks, classify, known_batch
 from mmood.losses import ConsistencyLoss, kl_consistency
 from mmood.registry import MODELS
+from mmood.scores import Samples
 
 
 def pair(*shape):
@@ -57,10 +59,9 @@ def test_equal_predictions_cost_nothing():
 
 
 @pytest.mark.parametrize('shape', [(0, 5), (0, 5, 2, 2), (3, 5, 0)])
-@pytest.mark.parametrize('factor', [None, 4.0])
-def test_no_samples_are_zero_with_a_gradient(shape, factor):
+def test_no_samples_are_zero_with_a_gradient(shape):
     a, b = pair(*shape)
-    loss = kl_consistency(a, b, factor)
+    loss = kl_consistency(a, b)
     assert loss.item() == 0
     loss.backward()
     assert a.grad.shape == b.grad.shape == shape
@@ -71,19 +72,16 @@ def test_one_class_agrees_always():
     assert kl_consistency(a, b).item() == 0
 
 
-def test_half_batches_with_a_common_factor_add_up_to_the_whole():
-    a, b = pair(9, 5)
-    parts = kl_consistency(a[:2], b[:2], 9) + kl_consistency(a[2:], b[2:], 9)
-    torch.testing.assert_close(parts, kl_consistency(a, b))
-
-
-def test_factor_divides_the_sum():
-    a, b = pair(4, 3)
-    total = scipy_kl(a, b).sum()
-    assert kl_consistency(a, b, 10).item() == pytest.approx(total / 10, 1e-5)
-    # One sample on one of four ranks.
-    assert kl_consistency(a, b, 0.25).item() == pytest.approx(4 * total, 1e-5)
-    assert kl_consistency(a, b, 0.0).item() == pytest.approx(total, 1e-5)
+@pytest.mark.parametrize('shape', [(9, 5), (9, 5, 3, 2)])
+@pytest.mark.parametrize('cut', [0, 2])
+def test_two_ranks_average_to_the_whole(monkeypatch, shape, cut):
+    a, b = pair(*shape)
+    parts = as_ranks(
+        monkeypatch,
+        lambda: kl_consistency(a[:cut], b[:cut]),
+        lambda: kl_consistency(a[cut:], b[cut:]),
+    )
+    torch.testing.assert_close(sum(parts) / 2, kl_consistency(a, b))
 
 
 def test_refuses_predictions_of_two_shapes():
@@ -91,11 +89,22 @@ def test_refuses_predictions_of_two_shapes():
         kl_consistency(torch.zeros(4, 3), torch.zeros(4, 1))
 
 
-def test_module_weights_the_function():
-    a, b = pair(4, 3)
+def test_module_takes_all_columns_of_the_known_rows_on_deblurred_maps():
+    features, deblurred = pair(4, 6)
     module = MODELS.build(dict(type='mmood.ConsistencyLoss', loss_weight=0.2))
     assert isinstance(module, ConsistencyLoss)
     assert ConsistencyLoss().loss_weight == 0.001
-    total = scipy_kl(a, b).sum()
-    assert module(a, b).item() == pytest.approx(0.2 * total / 4, 1e-5)
-    assert module(a, b, 8).item() == pytest.approx(0.2 * total / 8, 1e-5)
+
+    def look(name):
+        assert name == 'deblurred'
+        return Samples(features=deblurred)
+
+    rows = torch.cat([features, torch.randn(3, 6)])
+    batch = known_batch(rows, [0, 2, 1, 1, -1, -2, -3], look=look)
+    (name, value), *rest = module(batch).items()
+    assert name == 'loss_consistency' and not rest
+    total = scipy_kl(classify(features), classify(deblurred)).sum()
+    assert value.item() == pytest.approx(0.2 * total / 4, 1e-5)
+    assert all(
+        g.any() for g in torch.autograd.grad(value, [features, deblurred])
+    )

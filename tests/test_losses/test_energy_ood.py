@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 from mmdet.models.losses import FocalLoss
 
+from batches import as_ranks, contrast_batch
 from helpers import assert_near
-from mmood.losses import EnergyOODLoss, binary_focal_loss
+from mmood.losses import DreamBoxScore, EnergyOODLoss, binary_focal_loss
 from mmood.registry import MODELS
+from mmood.scores import Samples, ScoreSet
 
 KINDS = ('focal', 'bce')
 
@@ -26,7 +28,7 @@ def focal(odds, is_positive, alpha=0.25, gamma=2.0):
     return np.where(is_positive, positive, negative)
 
 
-def expected(loss, known, outlier, factor=None):
+def expected(loss, known, outlier):
     """The loss by its definition, in numpy float64."""
     a, b = loss.linear.weight.item(), loss.linear.bias.item()
     odds = [
@@ -40,7 +42,7 @@ def expected(loss, known, outlier, factor=None):
     else:
         p = scipy.special.expit(odds)
         values = -np.log(np.where(is_outlier, p, 1 - p))
-    return loss.loss_weight * values.sum() / (factor or max(odds.size, 1))
+    return loss.loss_weight * values.sum() / max(odds.size, 1)
 
 
 def build(kind, a=0.7, b=-0.4, **kwargs):
@@ -50,7 +52,12 @@ def build(kind, a=0.7, b=-0.4, **kwargs):
     return loss
 
 
-# ---------------------------------------------------------------- focal
+def call(loss, known, outlier, background=None):
+    found = loss(contrast_batch(known, outlier, background))
+    assert list(found) == ['loss_uncertainty']
+    return found['loss_uncertainty']
+
+
 @pytest.mark.parametrize(('alpha', 'gamma'), [(0.25, 2), (0.8, 0.5), (1, 1)])
 def test_focal_matches_numpy_and_mmdet(alpha, gamma):
     odds, is_positive = 3 * torch.randn(50), torch.rand(50) > 0.5
@@ -86,12 +93,11 @@ def test_focal_is_finite_far_out_with_its_gradient():
     np.testing.assert_allclose(odds.grad, [-0.25, 0, 0, 0.75], atol=1e-6)
 
 
-# --------------------------------------------------------------- module
 @pytest.mark.parametrize('shape', [(), (3, 2)])
 @pytest.mark.parametrize('kind', KINDS)
 def test_matches_the_definition(kind, shape):
     loss, known, outlier = build(kind), logits(5, shape), logits(3, shape)
-    value = loss(known, outlier).item()
+    value = call(loss, known, outlier).item()
     assert value == pytest.approx(expected(loss, known, outlier), rel=1e-5)
 
 
@@ -106,7 +112,7 @@ def test_one_class_starts_as_a_logistic_regression_on_its_logit():
     """The energy of one class is the negative logit."""
     loss = EnergyOODLoss('bce', loss_weight=1)
     known, outlier = logits(5, classes=1), logits(3, classes=1)
-    value = loss(known, outlier)
+    value = call(loss, known, outlier)
     terms = torch.cat([F.softplus(-known), F.softplus(outlier)])
     torch.testing.assert_close(value, terms.mean())
 
@@ -114,8 +120,9 @@ def test_one_class_starts_as_a_logistic_regression_on_its_logit():
 def test_weighted_focal_without_focus_is_the_bce():
     known, outlier = logits(5), logits(3)
     focal_loss = build('focal', alpha=0.5, gamma=0, loss_weight=2)
+    bce_loss = build('bce', loss_weight=1)
     torch.testing.assert_close(
-        focal_loss(known, outlier), build('bce', loss_weight=1)(known, outlier)
+        call(focal_loss, known, outlier), call(bce_loss, known, outlier)
     )
 
 
@@ -125,7 +132,7 @@ def test_the_line_learns_to_tell_the_sides_apart():
     optimizer = torch.optim.Adam(loss.parameters(), lr=0.2)
     for _ in range(300):
         optimizer.zero_grad()
-        value = loss(known, outlier)
+        value = call(loss, known, outlier)
         value.backward()
         optimizer.step()
     assert value < 0.1
@@ -138,7 +145,7 @@ def test_the_line_learns_to_tell_the_sides_apart():
 def test_empty_side_adds_nothing_and_keeps_the_graph(kind, n, m):
     loss, layer = build(kind), torch.nn.Linear(6, 4)
     known, outlier = layer(torch.randn(n, 6)), layer(torch.randn(m, 6))
-    value = loss(known, outlier)
+    value = call(loss, known, outlier)
     assert value.item() == pytest.approx(
         expected(loss, known, outlier), rel=1e-5
     )
@@ -150,54 +157,73 @@ def test_empty_side_adds_nothing_and_keeps_the_graph(kind, n, m):
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_gradients_of_two_processes_average_to_those_of_one(kind):
+@pytest.mark.parametrize('cut', [(3, 5), (0, 1)])
+def test_gradients_of_two_ranks_average_to_those_of_one(
+    monkeypatch, kind, cut
+):
     """Each divides by the mean counts, and DDP takes the mean gradient."""
     loss, known, outlier = build(kind), logits(8), logits(5)
-    whole = torch.autograd.grad(loss(known, outlier), (known, outlier))
-    parts = [(known[:3], outlier[:5]), (known[3:], outlier[5:])]
-    halves = [
-        loss(k, o, known_factor=8 / 2, outlier_factor=5 / 2) for k, o in parts
-    ]
+    whole = torch.autograd.grad(call(loss, known, outlier), (known, outlier))
+    n, m = cut
+    halves = as_ranks(
+        monkeypatch,
+        lambda: call(loss, known[:n], outlier[:m]),
+        lambda: call(loss, known[n:], outlier[m:]),
+    )
     mean = torch.autograd.grad(sum(halves) / 2, (known, outlier))
     torch.testing.assert_close(mean, whole)
 
 
-@pytest.mark.parametrize('kind', [float, torch.tensor])
-def test_factors_replace_the_counts(kind):
-    loss, known, outlier = build('focal'), logits(4), logits(3)
-    for factors, total in (
-        ((2.0, 9.0), 11),
-        ((2.0, None), 5),
-        ((None, 9.0), 13),
-        ((0.0, 0.25), 0.25),  # of one sample on one of four ranks
-        ((0.0, 0.0), 1),
-    ):
-        given = [None if f is None else kind(f) for f in factors]
-        value = loss(known, outlier, *given).item()
-        assert value == pytest.approx(
-            expected(loss, known, outlier, total), rel=1e-5
-        )
+@pytest.mark.parametrize('background', [True, False])
+def test_background_counts_as_known_unless_told_otherwise(background):
+    loss = build('focal', background=background)
+    known, outlier, rest = logits(4), logits(3), logits(7)
+    value = call(loss, known, outlier, rest).item()
+    if background:
+        known = torch.cat([known, rest])
+    assert value == pytest.approx(expected(loss, known, outlier), rel=1e-5)
 
 
-# ---------------------------------------------------------------- score
+@pytest.mark.parametrize('background', [True, False])
+def test_nothing_counts_before_there_are_outliers(background):
+    loss, known = build('focal', background=background), logits(4)
+    value = call(loss, known, None, logits(7))
+    value.backward()
+    assert value.item() == 0 and not known.grad.any()
+    assert not any(p.grad.any() for p in loss.parameters())
+
+
+def score_of(loss, z):
+    return DreamBoxScore([loss])(Samples(logits=z))
+
+
 def test_score_is_the_line_through_the_energy():
     loss = build('bce', a=2.0, b=-3.0)
     z = logits(6, (2,))
-    (name, score), *rest = loss.scores().items()
-    assert name == 'dreambox' and not rest
     energy = -scipy.special.logsumexp(z.detach().double().numpy(), axis=1)
     np.testing.assert_allclose(
-        score(z).detach(), 2 * energy - 3, rtol=1e-5, atol=1e-5
+        score_of(loss, z).detach(), 2 * energy - 3, rtol=1e-5, atol=1e-5
     )
-    assert score(z[:0]).shape == (0, 2)
+    assert score_of(loss, z[:0]).shape == (0, 2)
 
 
 def test_score_ranks_as_the_sigmoid_but_without_ties():
-    loss = EnergyOODLoss()
     z = -torch.arange(40.0, 60.0)[:, None]
-    score = loss.scores()['dreambox'](z)
+    score = score_of(EnergyOODLoss(), z)
     assert len(score.unique()) == 20 and (score.diff() > 0).all()
     assert len(score.sigmoid().unique()) < 20
+
+
+def test_score_finds_its_loss_and_is_saved_with_it():
+    loss, z = build('bce', a=2.0, b=-3.0), logits(6)
+    scores = ScoreSet(['dreambox'], num_classes=4, losses=[loss])
+    assert not any('linear' in name for name in scores.state_dict())
+    found = scores(Samples(logits=z))['dreambox']
+    assert_near(found, loss.log_odds(z))
+    with pytest.raises(ValueError, match="'dreambox'.*mmood.EnergyOODLoss"):
+        ScoreSet(['dreambox'], num_classes=4)
+    with pytest.raises(ValueError, match='sigmoid'):
+        ScoreSet(['dreambox'], num_classes=4, losses=[loss], kind='sigmoid')
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -205,9 +231,10 @@ def test_score_ranks_as_the_sigmoid_but_without_ties():
 def test_autocast_changes_nothing(kind, dtype):
     loss = build(kind)
     known, outlier = logits(5).to(dtype), logits(3).to(dtype)
-    plain = loss(known.float(), outlier.float())
+    plain = call(loss, known.float(), outlier.float())
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        value, odds = loss(known, outlier), loss.log_odds(known)
+        value = call(loss, known, outlier)
+        odds = loss.log_odds(known)
     assert value.dtype == odds.dtype == torch.float32
     assert_near(value, plain)
     assert_near(odds, loss.log_odds(known.float()))

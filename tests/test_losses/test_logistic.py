@@ -6,6 +6,7 @@ import scipy.special
 import torch
 from sklearn.metrics import log_loss
 
+from batches import as_ranks, contrast_batch
 from helpers import assert_near
 from mmood.losses import LogisticUncertaintyLoss, weighted_energy
 from mmood.registry import MODELS
@@ -23,6 +24,12 @@ def loss(classes=4, **kwargs):
     module.class_weight.data[0] = 0.5
     torch.nn.init.normal_(module.logistic.weight, std=2)
     return module
+
+
+def call(module, known, outlier):
+    found = module(contrast_batch(known, outlier))
+    assert list(found) == ['loss_uncertainty']
+    return found['loss_uncertainty']
 
 
 def expected(module, known, outlier):
@@ -111,18 +118,17 @@ def test_refuses_other_weights_than_one_per_class(shape, weights):
 def test_matches_sklearn(n, m, shape):
     module = loss(loss_weight=0.3)
     known, outlier = logits(n, shape), logits(m, shape)
-    value = module(known, outlier).item()
+    value = call(module, known, outlier).item()
     reference = 0.3 * expected(module, known, outlier)
     assert value == pytest.approx(reference, rel=1e-5)
 
 
 @pytest.mark.parametrize(('n', 'm'), [(0, 0), (0, 3), (4, 0)])
-@pytest.mark.parametrize('factors', [(None, None), (0.0, torch.tensor(0.0))])
-def test_empty_sides_have_gradients_for_everything(n, m, factors):
+def test_empty_sides_have_gradients_for_everything(n, m):
     """DDP waits for each parameter's gradient."""
     module, layer = loss(), torch.nn.Linear(6, 4)
     known, outlier = (layer(torch.randn(k, 6)) for k in (n, m))
-    value = module(known, outlier, *factors)
+    value = call(module, known, outlier)
     assert torch.isfinite(value) and (value > 0) == (n + m > 0)
     value.backward()
     for parameter in [*module.parameters(), *layer.parameters()]:
@@ -136,11 +142,11 @@ def test_known_and_outliers_pull_apart():
     known, outlier = torch.randn(64, 2), torch.randn(64, 2) + 3
     parameters = [*module.parameters(), *layer.parameters()]
     for _ in range(300):
-        value = module(layer(known), layer(outlier))
+        value = call(module, layer(known), layer(outlier))
         grads = torch.autograd.grad(value, parameters)
         for parameter, grad in zip(parameters, grads):
             parameter.data -= 0.5 * grad
-    assert module(layer(known), layer(outlier)) < 0.1
+    assert call(module, layer(known), layer(outlier)) < 0.1
     u, v = (
         module.logistic(
             weighted_energy(layer(x), module.class_weight)[:, None]
@@ -151,36 +157,25 @@ def test_known_and_outliers_pull_apart():
     assert (v.argmax(1) == 0).float().mean() > 0.9
 
 
-def test_parts_with_mean_counts_average_to_the_whole():
+@pytest.mark.parametrize('cut', [(3, 5), (0, 6), (0, 0)])
+def test_two_ranks_average_to_the_whole(monkeypatch, cut):
     """As DDP averages the ranks' gradients."""
     module, known, outlier = loss(), logits(8), logits(6)
-    ranks = [
-        module(k, o, known_factor=4.0, outlier_factor=torch.tensor(3.0))
-        for k, o in ((known[:3], outlier[:5]), (known[3:], outlier[5:]))
-    ]
-    torch.testing.assert_close(sum(ranks) / 2, module(known, outlier))
-
-
-def test_factors_replace_the_counts():
-    module, known, outlier = loss(loss_weight=1.0), logits(4), logits(2)
-    total = 6 * expected(module, known, outlier)
-    for factors, divisor in [
-        ((10.0, 5.0), 15),
-        ((torch.tensor(10.0), None), 12),
-        ((None, 1.5), 5.5),
-        ((0.0, 0.25), 0.25),
-        ((0.0, 0.0), 1),
-    ]:
-        value = module(known, outlier, *factors).item()
-        assert value == pytest.approx(total / divisor, rel=1e-5)
+    n, m = cut
+    ranks = as_ranks(
+        monkeypatch,
+        lambda: call(module, known[:n], outlier[:m]),
+        lambda: call(module, known[n:], outlier[m:]),
+    )
+    torch.testing.assert_close(sum(ranks) / 2, call(module, known, outlier))
 
 
 def test_autocast_and_double_logits_change_nothing():
     module, known, outlier = loss(), logits(4), logits(2)
-    plain = module(known, outlier)
+    plain = call(module, known, outlier)
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        assert_near(module(known, outlier), plain)
-    assert_near(module(known.double(), outlier.double()), plain)
+        assert_near(call(module, known, outlier), plain)
+    assert_near(call(module, known.double(), outlier.double()), plain)
 
 
 def test_registered_with_the_paper_s_weight_and_start():

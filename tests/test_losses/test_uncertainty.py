@@ -5,19 +5,19 @@ import pytest
 import scipy.special
 import torch
 
+from batches import as_ranks, contrast_batch
 from mmood.losses import UncertaintyLoss, uncertainty_loss
 from mmood.registry import MODELS
 
 
-def sides(known, outlier, known_factor=None, outlier_factor=None):
+def sides(known, outlier):
     """The two terms by the definition, in numpy float64."""
     lse = [
         scipy.special.logsumexp(z.detach().double().numpy(), axis=1)
         for z in (known, outlier)
     ]
     terms = np.log1p(np.exp(-lse[0])), np.log1p(np.exp(lse[1]))
-    factors = known_factor or lse[0].size, outlier_factor or lse[1].size
-    return [t.sum() / max(f, 1) for t, f in zip(terms, factors)]
+    return [t.sum() / max(t.size, 1) for t in terms]
 
 
 def logits(n, shape=(), classes=4):
@@ -66,34 +66,19 @@ def test_saturates_at_zero_and_grows_linearly():
     assert uncertainty_loss(high, far).item() == pytest.approx(200)
 
 
-def test_half_batches_with_a_common_factor_add_up_to_the_whole():
-    known, outlier = logits(8), logits(6)
-    halves = sum(
-        uncertainty_loss(k, o, known_factor=8, outlier_factor=6)
-        for k, o in ((known[:3], outlier[:5]), (known[3:], outlier[5:]))
+@pytest.mark.parametrize('shape', [(), (3, 2)])
+@pytest.mark.parametrize('cut', [(3, 5), (0, 6), (8, 2)])
+def test_two_ranks_average_to_the_whole(monkeypatch, shape, cut):
+    """Each side by its own count: one row of one rank counts there for all."""
+    known, outlier = logits(8, shape), logits(6, shape)
+    whole = uncertainty_loss(known, outlier)
+    n, m = cut
+    parts = as_ranks(
+        monkeypatch,
+        lambda: uncertainty_loss(known[:n], outlier[:m]),
+        lambda: uncertainty_loss(known[n:], outlier[m:]),
     )
-    torch.testing.assert_close(halves, uncertainty_loss(known, outlier))
-
-
-@pytest.mark.parametrize('kind', [float, torch.tensor])
-def test_each_side_has_its_own_factor(kind):
-    known, outlier = logits(4), logits(3)
-    loss = uncertainty_loss(
-        known, outlier, known_factor=kind(2.0), outlier_factor=kind(10.0)
-    )
-    expected = sum(sides(known, outlier, 2.0, 10.0))
-    assert loss.item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_factors_below_one():
-    """One sample on one of four ranks counts there for all four."""
-    known, outlier = logits(1), logits(1)
-    tiny = uncertainty_loss(
-        known, outlier, known_factor=0.0, outlier_factor=0.25
-    )
-    of_known, of_outlier = sides(known, outlier)
-    expected = of_known + 4 * of_outlier
-    assert tiny.item() == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(sum(parts) / 2, whole)
 
 
 def test_module_weights_the_function():
@@ -101,12 +86,15 @@ def test_module_weights_the_function():
     module = MODELS.build(dict(type='mmood.UncertaintyLoss', loss_weight=0.3))
     assert isinstance(module, UncertaintyLoss)
     assert UncertaintyLoss().loss_weight == 0.1
-    assert module(known, outlier).item() == pytest.approx(
+    found = module(contrast_batch(known, outlier, background=logits(5)))
+    assert list(found) == ['loss_uncertainty']
+    assert found['loss_uncertainty'].item() == pytest.approx(
         0.3 * sum(sides(known, outlier)), rel=1e-5
     )
-    weighted = module(known, outlier, known_factor=7.0, outlier_factor=2.5)
-    expected = 0.3 * sum(sides(known, outlier, 7.0, 2.5))
-    assert weighted.item() == pytest.approx(expected, rel=1e-5)
-    only_known = module(known, outlier, known_factor=7.0)
-    expected = 0.3 * sum(sides(known, outlier, 7.0))
-    assert only_known.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_nothing_counts_while_there_is_no_source_at_work():
+    known = logits(4)
+    value = UncertaintyLoss()(contrast_batch(known))['loss_uncertainty']
+    (grad,) = torch.autograd.grad(value, known)
+    assert value.item() == 0 and not grad.any()

@@ -26,7 +26,7 @@ from mmood.losses import (
     ood_losses,
 )
 from mmood.necks.pyramid import collect_losses
-from mmood.scores import Samples, ScoreConfig, ScoreSet
+from mmood.scores import Samples, ScoreSet
 
 from .roi_tools import (
     Flagged,
@@ -83,7 +83,7 @@ class RoIAdapter:
     def __init__(
         self,
         *args,
-        scores: Sequence[ScoreConfig] = ('energy',),
+        scores: Sequence[str | dict] = ('energy',),
         losses: Sequence[dict] = (),
         outliers: dict | None = None,
         **kwargs,

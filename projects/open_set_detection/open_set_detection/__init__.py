@@ -13,7 +13,6 @@ from .instance_contrastive import (
     supervised_contrastive,
 )
 from .open_set_loss import OpenSetLoss
-
 from .open_set_roi_head import OpenSetRoIHead
 from .placeholder import PlaceholderLoss
 from .pseudo_unknown import PseudoUnknownBBoxHead
