@@ -172,9 +172,12 @@ def stage_config(
 def resolved(cfg: Config) -> Config:
     """As `mmood.recipe.resolve`, with the config's own hooks alone.
 
-    No stage is measured by its scores: they are not fitted or calibrated.
+    No stage is measured by its scores, so nothing is fitted or calibrated.
     """
-    hooks = cfg.get('custom_hooks', [])
+    own = len(cfg.get('custom_hooks', []))
+    cfg = resolve(cfg)
+    cfg.custom_hooks = cfg.get('custom_hooks', [])[:own]
+    cfg.pop('fit_dataloader', None)
     return cfg
 
 

@@ -20,6 +20,7 @@ from rank_helpers import (
 
 FOLDER = '../projects/open_set_detection/configs'
 NAME = 'faster-rcnn_r18_fpn_shapes.py'
+CONTRASTIVE = 'losses.InstanceContrastiveLoss'
 OPENDET = ['loss_contrastive', 'loss_unknown']
 DFDD = ['loss_uncertainty', 'loss_consistency', 'loss_deblur']
 # config: losses that it adds, buffers that it fills
@@ -28,7 +29,10 @@ ROWS = {
     f'proser_{NAME}': (['loss_placeholder', 'loss_mix'], []),
     f'ore_{NAME}': ([], ['losses.EnergyWeibulls.queues.seen']),
     f'ds_{NAME}': ([], ['bbox_head.fc_cls.masks']),
-    f'opendet_{NAME}': (OPENDET, ['losses.InstanceContrastiveLoss.queues.seen']),
+    f'opendet_{NAME}': (
+        OPENDET,
+        [f'{CONTRASTIVE}.queues.seen'],
+    ),
     f'opendet-dfdd_{NAME}': ([*OPENDET, *DFDD], []),
 }
 # Five steps, of which every box counts.
