@@ -90,7 +90,7 @@ class Batch:
 
     @cached_property
     def known(self) -> Samples:
-        """The known rows; logits (N, K) of the known classes."""
+        """The known rows: logits (N, K) of known classes, features."""
         return self.rows(self.known_rows)
 
     @property
@@ -104,13 +104,10 @@ class Batch:
         return self.iteration / self.max_iters if self.max_iters else 0.0
 
     def rows(self, places: Tensor) -> Samples:
-        """Rows at some places; logits (n, K) of the known classes."""
-        inputs = None if self.inputs is None else self.inputs[places]
+        """Rows at some places: logits (n, K) of known classes, features."""
         return Samples(
             logits=self.logits[places, : self.num_classes],
             features=self.features[places],
-            inputs=inputs,
-            view=self.view,
         )
 
     def classified(self, features: Tensor) -> Samples:
