@@ -14,3 +14,4 @@ custom_hooks = [
     dict(type='mmood.FiniteLossHook'),
 ]
 visualizer = dict(type='mmood.OODDetLocalVisualizer')
+log_processor = dict(type='mmood.OODLogProcessor')
