@@ -17,9 +17,10 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOG_PROCESSORS as MMENGINE_LOG_PROCESSORS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
-from mmengine.registry import DefaultScope, Registry
+from mmengine.registry import DefaultScope, Registry, build_runner_from_cfg
 
 from . import config  # noqa: F401  (YAML is data, `mmood::` configs)
 from .checkpoint import allow_checkpoint_types
@@ -101,6 +102,13 @@ LOG_PROCESSORS = Registry(
     parent=MMENGINE_LOG_PROCESSORS,
     scope='mmood',
     locations=['mmood.hooks'],
+)
+RUNNERS = Registry(
+    'runner',
+    parent=MMENGINE_RUNNERS,
+    scope='mmood',
+    build_func=build_runner_from_cfg,
+    locations=['mmood.runner'],
 )
 VISUALIZERS = RimRegistry(
     'visualizer', parent=MMENGINE_VISUALIZERS, room='visualizer'

@@ -2,8 +2,7 @@
 
 What DDP makes of the ranks' gradients is their mean. So that it is the
 gradient of the mean over all ranks' values, each rank divides the sum of its
-own by the mean number over the ranks, which may be below 1. Nothing here
-waits for the device.
+own by the mean number over the ranks, which may be below 1.
 """
 
 from __future__ import annotations
