@@ -11,11 +11,10 @@ import torch.nn.functional as F
 from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.structures.bbox import bbox2roi
 from mmdet.structures.mask import BitmapMasks
-from mmengine.config import ConfigDict
 
 from det_helpers import K, build_head, near_and_far, painted, sampled
 from helpers import assert_near
-from mmood.det.models.roi_tools import take_outliers
+from mmood.det.models.roi_tools import take_flagged
 
 # Labels of the objects in two images.
 BATCHES = {
@@ -29,30 +28,16 @@ BATCHES = {
 by_batch = pytest.mark.parametrize(
     'labels', BATCHES.values(), ids=BATCHES.keys()
 )
-MASKS = dict(
-    mask_roi_extractor=dict(
-        type='SingleRoIExtractor',
-        roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=2),
-        out_channels=16,
-        featmap_strides=[8],
-    ),
-    mask_head=dict(
-        type='FCNMaskHead',
-        num_convs=1,
-        in_channels=16,
-        conv_out_channels=8,
-        num_classes=K,
-        loss_mask=dict(type='CrossEntropyLoss', use_mask=True),
-    ),
+DREAM_BOX = dict(
+    losses=[dict(type='mmood.EnergyOODLoss')],
+    outliers=dict(type='mmood.AnnotatedOutliers'),
 )
 
 
-def twins(**kwargs):
+def twins(kind='standard', **kwargs):
     """A head that knows of flags, and the stock one with its weights."""
-    head = build_head(**kwargs)
-    for key in ('loss_uncertainty', 'outliers'):
-        kwargs.pop(key, None)
-    stock = build_head(type='StandardRoIHead', **kwargs)
+    head = build_head(kind, **kwargs)
+    stock = build_head(kind, stock=True)
     missing, _ = stock.load_state_dict(head.state_dict(), strict=False)
     assert not missing
     return head, stock
@@ -83,7 +68,6 @@ def rest_of(results, labels):
     return [without_flagged(r, part) for r, part in zip(results, labels)]
 
 
-# -------------------------------------------------------------- sampling
 def test_the_flag_survives_assigner_and_sampler():
     """Even where only the annotated box itself is on the object."""
     data = painted([2, -1], [-1])
@@ -95,11 +79,12 @@ def test_the_flag_survives_assigner_and_sampler():
             found = gt.labels[result.pos_assigned_gt_inds]
             assert torch.equal(result.pos_gt_labels, found)
             assert (result.pos_gt_labels < 0).any()
-    flagged = take_outliers(sampled(build_head(), near, data))
+    flagged = take_flagged(sampled(build_head(), near, data))
     expected = bbox2roi(
         [data[0].gt_instances.bboxes[1:], data[1].gt_instances.bboxes]
     )
-    assert torch.equal(flagged, expected)
+    assert torch.equal(flagged.rois, expected)
+    assert flagged.proposals.shape == (0, 5)  # they were annotated
 
 
 @by_batch
@@ -107,11 +92,15 @@ def test_flagged_rois_are_taken_out_and_the_rest_is_whole(labels):
     data = painted(*labels)
     results = sampled(build_head(), near_and_far(data), data)
     given, before = list(results), copy.deepcopy(results)
-    flagged = take_outliers(results)
-    expected = bbox2roi(
-        [res.pos_priors[res.pos_gt_labels < 0] for res in given]
-    )
-    assert torch.equal(flagged, expected)
+    flagged = take_flagged(results)
+    is_ood = [res.pos_gt_labels < 0 for res in given]
+    expected = [res.pos_priors[flag] for res, flag in zip(given, is_ood)]
+    assert torch.equal(flagged.rois, bbox2roi(expected))
+    expected = [
+        res.pos_priors[flag & (res.pos_is_gt == 0)]
+        for res, flag in zip(given, is_ood)
+    ]
+    assert torch.equal(flagged.proposals, bbox2roi(expected))
     for result, reference in zip(results, rest_of(given, labels)):
         for name in (
             'pos_priors',
@@ -127,9 +116,7 @@ def test_flagged_rois_are_taken_out_and_the_rest_is_whole(labels):
             assert getattr(result, name) == getattr(reference, name)
         assert len(result.pos_inds) == len(result.pos_priors)
     # The caller's entries are the same as ever, whether replaced or not.
-    for entry, untouched, result in zip(given, before, results):
-        has_flags = bool((entry.pos_gt_labels < 0).any())
-        assert (entry is not result) == has_flags
+    for entry, untouched in zip(given, before):
         for name, value in vars(untouched).items():
             same = getattr(entry, name) == value
             assert same if isinstance(same, bool) else same.all()
@@ -140,11 +127,10 @@ def test_the_average_without_negatives_counts_positives_alone():
     results = sampled(build_head(), near_and_far(data), data)
     results[0].avg_factor_with_neg = False
     positives = int((results[0].pos_gt_labels >= 0).sum())
-    take_outliers(results)
+    take_flagged(results)
     assert results[0].avg_factor == results[0].num_pos == positives > 1
 
 
-# ---------------------------------------------------------------- losses
 @by_batch
 def test_class_and_box_losses_are_the_stock_heads_on_the_rest(labels):
     head, stock = twins()
@@ -180,8 +166,7 @@ def test_averages_are_over_the_rest():
 @by_batch
 def test_the_whole_head_learns_as_the_stock_one_and_has_gradients(labels):
     """By `loss`, with a random choice of RoIs; also without an OOD loss."""
-    energy = dict(type='mmood.EnergyOODLoss')
-    for kwargs in ({}, dict(outliers='annotated', loss_uncertainty=energy)):
+    for kwargs in ({}, DREAM_BOX):
         head, stock = twins(**kwargs)
         x, data = (
             torch.randn(2, 16, 8, 8, requires_grad=True),
@@ -202,16 +187,17 @@ def test_the_whole_head_learns_as_the_stock_one_and_has_gradients(labels):
             assert parameter.grad.isfinite().all(), name
 
 
-@by_batch
-def test_masks_are_learned_of_known_objects_alone(labels):
-    head = build_head()
-    head, stock = twins(
-        **MASKS, train_cfg=ConfigDict(head.train_cfg, mask_size=14)
-    )
-    x, data = (torch.randn(2, 16, 8, 8),), painted(*labels)
+def add_masks(data):
     for sample in data:
         masks = torch.rand(len(sample.gt_instances), 64, 64) > 0.5
         sample.gt_instances.masks = BitmapMasks(masks.byte().numpy(), 64, 64)
+
+
+@by_batch
+def test_masks_are_learned_of_known_objects_alone(labels):
+    head, stock = twins('mask')
+    x, data = (torch.randn(2, 16, 8, 8),), painted(*labels)
+    add_masks(data)
     props = near_and_far(data)
     torch.manual_seed(5)
     rest = rest_of(sampled(stock, props, data), labels)
@@ -222,3 +208,62 @@ def test_masks_are_learned_of_known_objects_alone(labels):
     assert_near(losses['loss_mask'], reference['loss_mask'])
     has_known = any(label >= 0 for part in labels for label in part)
     assert (losses['loss_mask'] > 0) == has_known
+
+
+def recorded(head, x, props, data):
+    """Losses of a cascade, and what each stage's `bbox_loss` was given."""
+    given, whole = [], head.bbox_loss
+
+    def record(stage, x, results):
+        given.append(list(results))
+        return whole(stage, x, results)
+
+    head.bbox_loss = record
+    torch.manual_seed(5)
+    return head.loss(x, copy.deepcopy(props), data), given
+
+
+@by_batch
+@pytest.mark.parametrize('kind', ['cascade', 'cascade_mask'])
+def test_no_stage_of_a_cascade_learns_from_flagged_objects(kind, labels):
+    """Each stage's losses are the stock stage's on the rest of its RoIs."""
+    head, stock = twins(kind, **DREAM_BOX)
+    x, data = (torch.randn(2, 16, 8, 8),), painted(*labels)
+    add_masks(data)
+    props = near_and_far(data, copies=6)
+    losses, given = recorded(head, x, props, data)
+    assert len(given) == 3
+    objects = [sample.gt_instances for sample in data]
+    for stage, (results, weight) in enumerate(zip(given, (1, 0.5, 0.25))):
+        rest = rest_of(results, labels)
+        reference = stock.bbox_loss(stage, x, rest)['loss_bbox']
+        if kind == 'cascade_mask':
+            masks = stock.mask_loss(stage, x, rest, objects)
+            reference.update(masks['loss_mask'])
+        for name, value in reference.items():
+            value = value * weight if 'loss' in name else value
+            assert_near(losses[f's{stage}.{name}'], value)
+        flagged = sum(int((r.pos_gt_labels < 0).sum()) for r in results)
+        assert (flagged > 0) == any(-1 in part for part in labels)
+
+
+def test_flagged_rois_are_refined_from_stage_to_stage():
+    """As the known ones are, by the class that the stage sees in them."""
+    head, data = build_head('cascade', **DREAM_BOX), painted([2, -1], [-1])
+    x = (torch.randn(2, 16, 8, 8),)
+    props = near_and_far(data, copies=8)
+    _, given = recorded(head, x, props, data)
+    proposed = take_flagged(list(given[0])).proposals
+    assert len(proposed) > 4
+    results = head._bbox_forward(0, x, proposed)
+    expected = head.bbox_head[0].regress_by_class(
+        proposed[:, 1:],
+        results['cls_score'][:, :K].argmax(1),
+        results['bbox_pred'],
+        data[0].metainfo,
+    )
+    found = take_flagged(list(given[1])).proposals[:, 1:]
+    assert len(found)
+    # Each of the second stage is one that the first stage has moved.
+    gap = (found[:, None] - expected).abs().amax(2).amin(1)
+    assert gap.max() < 1e-3

@@ -1,56 +1,88 @@
-"""Outliers and further parts in the RoI head's losses.
+"""What losses and outlier sources get from the RoI heads in training.
 
-Shapes: K classes, C = 32 box features.
+Shapes: R RoIs, K classes, C = 32 box features, 16-channel maps of 64 px
+images.
 """
 
 import pytest
 import torch
 from mmengine.logging import MessageHub
-from torch import nn
+from torch.nn import functional as F
 
-from det_helpers import K, build_head, proposals, samples
-from helpers import assert_near
-from mmood.det.models.roi_tools import (
-    has_started,
-    jittered,
-    record_calls,
+from det_helpers import (
+    K,
+    box_head,
+    build_head,
+    painted,
+    proposals,
+    samples,
 )
-from mmood.det.models.roi_tools import progress as passed
+from helpers import assert_near
+from mmood.det.models.roi_tools import jittered, record_calls
+from mmood.losses import BACKGROUND, OODLoss
+from mmood.necks import DFDDNeck
 from mmood.registry import MODELS
 
+UNCERTAINTY = dict(type='mmood.UncertaintyLoss')
 LOGISTIC = dict(type='mmood.LogisticUncertaintyLoss')
+DFDD = dict(
+    losses=[UNCERTAINTY, dict(type='mmood.ConsistencyLoss')],
+    outliers=dict(type='mmood.BlurredOutliers'),
+)
+VOS = dict(type='mmood.VirtualOutlierSynthesis', queue_size=2, patience=0)
+METHODS = dict(
+    dfdd=(DFDD, {'loss_uncertainty', 'loss_consistency', 'loss_deblur'}),
+    vos=(dict(losses=[LOGISTIC], outliers=VOS), {'loss_uncertainty'}),
+    ffs=(
+        dict(
+            losses=[LOGISTIC],
+            outliers=dict(type='mmood.FlowFeatureSynthesis'),
+        ),
+        {'loss_uncertainty', 'loss_flow'},
+    ),
+    gan=(
+        dict(
+            losses=[dict(type='mmood.ConfidenceLoss')],
+            outliers=dict(type='mmood.GANSynthesis'),
+        ),
+        {'loss_uncertainty', 'loss_gan'},
+    ),
+    siren=(dict(losses=[dict(type='mmood.SIRENLoss')]), {'loss_vmf'}),
+    csi=(
+        dict(losses=[dict(type='mmood.CSILoss')]),
+        {'loss_csi', 'loss_csi_shift'},
+    ),
+    godin=({}, set()),
+    dream_box=(
+        dict(
+            losses=[dict(type='mmood.EnergyOODLoss')],
+            outliers=dict(type='mmood.AnnotatedOutliers'),
+        ),
+        {'loss_uncertainty'},
+    ),
+)
+DECOMPOSED = dict(type='mmood.DecomposedLinear')
+both = pytest.mark.parametrize('kind', ['standard', 'cascade'])
 
 
 @MODELS.register_module(force=True)
-class FixedOutliers(nn.Module):
-    """``count`` outliers of ones; remembers what it was called with."""
-
-    def __init__(self, channels, count=3):
-        super().__init__()
-        self.channels, self.count = channels, count
-
-    def forward(self, features, labels, active):
-        self.call = features, labels, active
-        number = self.count if active else 0
-        made = features.new_ones((number, self.channels))
-        return made, dict(loss_own=features.new_tensor(2.5))
-
-
-@MODELS.register_module(force=True)
-class Spy(nn.Module):
-    needs_second_view = True
+class BatchSpy(OODLoss):
+    """Remembers the batch; its loss is the sum of the known features."""
 
     def __init__(self, in_channels, num_classes):
         super().__init__()
         self.sizes = in_channels, num_classes
 
-    def forward(self, features, labels, **context):
-        self.call = dict(features=features, labels=labels, **context)
-        return dict(loss_spy=features.sum())
+    def forward(self, batch):
+        self.batch = batch
+        return dict(loss_spy=batch.known.features.sum())
+
+
+SPY = dict(type='mmood.BatchSpy')
 
 
 @pytest.fixture
-def progress():
+def at_iteration():
     """Sets the iteration of a training of 30."""
     hub = MessageHub.get_current_instance()
 
@@ -63,149 +95,214 @@ def progress():
         hub.runtime_info.pop(key, None)
 
 
-def losses_of(head, count=2):
+def losses_of(head, data=None, neck=None):
+    """Losses of a step on maps that are behind a neck, and their source."""
     torch.manual_seed(0)
-    x = torch.randn(count, 16, 8, 8, requires_grad=True)
-    props = [proposals(20) for _ in range(count)]
+    data = samples() if data is None else data
+    x = torch.randn(len(data), 16, 8, 8, requires_grad=True)
+    maps = (x,) if neck is None else neck.train()([x])
+    props = [proposals(20) for _ in data]
     for prop in props:
         prop.pop('scores')
-    return head.loss((x,), props, samples(count)), x
+    return head.loss(maps, props, data), x
 
 
-def outlier_head(**kwargs):
-    outliers = dict(type='mmood.FixedOutliers')
-    return build_head(outliers=outliers, loss_uncertainty=LOGISTIC, **kwargs)
+def total(losses):
+    return sum(v for k, v in losses.items() if 'loss' in k)
 
 
-@pytest.mark.parametrize(
-    ('start', 'first'),
-    [
-        (dict(), 0),
-        (dict(outlier_start_share=0.0), 0),
-        (dict(outlier_start_share=2 / 3), 20),
-        (dict(outlier_start_share=1), 30),
-        (dict(outlier_start_iter=1), 1),
-        (dict(outlier_start_iter=7), 7),
-    ],
-)
-def test_outliers_count_from_their_start_on(progress, start, first):
-    head = outlier_head(**start)
-    for iteration in (first - 1, first):
-        if iteration < 0:
-            continue
-        progress(iteration)
-        losses, _ = losses_of(head)
-        active = iteration >= first
-        assert head.outliers.call[2] == active
-        assert (losses['loss_uncertainty'] > 0) == active
-        assert losses['loss_own'] == 2.5
-        assert bool(head.outlier_activity.count) == active
-
-
-def test_a_share_needs_a_training_loop():
-    assert has_started() and has_started(0) and not has_started(None, 5)
-    with pytest.raises(RuntimeError, match='set outlier_start_iter'):
-        has_started(0.5)
-
-
-@pytest.mark.parametrize(
-    ('start', 'message'),
-    [
-        (dict(outlier_start_share=2), 'for an iteration set outlier_start_i'),
-        (dict(outlier_start_iter=0.5), 'for a share of the training set'),
-        (dict(outlier_start_iter=-1), 'from 0 on, got -1'),
-        (
-            dict(outlier_start_share=0.5, outlier_start_iter=3),
-            'exclude each other, got 0.5 and 3: set one of them to None',
-        ),
-    ],
-)
-def test_a_start_has_one_meaning(start, message):
-    with pytest.raises(ValueError, match=message):
-        outlier_head(**start)
-
-
-def test_loss_is_that_of_the_known_boxes_and_the_outliers():
-    head = outlier_head()
-    losses, _ = losses_of(head)
-    features, labels, _ = head.outliers.call
-    assert features.shape == (len(labels), 32) and len(labels) > 0
-    assert set(labels.tolist()) <= set(range(K))
-    logits = head.bbox_head.fc_cls(features)[:, :K]
-    outliers = head.bbox_head.fc_cls(torch.ones(3, 32))[:, :K]
-    expected = head.loss_uncertainty(logits, outliers)
-    torch.testing.assert_close(losses['loss_uncertainty'], expected)
-
-
-def test_before_the_start_all_parameters_have_gradients(progress):
-    """As DDP wants it."""
-    progress(0)
-    head = outlier_head(outlier_start_iter=5)
-    losses, x = losses_of(head)
-    sum(v for k, v in losses.items() if 'loss' in k).backward()
+@both
+@pytest.mark.parametrize('method', METHODS)
+def test_a_method_trains(kind, method):
+    """One step; all parameters get finite gradients, some not zero."""
+    parts, names = METHODS[method]
+    if method == 'godin':
+        heads = build_head(kind).bbox_head
+        cfg = box_head(cls_predictor_cfg=DECOMPOSED)
+        count = len(heads) if kind == 'cascade' else 1
+        parts = dict(bbox_head=[cfg] * count if count > 1 else cfg)
+    head = build_head(kind, **parts)
+    data = painted([2, -1, 0, 3], [-1, 1, 0, 2])
+    neck = DFDDNeck(16) if method == 'dfdd' else None
+    losses, x = losses_of(head, data, neck)
+    assert names <= set(losses)
+    assert not {n for n in losses if n.startswith('s') and n[3:] in names}
+    for name in names:
+        assert losses[name].isfinite() and losses[name] > 0, name
+    total(losses).backward()
+    assert x.grad.isfinite().all()
     for name, parameter in head.named_parameters():
         assert parameter.grad is not None, name
-        assert torch.isfinite(parameter.grad).all()
-    assert head.loss_uncertainty.class_weight.grad.abs().sum() == 0
+        assert parameter.grad.isfinite().all(), name
+    own = [*head.losses.parameters()]
+    if head.outliers is not None:
+        own += head.outliers.parameters()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in own)
 
 
-class Pyramid(tuple):
-    """Maps that carry blurred ones, as a `DFDDNeck` makes them."""
+@both
+@pytest.mark.parametrize('method', [m for m in METHODS if METHODS[m][1]])
+def test_the_loss_reaches_backbone_and_classifier(kind, method):
+    """And in a cascade of the box heads the last one alone."""
+    parts, names = METHODS[method]
+    head = build_head(kind, **parts)
+    neck = DFDDNeck(16) if method == 'dfdd' else None
+    data = painted([2, -1, 0, 3], [-1, 1, 0, 2])
+    losses, x = losses_of(head, data, neck)
+    for name in names - {'loss_deblur', 'loss_flow', 'loss_gan'}:
+        head.zero_grad()
+        x.grad = None
+        losses[name].backward(retain_graph=True)
+        assert x.grad.abs().sum() > 0, name
+        if kind == 'cascade':
+            *early, last = head.bbox_head
+            for stage in early:
+                assert all(p.grad is None for p in stage.parameters())
+        else:
+            last = head.bbox_head
+        moved = last.fc_cls.weight.grad is not None
+        is_of_features = method in ('siren', 'csi')
+        assert moved or is_of_features, name
 
 
-@pytest.mark.parametrize('maker', ['blurred maps', 'outliers'])
-def test_a_loss_may_want_features_instead_of_logits(maker):
-    loss = dict(type='mmood.BlurredClassifierLoss')
-    parts = dict(outliers=dict(type='mmood.FixedOutliers'))
-    head = build_head(
-        loss_uncertainty=loss, **(parts if maker == 'outliers' else {})
+@both
+def test_uncertainty_of_equal_logits_has_its_closed_form(kind):
+    """All logits 0: energies are -log K on both sides."""
+    head = build_head(kind, **DFDD)
+    torch.nn.init.zeros_(head.box_head.fc_cls.weight)
+    torch.nn.init.zeros_(head.box_head.fc_cls.bias)
+    losses, _ = losses_of(head, neck=DFDDNeck(16))
+    log_k = torch.log(torch.tensor(float(K)))
+    assert_near(
+        losses['loss_uncertainty'],
+        0.1 * (F.softplus(-log_k) + F.softplus(log_k)),
     )
-    assert head.loss_uncertainty.classifier.in_features == 32
-    calls = []
-    head.loss_uncertainty.register_forward_hook(
-        lambda _, inputs, __: calls.append(inputs)
-    )
-    maps = Pyramid((torch.randn(2, 16, 8, 8),))
-    maps.blurred = (torch.randn(2, 16, 8, 8, requires_grad=True),)
-    props = [proposals(20) for _ in range(2)]
+    assert losses['loss_consistency'].abs() < 1e-6
+
+
+@both
+def test_images_without_objects_give_zero_losses_with_gradient(kind):
+    head = build_head(kind, **DFDD)
+    losses, x = losses_of(head, samples(boxes=0), DFDDNeck(16))
+    assert losses['loss_uncertainty'] == 0
+    assert losses['loss_consistency'] == 0
+    total(losses).backward()
+    assert torch.isfinite(x.grad).all()
+
+
+@both
+def test_no_roi_at_all(kind):
+    """A cascade ends after its first stage; every rank has the same losses."""
+    head = build_head(kind, losses=[dict(type='mmood.SIRENLoss'), SPY])
+    data, x = samples(boxes=0), torch.randn(2, 16, 8, 8, requires_grad=True)
+    props = [proposals(0) for _ in data]
     for prop in props:
         prop.pop('scores')
-    with record_calls(head.bbox_roi_extractor, which=1) as rois:
-        losses = head.loss(maps, props, samples())
-    (known, outlier), count = calls[0], len(calls[0][0])
-    assert known.shape == (count, 32) and count > 0
-    if maker == 'outliers':
-        assert torch.equal(outlier, torch.ones(3, 32))
-        return
-    # The known boxes' places on the blurred maps, in the same order.
-    expected = head.view(head._pool(maps.blurred, rois[1][0]))
-    assert len(rois[1][0]) == count
-    torch.testing.assert_close(outlier, expected.features)
-    losses['loss_uncertainty'].backward()
-    assert maps.blurred[0].grad.any()
+    losses = head.loss((x,), props, data)
+    assert losses['loss_vmf'] == 0 and losses['loss_spy'] == 0
+    total(losses).backward()
+    assert len(head.losses['BatchSpy'].batch.labels) == 0
 
 
-def test_progress_is_the_share_that_has_passed(progress):
-    assert passed() == 0
-    progress(12)
-    assert passed() == pytest.approx(0.4)
-
-
-def test_auxiliary_gets_the_known_boxes():
-    head = build_head(auxiliary=dict(type='mmood.Spy'))
-    assert head.auxiliary.sizes == (32, K)
-    losses, x = losses_of(head)
-    call = head.auxiliary.call
-    count = len(call['labels'])
-    assert call['factor'] == count > 0
-    assert call['inputs'].shape == call['second'].shape == (count, 16, 5, 5)
-    view = call['view'](call['inputs'])
-    torch.testing.assert_close(view.features, call['features'])
-    assert view.logits.shape == (count, K) and view.numerators is None
-    change = (call['second'] - call['inputs']).abs().mean()
-    assert 0 < change < call['inputs'].abs().mean()
+@pytest.mark.parametrize('kind', ['standard', 'c4', 'cascade', 'mask'])
+def test_rows_of_a_batch_belong_together(kind, at_iteration):
+    at_iteration(12)
+    has_masks = kind == 'mask'
+    head = build_head('standard' if has_masks else kind, losses=[SPY])
+    width = 16 if kind == 'c4' else 32
+    assert head.losses['BatchSpy'].sizes == (width, K)
+    with record_calls(head.box_head) as calls:
+        losses, x = losses_of(head)
+    (pooled, (logits, _)), batch = calls[0], head.losses['BatchSpy'].batch
+    assert batch.num_classes == K
+    assert (batch.iteration, batch.max_iters) == (12, 30)
+    assert torch.equal(batch.logits, logits)
+    assert torch.equal(batch.inputs, pooled)
+    assert_near(batch.classify(batch.features), logits)
+    known = batch.labels >= 0
+    assert 0 < known.sum() < len(known)
+    assert set(batch.labels[~known].tolist()) == {BACKGROUND}
+    assert batch.known_labels.max() < K
+    again = batch.view(batch.known.inputs)
+    assert_near(again.features, batch.features[known])
+    assert_near(again.logits, logits[known, :K])
+    assert batch.flagged is None and batch.outliers is None
     losses['loss_spy'].backward()
     assert x.grad.abs().sum() > 0
+
+
+@both
+def test_a_batch_is_of_the_rois_that_the_parent_learns_from(kind):
+    """The parent's class loss is the cross entropy of its rows."""
+    head = build_head(kind, losses=[SPY])
+    losses, _ = losses_of(head)
+    batch = head.losses['BatchSpy'].batch
+    target = batch.labels.masked_fill(batch.is_background, K)
+    expected = F.cross_entropy(batch.logits, target)
+    if kind == 'cascade':
+        assert_near(losses['s2.loss_cls'], 0.25 * expected)
+    else:
+        assert_near(losses['loss_cls'], expected)
+
+
+@pytest.mark.parametrize('kind', ['standard', 'c4', 'cascade'])
+def test_other_maps_are_looked_at_where_the_known_rois_are(kind):
+    head = build_head(kind, losses=[SPY])
+    neck = DFDDNeck(16)
+    with record_calls(neck) as pyramids:
+        losses_of(head, neck=neck)
+    batch, pyramid = head.losses['BatchSpy'].batch, pyramids[0][1]
+    extractor = head.bbox_roi_extractor
+    if kind == 'cascade':
+        extractor = extractor[-1]
+    for name in ('blurred', 'deblurred'):
+        with record_calls(extractor, which=1) as rois:
+            found = batch.look(name)
+        assert len(found) == len(batch.known)
+        expected = head.view(head.pool(pyramid.maps[name], rois[0][0]))
+        assert_near(found.logits, expected.logits)
+        assert_near(found.features, expected.features)
+    # The same places on the head's own maps give the known rows.
+    same = head.view(head.pool(pyramid, rois[0][0]))
+    assert_near(same.features, batch.known.features)
+    change = (batch.jitter() - batch.known.inputs).abs().mean()
+    assert 0 < change < batch.known.inputs.abs().mean()
+
+
+def test_maps_that_no_neck_made_are_named():
+    for outliers in (DFDD['outliers'], None):
+        loss = DFDD['losses'][0 if outliers else 1]
+        head = build_head(losses=[loss], outliers=outliers)
+        with pytest.raises(ValueError, match='put an mmood.DFDDNeck'):
+            losses_of(head)
+
+
+@both
+def test_the_losses_of_a_neck_are_collected_by_any_head(kind):
+    losses, _ = losses_of(build_head(kind), neck=DFDDNeck(16))
+    assert losses['loss_deblur'] > 0
+    total(losses).backward()
+
+
+@both
+def test_outliers_wait_for_their_start(kind, at_iteration):
+    outliers = dict(type='mmood.BlurredOutliers', start_share=0.5)
+    head = build_head(kind, losses=[UNCERTAINTY], outliers=outliers)
+    for iteration, active in ((14, False), (15, True)):
+        at_iteration(iteration)
+        losses, x = losses_of(head, neck=DFDDNeck(16))
+        assert (losses['loss_uncertainty'] > 0) == active
+        losses['loss_uncertainty'].backward()
+        assert bool(x.grad.any()) == active
+
+
+def test_outliers_and_losses_need_each_other():
+    with pytest.raises(ValueError, match='LogisticUncertaintyLoss'):
+        build_head(outliers=VOS)
+    with pytest.raises(ValueError, match='set outliers'):
+        build_head(losses=[UNCERTAINTY])
+    head = build_head(losses=[LOGISTIC], outliers=VOS)
+    assert head.outliers.queues.memory.shape == (K, 2, 32)
 
 
 def test_jittered_corners_stay_within_a_tenth():
@@ -216,23 +313,3 @@ def test_jittered_corners_stay_within_a_tenth():
     limit = torch.tensor([2.0, 4, 2, 4])
     assert (offset.abs() <= limit + 1e-4).all()
     torch.testing.assert_close(offset.std(0), limit / 3**0.5, rtol=0.1, atol=0)
-
-
-def test_decomposed_classifier_shows_its_numerators():
-    cfg = dict(
-        type='Shared2FCBBoxHead',
-        in_channels=16,
-        fc_out_channels=32,
-        roi_feat_size=5,
-        num_classes=K,
-        bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
-        cls_predictor_cfg=dict(type='mmood.DecomposedLinear'),
-    )
-    head = build_head(bbox_head=cfg, scores=['godin']).eval()
-    maps = torch.randn(6, 16, 5, 5)
-    view = head.view(maps)
-    expected = head.bbox_head.fc_cls.numerators(view.features)
-    assert_near(view.numerators, expected[:, :K])
-    plain = build_head(scores=['godin']).eval()
-    with pytest.raises(ValueError, match='mmood.DecomposedLinear'):
-        plain.scores(plain.view(maps), maps, plain.view)
