@@ -14,11 +14,13 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from mmengine.config import Config, ConfigDict, DictAction
-from mmengine.runner import Runner
 
 import mmood.registry  # noqa: F401  (safe checkpoints, `mmood::` configs)
 from mmood.checkpoint import CheckpointError
-from mmood.config import ConfigError, read_config
+from mmood.config import ConfigError
+from mmood.families import type_name
+from mmood.recipe import load
+from mmood.runner import OODRunner
 
 
 @contextmanager
@@ -64,7 +66,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         '--cfg-options',
         nargs='+',
         action=OptionsAction,
-        help='overrides of the config, such as model.neck.1.enhance=False',
+        help='overrides of the config, such as max_epochs=3 or ood.neck.enhance=False',
     )
     parser.add_argument(
         '--launcher',
@@ -75,17 +77,15 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """The config with the command line's overrides and a work_dir.
+    """The config with the command line's overrides, resolved; a work_dir.
 
     Its ``custom_imports`` are also looked for in the current folder, as
     those of ``projects/`` from the repository's root.
     """
     sys.path.append(os.getcwd())
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = read_config(args.config)
+    cfg = load(args.config, args.cfg_options)
     cfg.launcher = args.launcher
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif not cfg.get('work_dir'):
@@ -120,14 +120,6 @@ def is_segmentor(cfg: Config) -> bool:
         f'the config has default_scope={cfg.get("default_scope")!r} and a '
         f"model of type {kind!r}: set default_scope to 'mmdet' or 'mmseg'"
     )
-
-
-def type_name(config: dict) -> str:
-    """The type that a config names, a word or, in new ones, a class."""
-    kind = config.get('type', '')
-    if isinstance(kind, str):
-        return kind
-    return f'{kind.__module__}.{kind.__qualname__}'
 
 
 def first_set(dataset: ConfigDict) -> ConfigDict:
@@ -169,7 +161,7 @@ def is_first_process(launcher: str) -> bool:
     return not variable or int(os.environ.get(variable, 0)) == 0
 
 
-def build_runner(cfg: Config) -> Runner:
+def build_runner(cfg: Config) -> OODRunner:
     """A runner for the config, on GPUs or, without any, on CPU ranks.
 
     MMEngine's launcher wants CUDA. Without it the process group is made
@@ -188,4 +180,4 @@ def build_runner(cfg: Config) -> Runner:
             broadcast_buffers=False,
             find_unused_parameters=cfg.get('find_unused_parameters', False),
         )
-    return Runner.from_cfg(cfg)
+    return OODRunner.from_cfg(cfg)

@@ -12,9 +12,10 @@ from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
-from mmengine.registry import Registry
+from mmengine.registry import Registry, build_runner_from_cfg
 
 from . import config  # noqa: F401  (YAML is data, `mmood::` configs)
 from .checkpoint import allow_checkpoint_types
@@ -71,6 +72,13 @@ METRICS = Registry(
 )
 HOOKS = Registry(
     'hook', parent=MMENGINE_HOOKS, scope='mmood', locations=['mmood.hooks']
+)
+RUNNERS = Registry(
+    'runner',
+    parent=MMENGINE_RUNNERS,
+    scope='mmood',
+    build_func=build_runner_from_cfg,
+    locations=['mmood.runner'],
 )
 VISUALIZERS = Registry(
     'visualizer',

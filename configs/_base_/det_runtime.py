@@ -1,4 +1,4 @@
-# mmdet's runtime, reproducible, with the hooks every OOD model wants.
+# mmdet's runtime, reproducible.
 _base_ = 'mmdet::_base_/default_runtime.py'
 randomness = dict(seed=0)
 default_hooks = dict(
@@ -7,10 +7,4 @@ default_hooks = dict(
     visualization=dict(type='mmood.OODVisualizationHook'),
     check_data=dict(type='mmood.CheckDataHook'),
 )
-custom_hooks = [
-    dict(type='mmood.IdlePartsHook'),  # speaks even if a validation fails
-    dict(type='mmood.FitScoresHook'),
-    dict(type='mmood.CalibrateOODHook'),
-    dict(type='mmood.FiniteLossHook'),
-]
 visualizer = dict(type='mmood.OODDetLocalVisualizer')

@@ -1,5 +1,4 @@
 _base_ = [
-    '../posthoc/faster-rcnn_r50_fpn_18k_voc.py',
+    '../_base_/faster-rcnn_r50_fpn_18k_voc.py',
     '../_base_/methods/csi.py',
 ]
-model = dict(roi_head=_base_.csi)

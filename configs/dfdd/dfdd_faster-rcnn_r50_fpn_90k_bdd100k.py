@@ -1,9 +1,4 @@
 _base_ = [
-    '../posthoc/faster-rcnn_r50_fpn_90k_bdd100k.py',
+    '../_base_/faster-rcnn_r50_fpn_90k_bdd100k.py',
     '../_base_/methods/dfdd.py',
 ]
-model = dict(
-    neck=[_base_.model.neck, _base_.dfdd_neck],
-    roi_head=_base_.dfdd,
-)
-optim_wrapper = _base_.dfdd_optim

@@ -2,25 +2,22 @@
 # (tools/model_converters/dood.py).
 _base_ = [
     'mmseg::_base_/models/setr_naive.py',
-    '../_base_/datasets/ade20k_ood.py',
-    '../_base_/schedules/dood_70k.py',
+    '../_base_/datasets/segmentation.py',
+    '../_base_/datasets/ade20k.py',
+    '../_base_/schedules/dood.py',
     '../_base_/seg_runtime.py',
+    '../_base_/methods/dood.py',
 ]
-size = (512, 512)
+probed_channels = 1024
+denoiser = dict(num_blocks=8, num_middle_blocks=4)
+load_labels = dict(reduce_zero_label=True)
 model = dict(
-    type='mmood.OODEncoderDecoder',
     pretrained=None,
-    data_preprocessor=dict(type='mmood.OODSegDataPreProcessor', size=size),
-    backbone=dict(img_size=size, drop_rate=0.0, patch_bias=True),
+    data_preprocessor=dict(
+        type='mmood.OODSegDataPreProcessor', size='$crop_size'
+    ),
+    backbone=dict(img_size='$crop_size', drop_rate=0.0, patch_bias=True),
     decode_head=dict(num_classes=150, norm_cfg=dict(type='BN')),
     auxiliary_head=None,
     test_cfg=dict(mode='whole'),
-    probe=dict(keys=-1),
-    ood_head=dict(
-        type='mmood.DOoDHead',
-        channels=1024,
-        denoiser=dict(
-            type='mmood.DenoisingMLP', num_blocks=8, num_middle_blocks=4
-        ),
-    ),
 )

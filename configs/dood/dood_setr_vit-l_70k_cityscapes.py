@@ -2,23 +2,21 @@
 # (tools/model_converters/dood.py).
 _base_ = [
     'mmseg::_base_/models/setr_naive.py',
-    '../_base_/datasets/cityscapes_ood.py',
-    '../_base_/schedules/dood_70k.py',
+    '../_base_/datasets/segmentation.py',
+    '../_base_/datasets/cityscapes.py',
+    '../_base_/schedules/dood.py',
     '../_base_/seg_runtime.py',
+    '../_base_/methods/dood.py',
 ]
-size = (768, 768)
+probed_channels = 1024
+denoiser = dict(time_embedding='periodic')
 model = dict(
-    type='mmood.OODEncoderDecoder',
     pretrained=None,
-    data_preprocessor=dict(type='mmood.OODSegDataPreProcessor', size=size),
+    data_preprocessor=dict(
+        type='mmood.OODSegDataPreProcessor', size='$crop_size'
+    ),
     backbone=dict(drop_rate=0.0, patch_bias=True),
     decode_head=dict(num_classes=19, norm_cfg=dict(type='BN')),
     auxiliary_head=None,
     test_cfg=dict(mode='whole'),
-    probe=dict(keys=-1),
-    ood_head=dict(
-        type='mmood.DOoDHead',
-        channels=1024,
-        denoiser=dict(type='mmood.DenoisingMLP', time_embedding='periodic'),
-    ),
 )

@@ -1,28 +1,20 @@
+# 18 epochs of 16 images a batch, lr 0.02, here with the two steps down at
+# the ends of epochs 12 and 16.
 _base_ = [
-    '../_base_/models/faster-rcnn_r50_fpn.py',
-    '../_base_/datasets/voc.py',
-    '../_base_/schedules/18e.py',
-    '../_base_/det_runtime.py',
+    '../_base_/faster-rcnn_r50_fpn_18k_voc.py',
     '../_base_/methods/dream_box.py',
 ]
-num_classes = 20
-painted_root = 'data/voc_dream/'
-painted_share = None  # all of them, once in an epoch
-model = dict(
-    rpn_head=_base_.dream_box_rpn,
-    roi_head=dict(_base_.dream_box, bbox_head=dict(num_classes=num_classes)),
+max_epochs = 18
+train_cfg = dict(
+    _delete_=True,
+    type='EpochBasedTrainLoop',
+    max_epochs='$max_epochs',
+    val_begin=10**9,
 )
-train_pipeline = [*_base_.train_pipeline[:-1], _base_.packer]
-sets = [
-    dict(_base_.train_dataloader.dataset, pipeline=train_pipeline),
-    dict(
-        _base_.painted_set,
-        data_root=painted_root,
-        metainfo=_base_.metainfo,
-        pipeline=train_pipeline,
-    ),
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=500),
+    dict(type='MultiStepLR', milestones=['2/3', '8/9'], gamma=0.1),
 ]
-train_dataloader = dict(
-    sampler=dict(_base_.mixed_sampler, painted_share=painted_share),
-    dataset=dict(_delete_=True, type='ConcatDataset', datasets=sets),
-)
+ood = dict(painted=dict(data_root='data/voc_dream/'))
+default_hooks = dict(checkpoint=dict(by_epoch=True, interval=1))
+log_processor = dict(by_epoch=True)

@@ -1,8 +1,4 @@
 _base_ = [
-    '../_base_/models/shapes_detector.py',
-    '../_base_/datasets/shapes.py',
-    '../_base_/schedules/shapes.py',
-    '../_base_/det_runtime.py',
+    '../_base_/faster-rcnn_r18_fpn_shapes.py',
     '../_base_/methods/posthoc.py',
 ]
-model = dict(roi_head=_base_.posthoc)

@@ -1,38 +1,22 @@
 _base_ = [
-    'mmseg::_base_/models/segmenter_vit-b16_mask.py',
-    '../_base_/datasets/whdld_ood.py',
-    'mmseg::_base_/schedules/schedule_80k.py',
-    'mmseg::_base_/default_runtime.py',
+    '../_base_/segmenter_vit-b_whdld.py',
+    '../_base_/methods/posthoc_seg.py',
 ]
-model = dict(
-    data_preprocessor=dict(size=(256, 256)),
-    backbone=dict(img_size=(256, 256)),
-    decode_head=dict(num_classes=6),
-    test_cfg=dict(mode='whole'),
-)
+max_iters = 80000
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmood.LoadIDAnnotations', reduce_zero_label=True),
+    '$load_labels',
     dict(type='RandomFlip', prob=0.5),
     dict(type='mmseg.PackSegInputs'),
 ]
-train_dataloader = dict(
-    batch_size=8,
-    dataset=dict(
-        _delete_=True,
-        type='mmood.WHDLDDataset',
-        data_root={{_base_.data_root}},
-        data_prefix={{_base_.train_prefix}},
-        pipeline=train_pipeline,
+train_cfg = dict(val_begin=1, val_interval=8000)
+optim_wrapper = dict(
+    clip_grad=None,
+    optimizer=dict(
+        _delete_=True, type='SGD', lr=0.001, momentum=0.9, weight_decay=0.0
     ),
 )
-val_dataloader = dict(
-    dataset=dict(_base_.fit_set, _delete_=True, data_prefix=_base_.val_prefix)
-)
-val_evaluator = dict(_delete_=True, type='mmseg.IoUMetric')
-optim_wrapper = dict(optimizer=dict(lr=0.001, weight_decay=0.0))
 param_scheduler = [
     dict(type='PolyLR', eta_min=1e-4, power=0.9, by_epoch=False)
 ]
-custom_hooks = [dict(type='mmood.FiniteLossHook')]
-default_hooks = dict(check_data=dict(type='mmood.CheckDataHook'))
+default_hooks = dict(checkpoint=dict(interval=8000, max_keep_ckpts=-1))

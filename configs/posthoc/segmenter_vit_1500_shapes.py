@@ -1,6 +1,4 @@
 _base_ = [
-    '../_base_/models/segmenter_shapes.py',
-    '../_base_/datasets/shapes_seg.py',
-    '../_base_/schedules/shapes_seg.py',
-    '../_base_/seg_runtime.py',
+    '../_base_/segmenter_vit_shapes.py',
+    '../_base_/methods/posthoc_seg.py',
 ]

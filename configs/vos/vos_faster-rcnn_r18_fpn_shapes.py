@@ -1,5 +1,4 @@
 _base_ = [
-    '../posthoc/faster-rcnn_r18_fpn_shapes.py',
+    '../_base_/faster-rcnn_r18_fpn_shapes.py',
     '../_base_/methods/vos.py',
 ]
-model = dict(roi_head=_base_.vos)

@@ -1,5 +1,4 @@
 _base_ = [
-    '../posthoc/faster-rcnn_r50_fpn_90k_bdd100k.py',
+    '../_base_/faster-rcnn_r50_fpn_90k_bdd100k.py',
     '../_base_/methods/vos.py',
 ]
-model = dict(roi_head=_base_.vos)

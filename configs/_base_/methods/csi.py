@@ -1,5 +1,6 @@
 # CSI (NeurIPS 2020).
-csi = dict(
+runner_type = 'mmood.OODRunner'
+ood = dict(
     scores=['csi', 'energy'],
-    auxiliary=dict(type='mmood.CSILoss', loss_weight=0.1),
+    losses=[dict(type='mmood.CSILoss', loss_weight=0.1)],
 )

@@ -1,25 +1,24 @@
 # DFDD (ICCV 2023).
-dfdd_neck = dict(
-    type='mmood.DFDDNeck',
-    channels=256,
-    diffusion=dict(type='blur', num_steps=5, sigma_start=0.1, sigma_end=0.8),
-    loss_weight=0.001,  # lambda
-)
-dfdd = dict(
+runner_type = 'mmood.OODRunner'
+ood = dict(
     scores=['energy', 'msp'],
-    loss_uncertainty=dict(
-        type='mmood.UncertaintyLoss',
-        loss_weight=0.1,  # tau
+    neck=dict(
+        type='mmood.DFDDNeck',
+        diffusion=dict(
+            type='blur', num_steps=5, sigma_start=0.1, sigma_end=0.8
+        ),
+        loss_weight=0.001,  # lambda
     ),
-    loss_consistency=dict(
-        type='mmood.ConsistencyLoss',
-        loss_weight=0.001,  # beta
+    outliers=dict(type='mmood.BlurredOutliers'),
+    losses=[
+        dict(type='mmood.UncertaintyLoss', loss_weight=0.1),  # tau
+        dict(type='mmood.ConsistencyLoss', loss_weight=0.001),  # beta
+    ],
+    # Only the deblurring network learns from L_DFDD: lambda would slow it
+    # down and nothing else. 1 / lambda undoes that.
+    optim_wrapper=dict(
+        paramwise_cfg=dict(
+            custom_keys=dict(unet=dict(lr_mult=1000, decay_mult=0))
+        )
     ),
-)
-# Only the deblurring network learns from L_DFDD: lambda would slow it down
-# and nothing else. 1 / lambda undoes that.
-dfdd_optim = dict(
-    paramwise_cfg=dict(
-        custom_keys={'neck.1.unet': dict(lr_mult=1000, decay_mult=0)}
-    )
 )

@@ -1,9 +1,7 @@
 # GAN-synthesis (ICLR 2018).
-gan = dict(
+runner_type = 'mmood.OODRunner'
+ood = dict(
     scores=['msp', 'energy'],
     outliers=dict(type='mmood.GANSynthesis'),
-    loss_uncertainty=dict(
-        type='mmood.ConfidenceLoss',
-        loss_weight=1.0,  # beta
-    ),
+    losses=[dict(type='mmood.ConfidenceLoss', loss_weight=1.0)],  # beta
 )

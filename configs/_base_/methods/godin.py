@@ -1,7 +1,6 @@
 # Generalized ODIN (CVPR 2020).
-godin = dict(
+runner_type = 'mmood.OODRunner'
+ood = dict(
     scores=['godin', 'msp'],
-    bbox_head=dict(
-        cls_predictor_cfg=dict(type='mmood.DecomposedLinear', kind='cosine')
-    ),
+    classifier=dict(type='mmood.DecomposedLinear', kind='cosine'),
 )

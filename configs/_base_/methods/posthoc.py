@@ -1,5 +1,6 @@
 # Scores of any trained detector; the first one rules is_ood.
-posthoc = dict(
+runner_type = 'mmood.OODRunner'
+ood = dict(
     scores=[
         'energy',
         'msp',

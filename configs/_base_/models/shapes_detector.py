@@ -1,6 +1,5 @@
 # A detector for 96 px scenes that a CPU trains from scratch in minutes.
 _base_ = 'mmdet::_base_/models/faster-rcnn_r50_fpn.py'
-num_classes = 8
 width = 64
 model = dict(
     backbone=dict(
@@ -21,8 +20,6 @@ model = dict(
         anchor_generator=dict(scales=[6], strides=[4, 8, 16]),
     ),
     roi_head=dict(
-        type='mmood.OODRoIHead',
-        scores=['energy', 'msp'],
         bbox_roi_extractor=dict(
             out_channels=width,
             finest_scale=28,
@@ -33,7 +30,7 @@ model = dict(
             in_channels=width,
             roi_feat_size=5,
             fc_out_channels=256,
-            num_classes=num_classes,
+            num_classes=8,
         ),
     ),
     train_cfg=dict(

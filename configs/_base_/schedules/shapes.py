@@ -1,8 +1,9 @@
 # A short schedule from random weights. Validation runs once, at the end,
 # where the thresholds are fitted.
 max_epochs = 10
+warmup = '1/15'  # of the training
 train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=max_epochs, val_begin=10**9
+    type='EpochBasedTrainLoop', max_epochs='$max_epochs', val_begin=10**9
 )
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
@@ -12,7 +13,12 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=10.0),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.02, by_epoch=False, end=100),
+    dict(
+        type='LinearLR',
+        start_factor=0.02,
+        end='$warmup',
+        convert_to_iter_based=True,
+    ),
     dict(
         type='CosineAnnealingLR',
         eta_min_ratio=0.01,

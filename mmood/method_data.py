@@ -1,0 +1,190 @@
+"""A method's part in data, metrics and hooks of a config; see `recipe`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+
+from mmengine.config import Config, ConfigDict
+
+from mmood.families import short_name, type_name
+
+# Keys of the `ood` block.
+DATA_KEYS = ('train_transforms', 'packer', 'painted', 'painted_share')
+DATA_KEYS += ('features',)
+_PACKERS = ('PackDetInputs', 'PackOODInputs', 'PackSegInputs')
+# At the end of a training idle parts are named even if a validation fails;
+# a fit comes before the thresholds.
+_HOOKS = ('IdlePartsHook', 'FitScoresHook', 'CalibrateOODHook')
+_HOOKS += ('FiniteLossHook', 'CheckDataHook')
+
+
+def add_data(cfg: Config, method: Mapping) -> None:
+    """Change what the config trains, fits and measures on.
+
+    What it says itself of ``fit_dataloader``, metrics of ours and hooks
+    stays.
+    """
+    is_detector = 'roi_head' in cfg.model
+    if is_detector:
+        _name_sets(cfg)
+    train = cfg.get('train_dataloader')
+    if train:
+        _add_fit(cfg)
+        for pipeline in _pipelines(train['dataset']):
+            _change_packing(pipeline, method)
+        if method.get('painted'):
+            _mix(train, method)
+        if method.get('features') is not None:
+            _take_features(cfg, method['features'])
+    for key in ('val_evaluator', 'test_evaluator'):
+        if cfg.get(key):
+            cfg[key] = _measured(cfg[key], is_detector)
+    hooks = list(_HOOKS)
+    if method.get('features') is not None:
+        hooks.append('CheckFeaturesHook')
+    _add_hooks(cfg, hooks)
+
+
+def _sets(dataset: ConfigDict) -> Iterator[ConfigDict]:
+    """The sets within wrappers."""
+    inner = dataset.get('datasets') or [dataset.get('dataset')]
+    if inner == [None]:
+        yield dataset
+    for part in inner:
+        if isinstance(part, Mapping):
+            yield from _sets(part)
+
+
+def _name_sets(cfg: Config) -> None:
+    """COCO sets become ours, which say that they are ID; labels by name."""
+    for key in ('train', 'val', 'test'):
+        loader = cfg.get(f'{key}_dataloader')
+        for part in _sets(loader['dataset']) if loader else ():
+            if short_name(part) == 'CocoDataset':
+                part['type'] = 'mmood.IDCocoDataset'
+
+
+def _pipelines(dataset: ConfigDict) -> Iterator[list]:
+    """The pipelines of a set and of the wrappers around it."""
+    if isinstance(dataset.get('pipeline'), list):
+        yield dataset['pipeline']
+    for part in dataset.get('datasets') or [dataset.get('dataset')]:
+        if isinstance(part, Mapping):
+            yield from _pipelines(part)
+
+
+def _change_packing(pipeline: list, method: Mapping) -> None:
+    """Put the method's transforms in front of what packs, and change it."""
+    for i, step in enumerate(pipeline):
+        if short_name(step) in _PACKERS:
+            if method.get('packer'):
+                step.update(method['packer'])
+            more = copy.deepcopy(list(method.get('train_transforms') or ()))
+            pipeline[i:i] = [one for one in more if one not in pipeline]
+            return
+
+
+def _mix(train: ConfigDict, method: Mapping) -> None:
+    """Train on the painted set beside the plain one.
+
+    Painted images have the classes and the pipeline of the plain set.
+    """
+    plain = train['dataset']
+    first = next(_sets(plain))
+    painted = ConfigDict(copy.deepcopy(dict(method['painted'])))
+    for key in ('metainfo', 'pipeline', 'backend_args'):
+        if key in first:
+            painted.setdefault(key, copy.deepcopy(first[key]))
+    train['dataset'] = ConfigDict(
+        type='ConcatDataset', datasets=[plain, painted]
+    )
+    train['sampler'] = ConfigDict(
+        type='mmood.MixedSampler', painted_share=method.get('painted_share')
+    )
+
+
+def _take_features(cfg: Config, features: Mapping) -> None:
+    """Train on vectors of features, of the images or of a cache.
+
+    As many of each image as make up the losses' ``batch_size``.
+    """
+    train, model = cfg.train_dataloader, cfg.model
+    own = ConfigDict(type='mmood.FeatureDataset', dataset=train['dataset'])
+    own.update(features)
+    sizes = [loss.get('batch_size') for loss in model['losses']]
+    if any(sizes):
+        share = next(filter(None, sizes)) // train['batch_size']
+        own.setdefault('vectors', max(1, share))
+    train['dataset'] = own
+    processor = model.get('data_preprocessor')
+    if processor and short_name(processor) == 'SegDataPreProcessor':
+        processor['type'] = 'mmood.OODSegDataPreProcessor'
+
+
+def _add_fit(cfg: Config) -> None:
+    """Scores are fitted on the training images, seen as at test.
+
+    With ``max_fit_images`` on so many of them, chosen at random.
+    """
+    seen = cfg.get('val_dataloader') or cfg.get('test_dataloader')
+    if cfg.get('fit_dataloader') or not seen:
+        return
+    images = copy.deepcopy(next(_sets(cfg.train_dataloader['dataset'])))
+    shown = next(_sets(seen['dataset'])).get('pipeline')
+    if not shown or not images.get('pipeline'):
+        return
+    labels = [step for step in images['pipeline'] if _reads_labels(step)]
+    images['pipeline'] = [
+        copy.deepcopy(labels[0]) if labels and _reads_labels(step) else step
+        for step in copy.deepcopy(shown)
+    ]
+    images['test_mode'] = True
+    images.pop('filter_cfg', None)
+    some = cfg.get('max_fit_images')
+    sampler = dict(type='DefaultSampler', shuffle=bool(some))
+    if some:
+        sampler['seed'] = 0
+    cfg.fit_dataloader = dict(
+        batch_size=seen.get('batch_size', 1),
+        num_workers=seen.get('num_workers', 0),
+        sampler=sampler,
+        dataset=images,
+    )
+
+
+def _reads_labels(step: Mapping) -> bool:
+    return short_name(step).endswith('Annotations')
+
+
+def _measured(evaluator: object, is_detector: bool) -> object:
+    """The metrics with one of ours among them, which has the thresholds.
+
+    For boxes it takes the place of COCO's, whose labels go by the file.
+    """
+    metrics = evaluator if isinstance(evaluator, list) else [evaluator]
+    if any(type_name(metric).startswith('mmood.') for metric in metrics):
+        return evaluator
+    if not is_detector:
+        return [*metrics, dict(type='mmood.OODSegMetric')]
+    kept = [metric for metric in metrics if not _is_of_boxes(metric)]
+    ours = dict(type='mmood.OODDetMetric')
+    return [*kept, ours] if kept else ours
+
+
+def _is_of_boxes(metric: Mapping) -> bool:
+    what = metric.get('metric', 'bbox')
+    return short_name(metric) == 'CocoMetric' and what in ('bbox', ['bbox'])
+
+
+def _add_hooks(cfg: Config, names: list[str]) -> None:
+    default = (cfg.get('default_hooks') or {}).values()
+    custom = list(cfg.get('custom_hooks') or ())
+    there = {short_name(hook) for hook in (*default, *custom) if hook}
+    for name in names:
+        if name not in there:
+            hook = dict(type=f'mmood.{name}')
+            if name == 'FitScoresHook' and cfg.get('max_fit_images'):
+                hook['max_images'] = cfg.max_fit_images
+            custom.append(hook)
+    cfg.custom_hooks = custom
