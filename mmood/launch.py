@@ -66,7 +66,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         '--cfg-options',
         nargs='+',
         action=OptionsAction,
-        help='overrides of the config, such as max_epochs=3 or ood.neck.enhance=False',
+        help='overrides of the config, such as max_epochs=3',
     )
     parser.add_argument(
         '--launcher',

@@ -5,73 +5,103 @@ when a config says ``type='mmood.X'``, so a config needs no custom imports.
 The task packages are optional: only what is installed is looked at.
 """
 
+from __future__ import annotations
+
+import sys
+from importlib import import_module
 from importlib.util import find_spec
 
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOG_PROCESSORS as MMENGINE_LOG_PROCESSORS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
-from mmengine.registry import Registry, build_runner_from_cfg
+from mmengine.registry import DefaultScope, Registry, build_runner_from_cfg
 
 from . import config  # noqa: F401  (YAML is data, `mmood::` configs)
 from .checkpoint import allow_checkpoint_types
 
 allow_checkpoint_types()
 
-_RIMS = [
-    rim
-    for rim, package in (('mmood.det', 'mmdet'), ('mmood.seg', 'mmseg'))
+_RIMS = {
+    package: rim
+    for package, rim in (('mmdet', 'mmood.det'), ('mmseg', 'mmood.seg'))
     if find_spec(package) is not None
-]
+}
 
 
-def _locations(*shared: str, room: str) -> list:
-    return [*shared, *(f'{rim}.{room}' for rim in _RIMS)]
+class RimRegistry(Registry):
+    """A registry that imports a rim only for a name that it must have.
+
+    A name of ours is looked for in ``locations`` (the shared rooms), then in
+    ``room`` of the default scope's rim, then of the other. So a detector is
+    built without MMSegmentation, and a segmentor without our detection.
+    """
+
+    def __init__(self, *args, room: str, **kwargs) -> None:
+        super().__init__(*args, scope='mmood', **kwargs)
+        self.room = room
+
+    def import_from_location(self) -> None:
+        if self._locations:  # else MMEngine would look for `mmood.utils`
+            super().import_from_location()
+
+    def get(self, key: str) -> type | None:
+        scope, name = self.split_scope_key(key)
+        if scope in (None, self.scope):
+            self.import_from_location()
+            for rim in _rims_in_turn():
+                if name in self.module_dict:
+                    break
+                import_module(f'{rim}.{self.room}')
+        return super().get(key)
 
 
-MODELS = Registry(
+def _rims_in_turn() -> list[str]:
+    """The rim that a name is likely to be of comes first.
+
+    Without a default scope that is segmentation's if MMSegmentation is
+    imported: it imports MMDetection, which does not import it.
+    """
+    current = DefaultScope.get_current_instance()
+    first = current.scope_name if current else None
+    if first not in _RIMS:
+        first = 'mmseg' if 'mmseg.registry' in sys.modules else 'mmdet'
+    return [_RIMS[p] for p in sorted(_RIMS, key=lambda p: p != first)]
+
+
+MODELS = RimRegistry(
     'model',
     parent=MMENGINE_MODELS,
-    scope='mmood',
-    locations=_locations(
+    locations=[
         'mmood.diffusion',
         'mmood.scores',
         'mmood.losses',
         'mmood.outliers',
         'mmood.necks',
-        room='models',
-    ),
+    ],
+    room='models',
 )
-DATASETS = Registry(
-    'dataset',
-    parent=MMENGINE_DATASETS,
-    scope='mmood',
-    locations=_locations(room='datasets'),
+DATASETS = RimRegistry('dataset', parent=MMENGINE_DATASETS, room='datasets')
+DATA_SAMPLERS = RimRegistry(
+    'data sampler', parent=MMENGINE_DATA_SAMPLERS, room='datasets'
 )
-DATA_SAMPLERS = Registry(
-    'data sampler',
-    parent=MMENGINE_DATA_SAMPLERS,
-    scope='mmood',
-    locations=_locations(room='datasets'),
+TRANSFORMS = RimRegistry(
+    'transform', parent=MMENGINE_TRANSFORMS, room='datasets'
 )
-TRANSFORMS = Registry(
-    'transform',
-    parent=MMENGINE_TRANSFORMS,
-    scope='mmood',
-    locations=_locations(room='datasets'),
-)
-METRICS = Registry(
-    'metric',
-    parent=MMENGINE_METRICS,
-    scope='mmood',
-    locations=_locations(room='evaluation'),
-)
+METRICS = RimRegistry('metric', parent=MMENGINE_METRICS, room='evaluation')
 HOOKS = Registry(
     'hook', parent=MMENGINE_HOOKS, scope='mmood', locations=['mmood.hooks']
+)
+LOG_PROCESSORS = Registry(
+    'log processor',
+    parent=MMENGINE_LOG_PROCESSORS,
+    scope='mmood',
+    locations=['mmood.hooks'],
 )
 RUNNERS = Registry(
     'runner',
@@ -80,11 +110,8 @@ RUNNERS = Registry(
     build_func=build_runner_from_cfg,
     locations=['mmood.runner'],
 )
-VISUALIZERS = Registry(
-    'visualizer',
-    parent=MMENGINE_VISUALIZERS,
-    scope='mmood',
-    locations=_locations(room='visualizer'),
+VISUALIZERS = RimRegistry(
+    'visualizer', parent=MMENGINE_VISUALIZERS, room='visualizer'
 )
 # Functions and modules, by the names that configs and tables have for them.
 SCORES = Registry(
@@ -96,6 +123,6 @@ PAINTERS = Registry(
     scope='mmood',
     locations=[
         'mmood.generation',
-        *(f'{rim}.filters' for rim in _RIMS if rim == 'mmood.det'),
+        *(['mmood.det.filters'] if 'mmdet' in _RIMS else []),
     ],
 )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gpu_helpers import Place, with_gradient
-from gpu_losses import DISTILLED, LOSSES, C, Case, Head, K, M, N, leaves
+from gpu_losses import LOSSES, C, Case, Head, K, M, N, leaves
 from mmood import losses, ops, outliers, scores
 from mmood.diffusion import (
     BlurDiffusion,
@@ -190,7 +190,6 @@ FUNCTIONS: dict[str, Case] = {
         f'diffusion_score, {kind}': partial(noise_score, kind)
         for kind in ('cosine', 'mse_score', 'mse_recon')
     },
-    **DISTILLED,
     'CSIScore': csi_score,
     'DFDDNeck, noise': partial(neck, 'noise'),
     'tied_gaussians': gaussians,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -105,3 +106,30 @@ def largest_excess(found: list[Tensor], expected: list[Tensor]) -> float:
         gap = ((a - b).abs() / (1 + b.abs()))[b.isfinite()]
         excess = max(excess, gap.max().item() if gap.numel() else 0.0)
     return excess
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    kinds = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [kind.allow_tf32 for kind in kinds]
+    for kind in kinds:
+        kind.allow_tf32 = False
+    try:
+        yield
+    finally:
+        for kind, allowed in zip(kinds, before):
+            kind.allow_tf32 = allowed
+
+
+def compare(case: Callable, place: Place, record: Callable) -> None:
+    """Run a case here and there; the difference goes into the report."""
+    expected = computed(case, Place())
+    half = torch.finfo(place.dtype).bits == 16
+    dtype = place.dtype if half else None
+    with without_tf32(), torch.autocast(place.device, dtype, enabled=half):
+        found = computed(case, place)
+    excess = largest_excess(found, expected)
+    tolerance = TOLERANCES[place.dtype]
+    record('difference', f'{excess:.2g}')
+    record('tolerance', f'{tolerance:g}')
+    assert excess <= tolerance

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 
 from gpu_helpers import Place, with_gradient
 from mmood import losses, scores
-from mmood.losses import distillation
 
 N, M, K, C = 40, 24, 5, 8
 LOGITS = (K,)
@@ -66,43 +64,6 @@ def siren(place: Place) -> list[Tensor]:
     return [*found, score(loss.embed(place.randn(M, C, seed=1)))]
 
 
-def open_set(loss: nn.Module, place: Place) -> list[Tensor]:
-    """A loss of a `RoIBatch`, twice: queues are filled by then."""
-    loss = place(loss)
-    head = place(nn.Linear(8, K + 2))
-    for _ in range(2):
-        logits, features, inputs = leaves(
-            place, (N, K + 2), (N, C), (N, 2, 2, 2)
-        )
-        labels = place.labels(N, K + 1)
-        labels = torch.where(labels == K, K + 1, labels)  # none unknown
-        batch = losses.RoIBatch(
-            logits=logits,
-            labels=labels,
-            features=features,
-            ious=(labels < K) * place.labels(N, 10) / 10,
-            inputs=inputs,
-            view=lambda maps: head(maps.flatten(1)),
-            iteration=1000,
-        )
-        found = with_gradient(loss(batch), logits, features, inputs)
-    return found
-
-
-def distilled(name: str, place: Place) -> list[Tensor]:
-    shape = (4, C, 6, 5) if 'feature' in name else (N, K)
-    student, teacher = leaves(place, shape, shape)
-    loss = getattr(distillation, name)
-    return with_gradient(loss(student, teacher.detach()), student)
-
-
-def distilled_proposals(place: Place) -> list[Tensor]:
-    own, deltas = leaves(place, (N,), (N, 4))
-    its, its_deltas = place.randn(N, seed=5), place.randn(N, 4, seed=6)
-    loss = distillation.adaptive_rpn_distillation(own, deltas, its, its_deltas)
-    return with_gradient(loss, own, deltas)
-
-
 LOSSES: dict[str, Case] = dict(
     LogisticUncertaintyLoss=lambda place: of_logits(
         losses.LogisticUncertaintyLoss(K), LOGITS, place
@@ -118,19 +79,4 @@ LOSSES: dict[str, Case] = dict(
     ConsistencyLoss=consistency,
     CSILoss=csi_loss,
     SIRENLoss=siren,
-    InstanceContrastiveLoss=lambda place: open_set(
-        losses.InstanceContrastiveLoss(K, C, channels=4), place
-    ),
-    UnknownProbabilityLoss=partial(open_set, losses.UnknownProbabilityLoss()),
-    PlaceholderLoss=partial(open_set, losses.PlaceholderLoss()),
 )
-DISTILLATIONS = (
-    'kl_distillation',
-    'squared_distillation',
-    'centred_logit_distillation',
-    'adaptive_feature_distillation',
-)
-DISTILLED: dict[str, Case] = {
-    **{name: partial(distilled, name) for name in DISTILLATIONS},
-    'adaptive_rpn_distillation': distilled_proposals,
-}

@@ -20,7 +20,6 @@ import mmood.scores
 from helpers import assert_near
 from mmood.registry import METRICS, MODELS
 from mmood.scores import FittedScore, Samples, get_score, score_names
-from roi_batches import linear_view, roi_batch
 
 C, K = 6, 4
 LOGITS = sorted(score_names())
@@ -100,20 +99,6 @@ def of_classes(loss: nn.Module, x: Tensor) -> dict[str, Tensor]:
     return loss(x, labels(len(x)))
 
 
-@torch.autocast('cpu', enabled=False)
-def five_columns(maps: Tensor) -> Tensor:
-    return linear_view(maps.float())
-
-
-def of_rois(loss: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """RoIs of three known classes and the background, all leaves alike."""
-    maps = torch.cat([x, x[:, :2]], 1).view(-1, 2, 2, 2)
-    own = torch.tensor([0, 1, 2, 4] * len(x))[: len(x)]
-    more = dict(ious=torch.ones(len(x)), inputs=maps, view=five_columns)
-    torch.manual_seed(0)  # of the mixed pairs
-    return loss(roi_batch(own, logits=x[:, :5], features=x, **more))
-
-
 def of_turns(loss: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """Boxes of which a second view is seen."""
     maps = torch.cat([x, x[:, :2]], 1).view(-1, 2, 2, 2)
@@ -152,15 +137,6 @@ PARTS: dict[str, tuple[Callable, Callable]] = dict(
         lambda: mmood.losses.SIRENLoss(C, K, channels=8),
         of_classes,
     ),
-    InstanceContrastiveLoss=(
-        lambda: mmood.losses.InstanceContrastiveLoss(3, C, channels=4),
-        of_rois,
-    ),
-    PlaceholderLoss=(mmood.losses.PlaceholderLoss, of_rois),
-    UnknownProbabilityLoss=(
-        lambda: mmood.losses.UnknownProbabilityLoss(start=0),
-        of_rois,
-    ),
     FlowFeatureSynthesis=(
         lambda: mmood.outliers.FlowFeatureSynthesis(C),
         outliers_of,
@@ -181,7 +157,7 @@ PARTS.update({name: (build, scored) for name, build in SCORES.items()})
 # layers of their own come before the rest.
 HALVES = (
     'CSILoss', 'FlowFeatureSynthesis', 'GANSynthesis', 'GeneralizedODIN',
-    'InstanceContrastiveLoss', 'PlaceholderLoss', 'VirtualOutlierSynthesis',
+    'VirtualOutlierSynthesis',
 )  # fmt: skip
 
 

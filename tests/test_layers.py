@@ -113,6 +113,41 @@ def test_rooms_have_no_cycle():
         edges = {r: o for r, o in edges.items() if r not in free}
 
 
+LATE = {'sklearn', 'matplotlib'}
+
+
+def imported_at_once(source):
+    """Packages that a module's source imports when it is imported."""
+    names = set()
+    nodes = list(ast.parse(source).body)
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module)
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            test = getattr(node, 'test', None)
+            if not test or 'TYPE_CHECKING' not in ast.unparse(test):
+                nodes += ast.iter_child_nodes(node)
+    return {name.split('.')[0] for name in names}
+
+
+@pytest.mark.parametrize('path', FILES, ids=module_name)
+def test_what_draws_is_imported_by_what_draws(path):
+    """Importing any module of ours imports neither of these packages."""
+    assert not imported_at_once(path.read_text()) & LATE
+
+
+def test_what_a_function_imports_is_late():
+    source = (
+        'import a.b\nfrom c.d import e\nif TYPE_CHECKING:\n    import f\n'
+        'class G:\n    import h\n    def i(self):\n        import j\n'
+        'try:\n    import k\nexcept ImportError:\n    pass\n'
+    )
+    assert imported_at_once(source) == {'a', 'c', 'h', 'k'}
+
+
 def test_the_walk_sees_the_imports_that_are_there():
     path = ROOT / 'mmood' / 'losses' / 'uncertainty.py'
     names = imported(path.read_text(), 'mmood.losses.uncertainty')

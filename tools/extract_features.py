@@ -33,6 +33,7 @@ from mmood.launch import (
     load_config,
     type_name,
 )
+from mmood.losses.denoising import downsample
 from mmood.ops import FolderInUseError, NotWrittenError, lock_folder
 from mmood.registry import DATASETS
 from mmood.seg.datasets.feature_cache import (
@@ -41,7 +42,6 @@ from mmood.seg.datasets.feature_cache import (
     open_folder,
     write_shard,
 )
-from mmood.seg.models.dood_head import downsample
 
 
 def feature_set(cfg: Config) -> ConfigDict:
@@ -67,15 +67,16 @@ def describe(runner: Runner, args: argparse.Namespace, images: int) -> dict:
     """
     with open(args.checkpoint, 'rb') as file:
         weights = zlib.crc32(file.read())
+    model = unwrapped(runner)
     return dict(
-        channels=runner.cfg.model.ood_head.channels,
+        channels=next(iter(model.losses.values())).channels,
         dtype=args.dtype,
         images=images,
         passes=args.passes,
         images_per_shard=args.images_per_shard,
         num_shards=-(-images * args.passes // args.images_per_shard),
         weights=weights,
-        **source_of(runner.cfg, unwrapped(runner)),
+        **source_of(runner.cfg, model),
     )
 
 

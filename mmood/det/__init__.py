@@ -1,5 +1,12 @@
 """Out-of-distribution object detection: the rim around MMDetection."""
 
-from .apis import OODDetInferencer
+from __future__ import annotations
 
-__all__ = ['OODDetInferencer']
+
+def __getattr__(name: str) -> object:
+    """`OODDetInferencer`, whose imports no training needs, when asked for."""
+    if name == 'OODDetInferencer':
+        from .apis import OODDetInferencer
+
+        return OODDetInferencer
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -15,7 +15,7 @@ from mmood.registry import HOOKS
 from .after_training import unwrapped
 
 # Of the model's config: what comes after its features.
-_AFTER = ('ood_head', 'compound', 'upsample', 'train_cfg', 'test_cfg')
+_AFTER = ('scores', 'losses', 'upsample', 'train_cfg', 'test_cfg')
 
 
 @HOOKS.register_module()
@@ -53,7 +53,7 @@ def source_of(cfg: Config, model: nn.Module) -> dict[str, int]:
     images = cfg.train_dataloader.dataset.dataset.to_dict()
     checksum = 0
     for name, value in sorted(model.state_dict().items()):
-        if name.startswith('ood_'):
+        if name.startswith(('losses.', 'scores.')):
             continue
         checksum = zlib.crc32(name.encode(), checksum)
         content = value.detach().cpu().contiguous().reshape(-1)

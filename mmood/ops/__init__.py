@@ -25,6 +25,7 @@ from .populations import (
     check_set_name,
     stated_origin,
 )
+from .precision import raised
 from .rank_mean import or_one, rank_count, rank_mean
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
@@ -66,6 +67,7 @@ __all__ = [
     'log_bessel_i',
     'log_scaled_bessel_i',
     'or_one',
+    'raised',
     'rank_count',
     'rank_mean',
     'read_coco',

@@ -2,8 +2,7 @@
 
 What DDP makes of the ranks' gradients is their mean. So that it is the
 gradient of the mean over all ranks' values, each rank divides the sum of its
-own by the mean number over the ranks, which may be below 1. Nothing here
-waits for the device.
+own by the mean number over the ranks, which may be below 1.
 """
 
 from __future__ import annotations
@@ -26,7 +25,8 @@ def rank_mean(values: Tensor) -> Tensor:
 def rank_count(values: Tensor | int) -> Tensor:
     """The ranks' mean number of rows, a scalar; a collective call.
 
-    For ``values`` of other shapes than rows give the number itself.
+    For ``values`` of other shapes than rows give the number itself. Without
+    other ranks the device need not be waited for.
     """
     number = values if isinstance(values, int) else len(values)
     device = None if isinstance(values, int) else values.device
@@ -36,7 +36,10 @@ def rank_count(values: Tensor | int) -> Tensor:
 
 
 def or_one(count: float | Tensor) -> float | Tensor:
-    """The count to divide a sum by: 1 where there is nothing to add up."""
+    """The count to divide a sum by: 1 where there is nothing to add up.
+
+    A tensor remains one, so that no device is waited for.
+    """
     if isinstance(count, Tensor):
         return torch.where(count > 0, count, 1)
     return count if count > 0 else 1.0

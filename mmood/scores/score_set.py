@@ -191,6 +191,11 @@ class ScoreSet(nn.Module):
         for name in self._open:
             self.fitted[name].reset()
 
+    @property
+    def being_fitted(self) -> tuple[str, ...]:
+        """Those that `update` goes to."""
+        return self._open
+
     def with_values(self, samples: Samples) -> Samples:
         """The samples with what the compounds being fitted are made of."""
         parts = {

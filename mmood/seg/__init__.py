@@ -1,5 +1,12 @@
 """Out-of-distribution segmentation: the rim around MMSegmentation."""
 
-from .apis import OODSegInferencer
+from __future__ import annotations
 
-__all__ = ['OODSegInferencer']
+
+def __getattr__(name: str) -> object:
+    """`OODSegInferencer`, whose imports no training needs, when asked for."""
+    if name == 'OODSegInferencer':
+        from .apis import OODSegInferencer
+
+        return OODSegInferencer
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -94,7 +94,6 @@ class OODSegInferencer(PictureInferencer, MMSegInferencer):
             return samples[0] if len(samples) == 1 else samples
         return _merged(parts, is_single=len(pictures) == 1)
 
-    # ------------------------------------------------------------- building
     def _load_weights_to_model(
         self, model: nn.Module, checkpoint: dict | None, cfg: ConfigDict
     ) -> None:
@@ -127,7 +126,6 @@ class OODSegInferencer(PictureInferencer, MMSegInferencer):
             cfg, OODSegLocalVisualizer, score_range=self._score_range
         )
 
-    # -------------------------------------------------------------- results
     def forward(self, inputs: dict, **kwargs) -> list[SegDataSample]:
         """The parents'; pictures of several sizes go one by one."""
         pictures = inputs['inputs']

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
-from sklearn.metrics import roc_curve
 
 from mmood.ops import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def plot_roc_and_histogram(
@@ -24,7 +26,9 @@ def plot_roc_and_histogram(
     infinite scores in the histogram (the ROC curve has them at its ends) and
     nan anywhere: the legend counts them.
     """
-    figure = Figure(figsize=(9, 4), layout='constrained')
+    from sklearn.metrics import roc_curve
+
+    figure = _figure()
     roc, hist = figure.subplots(1, 2)
     bins = _bins(np.concatenate([id_scores, *ood_scores.values()]))
     _histogram(hist, id_scores, bins, 'ID', 'tab:blue')
@@ -48,6 +52,13 @@ def plot_roc_and_histogram(
     hist.legend(loc='upper right')
     with atomic_write(path, 'wb') as file:
         figure.savefig(file, format='png', dpi=120)
+
+
+def _figure() -> Figure:
+    """Room for two axes; matplotlib is imported where something is drawn."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(9, 4), layout='constrained')
 
 
 def _bins(scores: np.ndarray) -> np.ndarray:
@@ -84,7 +95,7 @@ def plot_counted_curves(
     (B,) at falling thresholds, as `ScoreHistogram.curve` gives them, both
     above zero at the end. The file appears whole or not at all.
     """
-    figure = Figure(figsize=(9, 4), layout='constrained')
+    figure = _figure()
     roc, recall = figure.subplots(1, 2)
     for name, (tps, fps) in curves.items():
         tprs, fprs = tps / tps[-1], fps / fps[-1]

@@ -53,11 +53,12 @@ class PictureInferencer:
         self._all_names: dict[str, OutputNames] = defaultdict(OutputNames)
         self._sources: set[str] = set()
         super().__init__(*args, **kwargs)
-        if not hasattr(self.part, 'ood_threshold'):
+        if not hasattr(self.part, 'scores'):
             raise ValueError(f'{self.wanted}, got {type(self.part).__name__}')
+        threshold = self.part.scores.thresholds[self.part.scores.first]
         if ood_threshold is not None:
-            self.part.ood_threshold.fill_(number(ood_threshold))
-        if self.part.ood_threshold.isnan():
+            threshold.fill_(number(ood_threshold))
+        if threshold.isnan():
             warnings.warn(
                 f'the checkpoint has no ood_threshold, no {self.judged} will '
                 'be called OOD: pass ood_threshold, or run '
@@ -67,7 +68,7 @@ class PictureInferencer:
 
     @property
     def part(self) -> nn.Module:
-        """What has the scores' thresholds."""
+        """What has the `mmood.scores.ScoreSet`, as ``scores``."""
         raise NotImplementedError
 
     def __call__(
@@ -97,19 +98,19 @@ class PictureInferencer:
         self, threshold: float | None, score: str | None
     ) -> Iterator[None]:
         """Judge so meanwhile; the model's own threshold comes back."""
-        thresholds = _by_score(self.part)
-        score = next(iter(thresholds)) if score is None else score
-        if score not in thresholds:
+        scores = self.part.scores
+        score = scores.first if score is None else score
+        if score not in scores.names:
             raise ValueError(
-                f'score must be one of {sorted(thresholds)}, got {score!r}'
+                f'score must be one of {sorted(scores.names)}, got {score!r}'
             )
-        buffer = thresholds[score]
+        buffer = scores.thresholds[score]
         stored = buffer.clone()
         if threshold is not None:
             buffer.fill_(number(threshold))
         self._score, self._is_given = score, threshold is not None
         self._threshold = None if buffer.isnan() else buffer.item()
-        if self._threshold is None and score != next(iter(thresholds)):
+        if self._threshold is None and score != scores.first:
             warnings.warn(
                 f'the checkpoint has no threshold of the score {score!r}, no '
                 f'{self.judged} will be called OOD: pass ood_threshold, or '
@@ -125,7 +126,7 @@ class PictureInferencer:
         """Turn to the call's score, unless it is the one of the model."""
         element, prefix, values = self._scored(sample)
         limit = math.nan if self._threshold is None else self._threshold
-        if self._score != next(iter(_by_score(self.part))):
+        if self._score != self.part.scores.first:
             scores = element.get(prefix + self._score)
             element.set_data({values: scores, 'is_ood': scores > limit})
         is_above = element.get(values) > limit
@@ -140,7 +141,6 @@ class PictureInferencer:
         """What has the scores, their names' prefix, the judged one's name."""
         raise NotImplementedError
 
-    # ------------------------------------------------------------- building
     def _load_weights_to_model(
         self,
         model: nn.Module,
@@ -179,7 +179,6 @@ class PictureInferencer:
         cfg.visualizer.setdefault('name', 'visualizer')
         return super()._init_visualizer(cfg)
 
-    # -------------------------------------------------------------- running
     def _inputs_to_list(self, inputs: object) -> list[str | np.ndarray]:
         pictures = list_pictures(inputs)
         paths = [one for one in pictures if isinstance(one, str)]
@@ -255,12 +254,6 @@ def check_batch_size(value: int) -> None:
         raise ValueError(
             f'batch_size must be a whole number from 1, got {value!r}'
         )
-
-
-def _by_score(part: nn.Module) -> dict[str, Tensor]:
-    """The buffers with the thresholds; the first is that of ``is_ood``."""
-    names = part.ood_thresholds.exact_buffers
-    return {name: part.ood_thresholds[name] for name in names}
 
 
 def to_float32(element: BaseDataElement) -> None:

@@ -6,7 +6,6 @@ Shapes: H x W pixels; images are RGB uint8 (H, W, 3).
 from __future__ import annotations
 
 import numpy as np
-from matplotlib import colormaps
 
 
 def color_map(
@@ -17,6 +16,8 @@ def color_map(
     Scores beyond, and infinite ones, have the colour of the end; nan is
     black. -> (H, W, 3) uint8. Raises ValueError unless ``low`` < ``high``.
     """
+    from matplotlib import colormaps  # late: only drawing needs it
+
     if not low < high:
         raise ValueError(f'low must be less than high, got {low} and {high}')
     share = np.clip((score.astype(np.float64) - low) / (high - low), 0, 1)

@@ -1,6 +1,6 @@
 """CSI's losses against numpy and stock losses."""
 
-import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from batches import as_ranks, known_batch
 from helpers import assert_near
 from mmood.losses import CSILoss, nt_xent
 from mmood.registry import MODELS
-from mmood.scores import Samples
+from mmood.scores import Samples, ScoreSet
 
 
 class Body(nn.Module):
@@ -36,12 +37,17 @@ def setup(n, **more):
     return body, loss, maps, second
 
 
-def call(body, loss, maps, second, **more):
-    labels = torch.zeros(len(maps)).long()
-    features = maps.new_zeros(len(maps), 6)
-    return loss(
-        features, labels, inputs=maps, view=body.view, second=second, **more
+def call(body, loss, maps, second):
+    """The losses of known boxes, beside one on no object."""
+    rows = torch.cat([maps, maps.new_ones((1, *maps.shape[1:]))])
+    batch = known_batch(
+        torch.zeros(len(rows), 6),
+        [0] * len(maps) + [-1],
+        inputs=rows,
+        view=body.view,
+        jitter=lambda: second,
     )
+    return loss(batch)
 
 
 def ntxent_by_hand(z, partner, temperature):
@@ -56,7 +62,6 @@ def ntxent_by_hand(z, partner, temperature):
     return np.mean(terms)
 
 
-# -------------------------------------------------------------- nt_xent
 @pytest.mark.parametrize('pairs', [1, 2, 7])
 @pytest.mark.parametrize('temperature', [0.5, 0.07, 2.0])
 def test_matches_the_double_loop(pairs, temperature):
@@ -104,7 +109,6 @@ def test_refuses_a_temperature_that_is_not_positive(temperature):
         nt_xent(torch.zeros(1, 2), torch.zeros(1, 2), temperature)
 
 
-# --------------------------------------------------------------- losses
 def by_hand(body, loss, maps, second, temperature=0.5):
     """Every (view, shift, box) explicitly; both losses."""
     vectors, where, logits, shifts = [], [], [], []
@@ -172,21 +176,31 @@ def test_at_most_so_many_boxes_at_random():
     assert chosen == set(range(9))
 
 
-@pytest.mark.parametrize('kind', [float, torch.tensor])
 @pytest.mark.parametrize(
-    ('factor', 'share'), [(4.0, 3 / 4), (1.5, 2.0), (0.0, 3.0), (90.0, 3 / 8)]
+    ('sizes', 'shares'),
+    [
+        ((3, 5), (3 / 4, 5 / 4)),
+        ((3, 0), (2.0, 0)),
+        ((3, 30), (3 / 8, 1)),
+        ((0, 0), (0, 0)),
+    ],
 )
-def test_a_rank_counts_by_its_boxes(kind, factor, share):
+def test_a_rank_counts_by_its_boxes(monkeypatch, sizes, shares):
     """But by at most ``max_samples``, of which there are 8."""
-    parts = setup(3, max_samples=8)
-    torch.manual_seed(1)
-    plain = call(*parts)
-    torch.manual_seed(1)
-    scaled = call(*parts, factor=kind(factor))
-    for name, value in plain.items():
-        assert scaled[name].item() == pytest.approx(
-            share * value.item(), rel=1e-5
-        )
+    body, loss, *_ = setup(0, max_samples=8)
+    ranks = [torch.randn(2, n, 2, 3, 3) for n in sizes]
+
+    def play(maps):
+        torch.manual_seed(1)
+        return call(body, loss, *maps)
+
+    alone = [play(maps) for maps in ranks]
+    found = as_ranks(monkeypatch, *(partial(play, maps) for maps in ranks))
+    for one, other, share in zip(alone, found, shares):
+        for name, value in one.items():
+            assert other[name].item() == pytest.approx(
+                share * value.item(), rel=1e-5
+            )
 
 
 def test_registered_with_its_weights():
@@ -198,11 +212,11 @@ def test_registered_with_its_weights():
             shift_weight=0.25,
         )
     )
-    assert isinstance(loss, CSILoss) and loss.needs_second_view
+    assert isinstance(loss, CSILoss)
     assert (CSILoss(6).loss_weight, CSILoss(6).shift_weight) == (0.1, 0.1)
     body, _, maps, second = setup(2)
     contrast, shift = by_hand(body, loss, maps, second)
-    found = call(body, loss, maps, second, rois=None)
+    found = call(body, loss, maps, second)
     assert found['loss_csi'].item() == pytest.approx(contrast / 2, rel=1e-4)
     weighted = found['loss_csi_shift'].item()
     assert weighted == pytest.approx(shift / 4, rel=1e-4)
@@ -222,12 +236,12 @@ def test_mixed_precision():
 
 def test_missing_or_wrong_maps():
     body, loss, maps, second = setup(2)
-    for missing in ('inputs', 'view', 'second'):
-        given = dict(inputs=maps, view=body.view, second=second)
+    for missing in ('inputs', 'view', 'jitter'):
+        given = dict(inputs=maps, view=body.view, jitter=lambda: second)
         given[missing] = None
-        with pytest.raises(ValueError, match='needs inputs, view and second'):
-            loss(None, None, **given)
-    with pytest.raises(ValueError, match='same boxes'):
+        with pytest.raises(ValueError, match='CSILoss needs the pooled maps'):
+            loss(known_batch(torch.zeros(2, 6), **given))
+    with pytest.raises(ValueError, match='maps of the same boxes'):
         call(body, loss, maps, second[:1])
     with pytest.raises(ValueError, match='square'):
         call(body, loss, maps[..., :2], second[..., :2])
@@ -235,28 +249,16 @@ def test_missing_or_wrong_maps():
         CSILoss(6, max_samples=0)
 
 
-# ---------------------------------------------------------------- score
 def fit(body, loss, maps):
-    score = loss.scores()['csi']
-    score.reset()
-    score.update(maps, body.view, labels=torch.zeros(len(maps)).long())
-    score.finish()
-    return score
+    scores = ScoreSet(['csi'], num_classes=3, losses=[loss])
+    scores.start(['csi'])
+    scores.update(Samples(inputs=maps, view=body.view))
+    scores.finish()
+    return scores
 
 
-@pytest.mark.filterwarnings('ignore:a shift that was not learned')
-def test_its_score_is_saved_with_it():
-    body, loss, maps, second = setup(5)
-    score = fit(body, loss, maps)
-    state = loss.state_dict()
-    assert state['score.bank'].shape == (4, 5, 4)
-    heads = ('projector.', 'shift_classifier.', 'score.')
-    assert all(name.startswith(heads) for name in state)
-    assert not any(name.startswith('score._') for name in state)
-    other = CSILoss(6, channels=4)
-    other.load_state_dict(copy.deepcopy(state))
-    found = other.scores()['csi'](second, body.view)
-    assert_near(found, score(second, body.view))
+def scored(scores, body, maps):
+    return scores(Samples(inputs=maps, view=body.view))['csi']
 
 
 def test_training_tells_known_boxes_from_others():
@@ -273,8 +275,8 @@ def test_training_tells_known_boxes_from_others():
         optimizer.step()
         body.calls.clear()
     assert losses['loss_csi_shift'] < 0.1
-    score = fit(body, loss, ramp + noise())
-    assert (score.weights > 0).all()
-    known = score(ramp + noise(), body.view)
-    unknown = score(ramp.flip(3) + noise(), body.view)
+    scores = fit(body, loss, ramp + noise())
+    assert (scores.csi.weights > 0).all()
+    known = scored(scores, body, ramp + noise())
+    unknown = scored(scores, body, ramp.flip(3) + noise())
     assert known.max() < unknown.min()

@@ -13,10 +13,13 @@ import torch.distributed as dist
 import torch.multiprocessing
 import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
+from torch import nn
 
+from batches import as_ranks, known_batch
 from helpers import assert_near
 from mmood.losses import SIRENLoss
 from mmood.registry import MODELS
+from mmood.scores import Samples, ScoreSet
 
 
 def build(in_channels=12, num_classes=4, channels=8, **kwargs):
@@ -26,6 +29,20 @@ def build(in_channels=12, num_classes=4, channels=8, **kwargs):
 def objects(n, classes=4, in_channels=12):
     features = torch.randn(n, in_channels, requires_grad=True)
     return features, torch.randint(classes, (n,))
+
+
+def call(loss, features, labels):
+    """The loss of known rows, beside one on no object."""
+    rows = torch.cat([features, features.new_ones(1, features.shape[1])])
+    labels = torch.cat([labels, torch.tensor([-1])])
+    (name, value), *rest = loss(known_batch(rows, labels)).items()
+    assert name == 'loss_vmf' and not rest
+    return value
+
+
+def score_of(loss, features):
+    scores = ScoreSet(['vmf'], num_classes=len(loss.kappa), losses=[loss])
+    return scores(Samples(features=features))['vmf']
 
 
 def embedded(loss, features):
@@ -70,7 +87,6 @@ def unlike(loss):
     return loss
 
 
-# ------------------------------------------------------------------- loss
 @pytest.mark.parametrize('classes', [1, 4])
 @pytest.mark.parametrize('channels', [2, 8, 64])
 def test_matches_the_definition(channels, classes):
@@ -78,13 +94,12 @@ def test_matches_the_definition(channels, classes):
     features, labels = objects(9, classes)
     z = embedded(loss, features)
     prototypes = followed(loss.prototypes, z, labels)
-    found = loss(features, labels)
-    assert list(found) == ['loss_vmf']
+    found = call(loss, features, labels)
     np.testing.assert_allclose(loss.prototypes, prototypes, atol=1e-6)
     expected = 0.1 * by_scipy(loss, z, labels) / 9
-    assert found['loss_vmf'].item() == pytest.approx(expected, rel=1e-4)
+    assert found.item() == pytest.approx(expected, rel=1e-4)
     if classes == 1:
-        assert found['loss_vmf'] == 0
+        assert found == 0
 
 
 def test_evaluation_leaves_the_prototypes():
@@ -92,27 +107,29 @@ def test_evaluation_leaves_the_prototypes():
     before = loss.prototypes.clone()
     features, labels = objects(5)
     expected = 0.1 * by_scipy(loss, embedded(loss, features), labels) / 5
-    value = loss(features, labels)['loss_vmf'].item()
+    value = call(loss, features, labels).item()
     assert value == pytest.approx(expected, rel=1e-4)
     assert torch.equal(loss.prototypes, before)
 
 
-@pytest.mark.parametrize(
-    ('factor', 'divisor'),
-    [(None, 6), (2.0, 2), (torch.tensor(30.0), 30), (0.25, 0.25), (0.0, 1)],
-)
-def test_factor_and_weight(factor, divisor):
+@pytest.mark.parametrize('cut', [0, 1, 4])
+def test_two_ranks_average_to_the_whole(monkeypatch, cut):
     loss = unlike(build(loss_weight=1.5)).eval()
     features, labels = objects(6)
-    found = loss(features, labels, factor=factor, inputs=None, view=print)
-    expected = 1.5 * by_scipy(loss, embedded(loss, features), labels) / divisor
-    assert found['loss_vmf'].item() == pytest.approx(expected, rel=1e-4)
+    parts = as_ranks(
+        monkeypatch,
+        lambda: call(loss, features[:cut], labels[:cut]),
+        lambda: call(loss, features[cut:], labels[cut:]),
+    )
+    expected = 1.5 * by_scipy(loss, embedded(loss, features), labels) / 6
+    mean = (sum(parts) / 2).item()
+    assert mean == pytest.approx(expected, rel=1e-4)
 
 
 def test_gradient_reaches_all_that_learns():
     loss = unlike(build())
     features, labels = objects(20)
-    loss(features, labels)['loss_vmf'].backward()
+    call(loss, features, labels).backward()
     for parameter in (features, *loss.parameters()):
         assert torch.isfinite(parameter.grad).all()
         assert parameter.grad.abs().sum() > 0
@@ -124,7 +141,7 @@ def test_gradient_of_kappa_is_that_of_finite_differences():
     loss = unlike(build()).double().eval()
     features, labels = objects(7)
     z = embedded(loss, features)
-    loss(features, labels)['loss_vmf'].backward()
+    call(loss, features, labels).backward()
     for c in range(4):
         sides = []
         for step in (1e-4, -1e-4):
@@ -139,12 +156,12 @@ def test_kappa_of_zero_and_below_is_the_uniform_density():
     loss = unlike(build(num_classes=2)).eval()
     loss.kappa.data.copy_(torch.tensor([0.0, -3.0]))
     features, labels = objects(6, 2)
-    value = loss(features, labels)['loss_vmf']
+    value = call(loss, features, labels)
     assert value.item() == pytest.approx(0.1 * math.log(2), rel=1e-5)
     value.backward()
     assert loss.kappa.grad.tolist() == [0, 0]
     area = 2 * math.pi**4 / math.gamma(4)
-    score = loss.scores()['vmf'](loss.embed(features))
+    score = score_of(loss, features)
     np.testing.assert_allclose(score.tolist(), math.log(area), rtol=1e-5)
 
 
@@ -152,7 +169,7 @@ def test_no_object_keeps_the_graph_and_the_prototypes():
     loss = unlike(build())
     before = loss.prototypes.clone()
     features, labels = objects(0)
-    value = loss(features, labels, factor=0.0)['loss_vmf']
+    value = call(loss, features, labels)
     assert value == 0
     value.backward()
     for parameter in (features, *loss.parameters()):
@@ -163,7 +180,7 @@ def test_no_object_keeps_the_graph_and_the_prototypes():
 
 def test_no_object_at_the_very_start():
     loss = build()
-    assert loss(*objects(0))['loss_vmf'] == 0
+    assert call(loss, *objects(0)) == 0
     assert not loss.prototypes.any()
 
 
@@ -175,11 +192,10 @@ def test_bad_values(name, value):
         build(**{name: value})
 
 
-# ------------------------------------------------------------- prototypes
 def test_one_object_moves_its_prototype_as_in_the_public_code():
     loss = unlike(build(momentum=0.9))
     features, before = torch.randn(1, 12), loss.prototypes.clone()
-    loss(features, torch.tensor([2]))
+    call(loss, features, torch.tensor([2]))
     moved = 0.1 * embedded(loss, features)[0] + 0.9 * before[2].numpy()
     expected = moved / np.linalg.norm(moved)
     np.testing.assert_allclose(loss.prototypes[2], expected, atol=1e-6)
@@ -196,7 +212,7 @@ def test_stays_near_the_public_sequence(n):
     for z in embedded(loss, features):
         p = 0.05 * z + 0.95 * p
         p /= np.linalg.norm(p)
-    loss(features, torch.zeros(n, dtype=torch.int64))
+    call(loss, features, torch.zeros(n, dtype=torch.int64))
     assert loss.prototypes[0].double().numpy() @ p > 0.99
 
 
@@ -205,7 +221,7 @@ def test_first_objects_of_a_class_set_its_prototype(n):
     """The others stay 0, and are as far as can be from deciding."""
     loss = build()
     features = torch.randn(n, 12)
-    value = loss(features, torch.ones(n, dtype=torch.int64))['loss_vmf']
+    value = call(loss, features, torch.ones(n, dtype=torch.int64))
     z = embedded(loss, features)
     mean = z.mean(0) / np.linalg.norm(z.mean(0))
     np.testing.assert_allclose(loss.prototypes[1], mean, atol=1e-6)
@@ -219,7 +235,7 @@ def test_first_objects_of_a_class_set_its_prototype(n):
 def test_unit_length_after_many_steps():
     loss = build()
     for _ in range(30):
-        loss(*objects(16))
+        call(loss, *objects(16))
     np.testing.assert_allclose(loss.prototypes.norm(dim=1), 1, atol=1e-6)
 
 
@@ -234,7 +250,7 @@ def rank(number, loss, parts, folder):
     )
     with torch.no_grad():
         for batch in parts:
-            value = loss(*batch[number], factor=4.0)['loss_vmf']
+            value = call(loss, *batch[number])
     torch.save((loss.prototypes, value), f'{folder}/{number}.pt')
     dist.destroy_process_group()
 
@@ -251,14 +267,14 @@ def test_two_ranks_make_the_prototypes_of_one(tmp_path):
     )
     for batch in parts:
         whole = [torch.cat(part) for part in zip(*batch)]
-        value = one(*whole, factor=4.0)['loss_vmf']
+        value = call(one, *whole)
     found = [torch.load(tmp_path / f'{number}.pt') for number in range(2)]
     assert_near(found[0][0], found[1][0])
     torch.testing.assert_close(found[0][0], one.prototypes)
-    torch.testing.assert_close(found[0][1] + found[1][1], value.detach())
+    mean = (found[0][1] + found[1][1]) / 2
+    torch.testing.assert_close(mean, value.detach())
 
 
-# ------------------------------------------------------ embedding, scores
 def test_embedding():
     loss = build(channels=5)
     features, _ = objects(6)
@@ -271,9 +287,8 @@ def test_embedding():
 def test_score_is_the_largest_density_of_the_classes_seen():
     loss = unlike(build())
     loss.prototypes[2] = 0
-    score = loss.scores()['vmf']
-    assert score.source == 'embedding'
-    z = loss.embed(torch.randn(10, 12)).detach()
+    features = torch.randn(10, 12)
+    z = loss.embed(features).detach()
     densities = [
         scipy.stats.vonmises_fisher(
             loss.prototypes[c].double().numpy(), loss.kappa[c].item()
@@ -281,22 +296,52 @@ def test_score_is_the_largest_density_of_the_classes_seen():
         for c in (0, 1, 3)
     ]
     expected = -np.max(densities, axis=0)
-    np.testing.assert_allclose(score(z).detach(), expected, atol=1e-4)
-    assert score(z[:0]).shape == (0,)
-    loss.prototypes.neg_()  # the score follows what it is bound to
-    assert not np.allclose(score(z).detach(), expected, atol=0.1)
+    found = score_of(loss, features).detach()
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert score_of(loss, features[:0]).shape == (0,)
 
 
 def test_score_of_nothing_learned():
     loss = build()
     with pytest.raises(RuntimeError, match='no class prototypes: train'):
-        loss.scores()['vmf'](torch.randn(3, 8))
+        score_of(loss, torch.randn(3, 12))
 
 
 def test_a_copied_score_goes_with_its_copy():
+    """It follows what its own loss learns, and is saved with that."""
+    loss, features = unlike(build()), torch.randn(5, 12)
+    scores = ScoreSet(['vmf'], num_classes=4, losses=[loss])
+    both = copy.deepcopy(nn.ModuleDict(dict(loss=loss, scores=scores)))
+    before = scores(Samples(features=features))['vmf']
+    both['loss'].prototypes.neg_()
+    after = both['scores'](Samples(features=features))['vmf']
+    assert_near(scores(Samples(features=features))['vmf'], before)
+    assert (after - before).abs().min() > 1e-3
+    assert not any('kappa' in name for name in scores.state_dict())
+
+
+def test_knn_of_the_embeddings():
     loss = unlike(build())
-    both = copy.deepcopy(dict(loss=loss, score=loss.scores()['vmf']))
-    assert both['score'].loss is both['loss'] is not loss
+    train, features = torch.randn(30, 12), torch.randn(5, 12)
+    configs = [dict(type='siren_knn', k=3), 'vmf']
+    scores = ScoreSet(configs, num_classes=4, losses=[loss])
+    names = scores.stages()[0]
+    assert names == ['siren_knn']
+    scores.start(names)
+    for part in train.split(10):
+        scores.update(Samples(features=part))
+    scores.finish()
+    bank, z = (torch.from_numpy(embedded(loss, x)) for x in (train, features))
+    expected = torch.cdist(z, bank).sort(1).values[:, 2]
+    found = scores(Samples(features=features))['siren_knn']
+    assert_near(found, expected.float(), atol=1e-4)
+    assert scores.state_dict()['siren_knn.bank'].shape == (30, 8)
+
+
+@pytest.mark.parametrize('name', ['vmf', 'siren_knn'])
+def test_scores_need_their_loss(name):
+    with pytest.raises(ValueError, match=f"'{name}'.*mmood.SIRENLoss"):
+        ScoreSet([name], num_classes=4)
 
 
 def test_checkpoint():
@@ -309,9 +354,7 @@ def test_checkpoint():
     other = build()
     other.load_state_dict(loss.state_dict())
     features = torch.randn(5, 12)
-    for module in (loss, other):
-        module.score = module.scores()['vmf'](module.embed(features))
-    assert_near(loss.score, other.score)
+    assert_near(score_of(loss, features), score_of(other, features))
 
 
 def test_registered():
@@ -330,10 +373,11 @@ def test_single_precision_under_autocast(dtype):
     other = copy.deepcopy(loss)
     features, labels = objects(8)
     features = features.detach().to(dtype)
+    batch = known_batch(features, labels)
     with torch.autocast('cpu', torch.bfloat16):
-        found = loss(features, labels)['loss_vmf']
-        score = loss.scores()['vmf'](loss.embed(features))
-    assert_near(found, other(features.float(), labels)['loss_vmf'])
+        found = loss(batch)['loss_vmf']
+        score = score_of(loss, features)
+    assert_near(found, call(other, features.float(), labels))
     assert score.dtype == torch.float32
 
 
@@ -350,12 +394,12 @@ def test_training_sets_unknown_blobs_apart():
 
     @torch.no_grad()
     def auroc(kind):
-        score = loss.scores()['vmf'](loss.embed(draw(kind)))
+        score = score_of(loss, draw(kind))
         return roc_auc_score(kind == 3, score)
 
     values, aurocs, labels = [], [], torch.arange(3).repeat(20)
     for step in range(100):
-        value = loss(draw(labels), labels)['loss_vmf']
+        value = call(loss, draw(labels), labels)
         if step in (0, 99):
             aurocs.append(auroc(torch.arange(4).repeat(50)))
         optimizer.zero_grad()

@@ -7,7 +7,7 @@ from torch import nn
 
 from helpers import assert_near
 from mmood.diffusion import BlurDiffusion, NoiseDiffusion
-from mmood.necks import DFDDNeck, DiffusedPyramid
+from mmood.necks import DFDDNeck, Pyramid, collect_losses
 from mmood.registry import MODELS
 
 SIZES = [(12, 10), (6, 5), (1, 1)]
@@ -42,7 +42,7 @@ def test_untrained_neck_hands_its_maps_on(training, kind):
     maps = pyramid()
     neck = DFDDNeck(4, diffusion=dict(type=kind)).train(training)
     out = neck(maps)
-    assert isinstance(out, DiffusedPyramid) and isinstance(out, tuple)
+    assert isinstance(out, Pyramid) and isinstance(out, tuple)
     assert_same_maps(out, maps)
 
 
@@ -50,25 +50,27 @@ def test_products_of_training():
     maps = pyramid()
     out = DFDDNeck(4).train()(maps)
     process = BlurDiffusion()
-    assert_same_maps(out.blurred, [process.degrade(x) for x in maps])
+    assert_same_maps(out.maps['blurred'], [process.degrade(x) for x in maps])
     # A network of zeros predicts no detail: the end of the chain stays.
     ends = [process.forward_process(x)[-1] for x in maps]
-    assert_same_maps(out.deblurred, ends)
+    assert_same_maps(out.maps['deblurred'], ends)
 
 
 def test_chain_and_blurred_maps_agree():
     maps = pyramid(sizes=[(26, 26)])
     out = DFDDNeck(4).train()(maps)
     torch.testing.assert_close(
-        out.deblurred[0], out.blurred[0], atol=2e-6, rtol=0
+        out.maps['deblurred'][0], out.maps['blurred'][0], atol=2e-6, rtol=0
     )
 
 
 def test_evaluation_makes_no_reverse_process():
     maps = pyramid()
     out = DFDDNeck(4).eval()(maps)
-    assert out.deblurred is None and out.loss_deblur is None
-    assert_same_maps(out.blurred, [BlurDiffusion().degrade(x) for x in maps])
+    assert list(out.maps) == ['blurred'] and not out.losses
+    assert_same_maps(
+        out.maps['blurred'], [BlurDiffusion().degrade(x) for x in maps]
+    )
 
 
 @pytest.mark.parametrize('weight', [0.001, 2.0])
@@ -77,7 +79,9 @@ def test_untrained_loss_is_the_energy_of_the_detail(weight, sizes):
     maps = pyramid(sizes=sizes)
     out = DFDDNeck(4, loss_weight=weight).train()(maps)
     expected = weight * deblur_loss(maps)
-    assert out.loss_deblur.item() == pytest.approx(expected, rel=1e-5)
+    assert out.losses['loss_deblur'].item() == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_loss_and_estimate_of_a_constant_prediction():
@@ -86,8 +90,10 @@ def test_loss_and_estimate_of_a_constant_prediction():
     nn.init.constant_(neck.unet.decoder[-1].bias, 0.25)
     out = neck(maps)
     expected = deblur_loss(maps, 0.25)
-    assert out.loss_deblur.item() == pytest.approx(expected, rel=1e-5)
-    for x, estimate in zip(maps, out.deblurred):
+    assert out.losses['loss_deblur'].item() == pytest.approx(
+        expected, rel=1e-5
+    )
+    for x, estimate in zip(maps, out.maps['deblurred']):
         end = BlurDiffusion().forward_process(x)[-1]
         torch.testing.assert_close(estimate, end + 5 * 0.25)
 
@@ -96,7 +102,7 @@ def test_enhancement_adds_the_residual():
     maps = pyramid()
     neck = DFDDNeck(4).eval()
     nn.init.dirac_(neck.psi.residual.weight)
-    for x, e, b in zip(maps, neck(maps), neck(maps).blurred):
+    for x, e, b in zip(maps, neck(maps), neck(maps).maps['blurred']):
         torch.testing.assert_close(e, 2 * x - b)
 
 
@@ -116,18 +122,18 @@ def test_loss_pulls_the_network_but_not_the_maps():
     neck = DFDDNeck(4).train()
     out = neck(maps)
     grads = torch.autograd.grad(
-        out.loss_deblur, maps, retain_graph=True, allow_unused=True
+        out.losses['loss_deblur'], maps, retain_graph=True, allow_unused=True
     )
     assert grads == (None,) * len(maps)
     last = neck.unet.decoder[-1].weight
-    (grad,) = torch.autograd.grad(out.loss_deblur, last)
+    (grad,) = torch.autograd.grad(out.losses['loss_deblur'], last)
     assert grad.abs().sum() > 0
 
 
 def test_outputs_and_blurred_maps_pass_the_gradient_on():
     maps = pyramid(grad=True)
     out = DFDDNeck(4, deblur=False).train()(maps)
-    for got in (out, out.blurred):
+    for got in (out, out.maps['blurred']):
         total = sum(m.sum() for m in got)
         for x, g in zip(
             maps, torch.autograd.grad(total, maps, retain_graph=True)
@@ -141,8 +147,8 @@ def test_every_parameter_takes_part(kind):
     neck = DFDDNeck(4, diffusion=dict(type=kind)).train()
     nn.init.normal_(neck.unet.decoder[-1].weight)
     out = neck(pyramid())
-    total = sum(m.square().sum() for m in [*out, *out.deblurred])
-    (total + out.loss_deblur).backward()
+    total = sum(m.square().sum() for m in [*out, *out.maps['deblurred']])
+    (total + collect_losses(out)['loss_deblur']).backward()
     for name, parameter in neck.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
@@ -158,20 +164,22 @@ def test_without_enhancement_the_maps_themselves_go_on(training):
     assert all(n.startswith('unet.') for n, _ in neck.named_parameters())
     if training:
         expected = [BlurDiffusion().degrade(x) for x in maps]
-        assert_same_maps(out.blurred, expected)
-        assert out.loss_deblur.item() == pytest.approx(
+        assert_same_maps(out.maps['blurred'], expected)
+        assert out.losses['loss_deblur'].item() == pytest.approx(
             0.001 * deblur_loss(maps), rel=1e-5
         )
     else:
-        assert out.blurred is out.deblurred is out.loss_deblur is None
+        assert not out.maps and not out.losses
 
 
 def test_without_deblurring_there_is_no_loss():
     maps = pyramid()
     neck = DFDDNeck(4, deblur=False).train()
     out = neck(maps)
-    assert out.deblurred is None and out.loss_deblur is None
-    assert_same_maps(out.blurred, [BlurDiffusion().degrade(x) for x in maps])
+    assert list(out.maps) == ['blurred'] and not out.losses
+    assert_same_maps(
+        out.maps['blurred'], [BlurDiffusion().degrade(x) for x in maps]
+    )
     assert all(n.startswith('psi.') for n, _ in neck.named_parameters())
 
 
@@ -180,7 +188,9 @@ def test_diffusion_arguments_reach_the_process():
     neck = DFDDNeck(4, diffusion=cfg)
     maps = pyramid()
     expected = BlurDiffusion(2, sigma_end=1.5)
-    assert_same_maps(neck(maps).blurred, [expected.degrade(x) for x in maps])
+    assert_same_maps(
+        neck(maps).maps['blurred'], [expected.degrade(x) for x in maps]
+    )
     assert neck.unet.num_steps == 2
     assert cfg == dict(type='blur', num_steps=2, sigma_end=1.5)
 
@@ -189,7 +199,7 @@ def test_noise_takes_the_place_of_blur():
     maps = pyramid(sizes=[(64, 64)])
     neck = DFDDNeck(4, diffusion=dict(type='noise', num_steps=3))
     assert isinstance(neck.diffusion, NoiseDiffusion)
-    (blurred,) = neck(maps).blurred
+    (blurred,) = neck(maps).maps['blurred']
     signal = np.sqrt(np.prod(1 - np.linspace(1e-4, 0.5, 3)))
     kept = (blurred * maps[0]).sum() / maps[0].square().sum()
     assert kept.item() == pytest.approx(signal, abs=0.03)
@@ -226,12 +236,12 @@ def test_amp_is_close_to_full_precision():
     with torch.autocast('cpu', dtype=torch.bfloat16):
         half = neck([x])
     for product in ('blurred', 'deblurred'):
-        mine, other = getattr(half, product)[0], getattr(full, product)[0]
+        mine, other = half.maps[product][0], full.maps[product][0]
         assert (mine.float() - other).norm() < 0.02 * other.norm()
-    assert half.loss_deblur.item() == pytest.approx(
-        full.loss_deblur.item(), rel=0.03
+    assert half.losses['loss_deblur'].item() == pytest.approx(
+        full.losses['loss_deblur'].item(), rel=0.03
     )
-    half.loss_deblur.backward()
+    half.losses['loss_deblur'].backward()
     grad = neck.unet.decoder[-1].weight.grad
     assert grad.dtype == torch.float32
     assert 0 < grad.abs().sum() < float('inf')
@@ -246,7 +256,7 @@ def test_outliers_pass_through_psi_unless_told_otherwise():
         expected = [process.degrade(x) for x in maps]
         if enhance_outliers:
             expected = [neck.psi(b, process.degrade(b)) for b in expected]
-        assert_same_maps(neck(maps).blurred, expected)
+        assert_same_maps(neck(maps).maps['blurred'], expected)
 
 
 @pytest.mark.parametrize('enhance', [True, False])
@@ -257,8 +267,15 @@ def test_a_loss_that_no_head_takes_is_refused(enhance, grad):
     out = DFDDNeck(4, enhance=enhance).train()(maps)
     with pytest.raises(RuntimeError, match='loss_deblur.*mmood.OODRoIHead'):
         sum(m.sum() for m in out).backward()
-    assert out.loss_deblur is not None  # now somebody has it
+    assert collect_losses(out) == out.losses
     sum(m.sum() for m in out).backward()
+
+
+@pytest.mark.parametrize('deblur', [True, False])
+def test_it_says_what_it_makes(deblur):
+    neck = DFDDNeck(4, deblur=deblur).train()
+    out = neck(pyramid())
+    assert set(neck.makes) == {*out.maps, *out.losses}
 
 
 def test_noise_at_test_depends_on_nothing_but_the_place():

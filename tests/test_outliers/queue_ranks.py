@@ -1,6 +1,6 @@
 """Run synthesis steps as gloo ranks; the arguments are two files.
 
-Reads a list of ranks' lists of (features, labels, active); writes, of each
+Reads a list of ranks' lists of (features, labels); writes, of each
 rank, the state and the outliers' counts, or the error.
 """
 
@@ -9,6 +9,7 @@ import sys
 import torch
 import torch.distributed as dist
 
+from batches import known_batch
 from mmood.outliers import VirtualOutlierSynthesis
 
 
@@ -20,7 +21,8 @@ def main(source: str, out: str) -> None:
     counts, error = [], ''
     try:
         for step in ranks[rank]:
-            counts.append(len(module(*step)[0]))
+            outliers, _ = module(known_batch(*step))
+            counts.append(0 if outliers is None else len(outliers))
     except ValueError as exception:
         error = str(exception)
     result = dict(state=module.state_dict(), counts=counts, error=error)

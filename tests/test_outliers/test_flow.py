@@ -11,6 +11,7 @@ import torch
 from scipy.stats import multivariate_normal
 from torch.autograd.functional import jacobian
 
+from batches import classify, known_batch
 from helpers import assert_near
 from mmood.outliers import FlowFeatureSynthesis
 from mmood.registry import MODELS
@@ -27,6 +28,15 @@ def flow(channels=5, scale=2.0, **kwargs):
 def features(n, channels=5):
     x = torch.randn(n, channels, dtype=torch.double)
     return x.relu().requires_grad_()
+
+
+def made(module, x):
+    """Features of the outliers that count from the first step on."""
+    return module(known_batch(x))[0].features
+
+
+def loss_of(module, x):
+    return module(known_batch(x))[1]['loss_flow']
 
 
 @pytest.mark.parametrize('channels', [2, 3, 5, 6])
@@ -116,14 +126,14 @@ def test_learns_the_density_of_a_gaussian():
     assert excess() > 1
     for _ in range(100):
         optimizer.zero_grad()
-        module(draw(256), None, False)[1]['loss_flow'].backward()
+        loss_of(module, draw(256)).backward()
         optimizer.step()
     assert -0.01 < excess() < 0.05
 
 
 def test_loss_is_the_weighted_mean_and_stops_at_the_features():
     module, x = flow(loss_weight=0.5), features(6)
-    loss = module(x, None, False)[1]['loss_flow']
+    loss = loss_of(module, x)
     expected = -0.5 * module.log_prob(x).mean()
     torch.testing.assert_close(loss, expected)
     loss.backward()
@@ -133,18 +143,17 @@ def test_loss_is_the_weighted_mean_and_stops_at_the_features():
 
 def test_loss_of_no_features_is_zero_with_gradients():
     module = flow()
-    outliers, losses = module(features(0), None, True)
+    outliers, losses = module(known_batch(features(0)))
     losses['loss_flow'].backward()
     assert losses['loss_flow'].item() == 0
-    assert outliers.shape == (1, 5)
+    assert outliers.features.shape == (1, 5)
     assert all(p.grad.abs().sum() == 0 for p in module.parameters())
 
 
 @pytest.mark.parametrize('n', [0, 6])
 def test_not_active_gives_no_outliers(n):
-    outliers, losses = flow()(features(n), None, False)
-    assert outliers.shape == (0, 5)
-    assert outliers.dtype == torch.double
+    outliers, losses = flow(start_iter=1)(known_batch(features(n)))
+    assert outliers is None
     assert (losses['loss_flow'].item() == 0) == (n == 0)
 
 
@@ -157,9 +166,11 @@ def test_outliers_are_the_least_likely_candidates(number):
         candidates = module.decode(z)[0]
         order = module.log_prob(candidates).argsort()
     torch.manual_seed(1)
-    outliers, _ = module(x, None, True)
-    assert_near(outliers, candidates[order[:number]])
-    assert not outliers.requires_grad
+    outliers, _ = module(known_batch(x))
+    assert_near(outliers.features, candidates[order[:number]])
+    assert not outliers.features.requires_grad
+    logits = classify(outliers.features)[:, :3]
+    torch.testing.assert_close(outliers.logits, logits)
 
 
 def test_outliers_are_rarer_than_typical_samples():
@@ -167,7 +178,7 @@ def test_outliers_are_rarer_than_typical_samples():
     with torch.no_grad():
         z = torch.randn(2000, 5, dtype=torch.double)
         typical = module.log_prob(module.decode(z)[0])
-        outliers = torch.cat([module(x, None, True)[0] for _ in range(20)])
+        outliers = torch.cat([made(module, x) for _ in range(20)])
         rare = module.log_prob(outliers)
     assert rare.max() < typical.quantile(0.1)
 
@@ -183,7 +194,10 @@ def test_candidates_that_blew_up_are_dropped(monkeypatch, bad, left):
         return x, log_det - torch.arange(40, 0, -1)  # the bad come first
 
     monkeypatch.setattr(module, 'decode', blow_up)
-    outliers, _ = module(features(6), None, True)
+    if not left:
+        assert module(known_batch(features(6)))[0] is None
+        return
+    outliers = made(module, features(6))
     assert outliers.shape == (left, 5)
     assert torch.isfinite(outliers).all()
 
@@ -193,8 +207,8 @@ def test_outliers_too_large_for_half_precision_are_dropped(monkeypatch):
     monkeypatch.setattr(
         module, 'decode', lambda z: (1e6 * z.sign(), z.new_zeros(len(z)))
     )
-    assert len(module(features(6).float(), None, True)[0]) == 1
-    assert len(module(features(6).half(), None, True)[0]) == 0
+    assert len(made(module, features(6).float())) == 1
+    assert module(known_batch(features(6).half()))[0] is None
 
 
 def test_state_round_trip():

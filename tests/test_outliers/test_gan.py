@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from scipy.special import expit
 from sklearn.metrics import log_loss
 
+from batches import classify, contrast_batch, known_batch
 from mmood.losses import ConfidenceLoss
 from mmood.outliers import GANSynthesis, gan_loss, reverse_gradient
 from mmood.registry import MODELS
@@ -18,6 +19,10 @@ def gan(channels=6, **kwargs):
 
 def features(n, channels=6):
     return torch.randn(n, channels).relu().requires_grad_()
+
+
+def loss_of(module, x):
+    return module(known_batch(x))[1]['loss_gan']
 
 
 def gradients(loss, module):
@@ -55,7 +60,7 @@ def test_generator_climbs_what_the_discriminator_descends(part, sign):
     module, x = gan(loss_weight=0.3), features(5)
     part = getattr(module, part)
     torch.manual_seed(1)
-    loss = module(x, None, True)[1]['loss_gan']
+    loss = loss_of(module, x)
     found = gradients(loss, part)
     torch.manual_seed(1)
     plain = 0.3 * gan_loss(
@@ -70,16 +75,17 @@ def test_generator_climbs_what_the_discriminator_descends(part, sign):
 
 def test_known_features_get_no_gradient():
     module, x = gan(), features(5)
-    outliers, losses = module(x, None, True)
-    (losses['loss_gan'] + outliers.sum()).backward()
+    outliers, losses = module(known_batch(x))
+    (losses['loss_gan'] + outliers.features.sum()).backward()
     assert x.grad is None
 
 
 def test_outliers_hand_the_outlier_loss_to_the_generator_unreversed():
     module, x, classifier = gan(), features(5), torch.nn.Linear(6, 4)
     torch.manual_seed(1)
-    outliers, _ = module(x, None, True)
-    found = ConfidenceLoss()(torch.zeros(0, 4), classifier(outliers))
+    outliers = module(known_batch(x))[0].features
+    batch = contrast_batch(torch.zeros(0, 4), classifier(outliers))
+    found = ConfidenceLoss()(batch)['loss_uncertainty']
     torch.manual_seed(1)
     log_p = classifier(module.generate(5)).log_softmax(1)
     expected = F.kl_div(
@@ -95,7 +101,9 @@ def test_outliers_hand_the_outlier_loss_to_the_generator_unreversed():
 
 @pytest.mark.parametrize(('number', 'expected'), [(None, 5), (9, 9)])
 def test_outliers_are_many_and_not_negative(number, expected):
-    outliers, _ = gan(num_samples=number)(features(5), None, True)
+    samples, _ = gan(num_samples=number)(known_batch(features(5)))
+    outliers = samples.features
+    torch.testing.assert_close(samples.logits, classify(outliers)[:, :3])
     assert outliers.shape == (expected, 6)
     assert outliers.min() >= 0
     assert outliers.max() > 0
@@ -106,10 +114,13 @@ def test_outliers_are_many_and_not_negative(number, expected):
 @pytest.mark.parametrize('n', [0, 5])
 @pytest.mark.parametrize('active', [True, False])
 def test_every_parameter_has_a_gradient(number, n, active):
-    module = gan(num_samples=number).train()
-    outliers, losses = module(features(n), None, active)
-    (losses['loss_gan'] + outliers.sum()).backward()
-    assert len(outliers) == active * (n if number is None else number)
+    start = None if active else 1
+    module = gan(num_samples=number, start_iter=start).train()
+    outliers, losses = module(known_batch(features(n)))
+    made = active * (n if number is None else number)
+    assert (0 if outliers is None else len(outliers)) == made
+    total = outliers.features.sum() if made else 0
+    (losses['loss_gan'] + total).backward()
     for parameter in module.parameters():
         assert torch.isfinite(parameter.grad).all()
     empty = n == 0 and number is None
@@ -117,11 +128,13 @@ def test_every_parameter_has_a_gradient(number, n, active):
 
 
 def test_it_learns_before_it_is_active():
-    module, x = gan(), features(5)
+    module, x = gan(start_iter=2), features(5)
     losses = []
-    for active in (True, False):
+    for iteration in (1, 2):
         torch.manual_seed(1)
-        losses.append(module(x, None, active)[1]['loss_gan'].item())
+        outliers, found = module(known_batch(x, iteration=iteration))
+        assert (outliers is not None) == (iteration == 2)
+        losses.append(found['loss_gan'].item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert losses[0] > 0
 
@@ -136,7 +149,7 @@ def test_discriminator_learns_to_tell_then_generator_to_fool():
     def learn(part, steps):
         optimizer = torch.optim.Adam(part.parameters(), lr=0.02)
         for _ in range(steps):
-            loss = module(known(), None, False)[1]['loss_gan']
+            loss = loss_of(module, known())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -164,7 +177,7 @@ def test_discriminator_is_1_lipschitz():
         with torch.no_grad():
             layer.parametrizations.weight.original.mul_(50)
     for _ in range(50):
-        module(features(4), None, False)
+        module(known_batch(features(4)))
     a, b = 9 * torch.randn(2, 300, 6)
     change = (module.discriminator(a) - module.discriminator(b)).norm(dim=1)
     assert (change <= 1.01 * (a - b).norm(dim=1)).all()
@@ -180,8 +193,8 @@ def test_refuses_sizes_below_one(name, size):
 def test_builds_from_a_config():
     module = MODELS.build(dict(type='mmood.GANSynthesis', channels=12))
     assert isinstance(module, GANSynthesis)
-    outliers, _ = module(features(3, 12), None, True)
-    assert outliers.shape == (3, 12)
+    outliers, _ = module(known_batch(features(3, 12)))
+    assert outliers.features.shape == (3, 12)
     assert (module.latent, module.num_samples, module.loss_weight) == (
         100,
         None,

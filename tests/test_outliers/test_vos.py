@@ -9,6 +9,7 @@ import scipy.stats
 import torch
 from mmengine.logging import MMLogger
 
+from batches import classify, known_batch
 from helpers import assert_near, run_script
 from mmood.outliers import VirtualOutlierSynthesis, tied_gaussians
 from mmood.registry import MODELS
@@ -26,6 +27,17 @@ def batch(*counts):
     labels = torch.arange(3).repeat_interleave(torch.tensor(counts))
     labels = labels[torch.randperm(len(labels))]
     return CENTRES[labels] + torch.randn(len(labels), 4), labels
+
+
+def made(module, features, labels, **more):
+    """Features (M, 4) of the outliers."""
+    outliers, losses = module(known_batch(features, labels, **more))
+    assert losses == {}
+    return features[:0] if outliers is None else outliers.features
+
+
+def count(module, *counts):
+    return len(made(module, *batch(*counts)))
 
 
 @pytest.fixture
@@ -48,26 +60,26 @@ def classes_of(outliers):
 def test_no_outlier_before_all_queues_are_full():
     module = synthesis()
     for counts, total in (((3, 9, 5), 0), ((0, 0, 0), 0), ((2, 0, 0), 3)):
-        outliers, losses = module(*batch(*counts), active=True)
-        assert outliers.shape == (total, 4) and losses == {}
+        outliers = made(module, *batch(*counts))
+        assert outliers.shape == (total, 4)
     assert classes_of(outliers) == [0, 1, 2]
 
 
 def test_no_outlier_before_the_start_though_queues_fill():
-    module = synthesis()
-    for _ in range(4):
-        assert len(module(*batch(5, 5, 5), active=False)[0]) == 0
+    module = synthesis(start_iter=4)
+    for iteration in range(4):
+        assert len(made(module, *batch(5, 5, 5), iteration=iteration)) == 0
     assert module.waited == 0
-    assert len(module(*batch(0, 0, 0), active=True)[0]) == 3
+    assert len(made(module, *batch(0, 0, 0), iteration=4)) == 3
 
 
 def test_outliers_are_the_least_likely_of_the_fitted_gaussians():
     """Their Mahalanobis distance is the maximum of chi^2 draws."""
     module = synthesis(queue_size=200, num_candidates=30, num_select=2)
     features, labels = batch(200, 200, 200)
-    steps = [module(features, labels, active=True)[0]]
+    steps = [made(module, features, labels)]
     nothing = features[:0], labels[:0]
-    steps += [module(*nothing, active=True)[0] for _ in range(500)]
+    steps += [made(module, *nothing) for _ in range(500)]
     outliers = torch.stack(steps).view(-1, 3, 2, 4).double()
     means, scale_tril = tied_gaussians(module.queues.memory)
     offset = outliers - means[:, None]
@@ -86,7 +98,7 @@ def test_outliers_are_the_least_likely_of_the_fitted_gaussians():
 def test_one_class():
     module = synthesis(num_classes=1)
     features = torch.randn(5, 4)
-    outliers, _ = module(features, torch.zeros(5).long(), active=True)
+    outliers = made(module, features, torch.zeros(5).long())
     assert outliers.shape == (1, 4) and torch.isfinite(outliers).all()
 
 
@@ -94,19 +106,18 @@ def test_one_class():
 def test_outliers_have_the_features_type_and_no_gradient(dtype):
     features, labels = batch(5, 5, 5)
     features = features.to(dtype).requires_grad_()
-    module = synthesis()
-    for active in (False, True):
-        outliers, _ = module(features, labels, active)
-        assert outliers.dtype == dtype and not outliers.requires_grad
-    assert not list(module.parameters())
+    outliers, _ = synthesis()(known_batch(features, labels))
+    made = outliers.features
+    assert made.dtype == dtype and not made.requires_grad
+    torch.testing.assert_close(outliers.logits, classify(made)[:, :3])
+    assert not list(synthesis().parameters())
 
 
-# -------------------------------------------------------------- patience
 def test_a_rare_class_is_left_out_after_patience_and_reported(lines):
     module = synthesis()
-    totals = [len(module(*batch(5, 5, 1), active=True)[0]) for _ in range(4)]
+    totals = [count(module, 5, 5, 1) for _ in range(4)]
     assert totals == [0, 0, 2, 2]
-    outliers, _ = module(*batch(0, 0, 1), active=True)  # its fifth sample
+    outliers = made(module, *batch(0, 0, 1))  # its fifth sample
     assert classes_of(outliers) == [0, 1, 2]
     (level, text), (other_level, other) = lines
     assert (level, other_level) == ('warning', 'info')
@@ -121,7 +132,7 @@ def test_each_change_is_reported_once(lines):
         ((1, 0, 0), 0), ((0, 1, 0), 0), ((4, 0, 0), 1), ((0, 0, 0), 1),
         ((0, 4, 2), 2), ((0, 0, 2), 2),
     ]:  # fmt: skip
-        assert len(module(*batch(*counts), active=True)[0]) == total
+        assert count(module, *counts) == total
     assert len(lines) == 3
     for number, (_, text) in enumerate(lines):
         assert f'come from {number} of 3 classes' in text
@@ -132,13 +143,13 @@ def test_each_change_is_reported_once(lines):
 def test_other_processes_say_nothing(lines, monkeypatch):
     monkeypatch.setattr('mmood.outliers.vos.is_main_process', lambda: False)
     module = synthesis(patience=0)
-    assert len(module(*batch(5, 5, 1), active=True)[0]) == 2
+    assert count(module, 5, 5, 1) == 2
     assert not lines
 
 
 def test_queues_longer_than_the_data(lines):
     module = synthesis(queue_size=1000)
-    totals = [len(module(*batch(5, 5, 1), active=True)[0]) for _ in range(5)]
+    totals = [count(module, 5, 5, 1) for _ in range(5)]
     assert totals == [0] * 5 and len(lines) == 1
     assert 'come from 0 of 3 classes' in lines[0][1]
 
@@ -146,11 +157,10 @@ def test_queues_longer_than_the_data(lines):
 def test_nothing_is_left_out_when_all_fill_in_time(lines):
     module = synthesis()
     for _ in range(5):
-        module(*batch(5, 5, 5), active=True)
+        made(module, *batch(5, 5, 5))
     assert not lines
 
 
-# ---------------------------------------------------------------- resume
 @pytest.mark.parametrize('cut', [1, 3, 5])
 def test_a_resumed_run_equals_an_uninterrupted_one(cut):
     steps = [batch(2, 1, i % 2) for i in range(8)]
@@ -171,11 +181,10 @@ def play(module, steps, start=0):
     outliers = []
     for number, step in enumerate(steps, start):
         torch.manual_seed(number)
-        outliers.append(module(*step, active=True)[0])
+        outliers.append(made(module, *step))
     return outliers
 
 
-# ----------------------------------------------------------------- ranks
 def two_ranks(tmp_path, ranks, **options):
     source, out = tmp_path / 'steps.pt', tmp_path / 'result'
     torch.save(({**OPTIONS, **options}, ranks), source)
@@ -189,14 +198,14 @@ def test_two_ranks_hold_what_one_process_holds(tmp_path):
     counts = [((3, 1, 0), (0, 0, 0)), ((0, 0, 0), (0, 0, 0)),
               ((0, 0, 0), (9, 1, 2)), ((2, 3, 1), (1, 0, 1)),
               ((1, 1, 1), (1, 1, 1))]  # fmt: skip
-    pairs = [[(*batch(*c), True) for c in pair] for pair in counts]
+    pairs = [[batch(*c) for c in pair] for pair in counts]
     module = synthesis()
     totals = []
     for a, b in pairs:
-        both = (torch.cat([x, y]) for x, y in zip(a[:2], b[:2]))
-        totals.append(len(module(*both, True)[0]))
+        both = (torch.cat([x, y]) for x, y in zip(a, b))
+        totals.append(len(made(module, *both)))
     nan = torch.full((1, 4), float('nan')), torch.tensor([0])
-    pairs.append([(*nan, True), (*batch(1, 1, 1), True)])
+    pairs.append([nan, batch(1, 1, 1)])
     results = two_ranks(tmp_path, [list(rank) for rank in zip(*pairs)])
     assert totals == [0, 0, 1, 2, 3]
     for result in results:
@@ -206,7 +215,6 @@ def test_two_ranks_hold_what_one_process_holds(tmp_path):
             assert_near(result['state'][name], value)
 
 
-# --------------------------------------------------------------- options
 def test_registered_with_the_paper_s_numbers():
     module = MODELS.build(
         dict(type='mmood.VirtualOutlierSynthesis', num_classes=2, channels=8)
@@ -234,6 +242,6 @@ def test_the_logger_reaches_the_log(caplog):
     with caplog.at_level(logging.WARNING):
         logger = MMLogger.get_current_instance()
         logger.addHandler(caplog.handler)
-        synthesis(patience=0)(*batch(5, 5, 1), active=True)
+        made(synthesis(patience=0), *batch(5, 5, 1))
         logger.removeHandler(caplog.handler)
     assert 'virtual outliers come from 2 of 3' in caplog.text

@@ -1,27 +1,11 @@
 """The picture of curves from counts."""
 
 import numpy as np
-import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from mmood.metrics import ScoreHistogram
-from mmood.visualization import curves, plot_counted_curves
-
-
-@pytest.fixture
-def figures(monkeypatch):
-    """The figures that the function makes, for a look at what they hold."""
-    made = []
-
-    class Recorded(Figure):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            made.append(self)
-
-    monkeypatch.setattr(curves, 'Figure', Recorded)
-    return made
+from mmood.visualization import plot_counted_curves
 
 
 def test_draws_the_curves_of_scikit_learn(tmp_path, figures):

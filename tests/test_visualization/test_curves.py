@@ -8,23 +8,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.metrics import auc, roc_auc_score
 
-from mmood.visualization import curves, plot_roc_and_histogram
+from mmood.visualization import plot_roc_and_histogram
 
 NONE = np.zeros(0)
-
-
-@pytest.fixture
-def figures(monkeypatch):
-    """The figures that the function makes, for a look at what they hold."""
-    made = []
-
-    class Recorded(Figure):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            made.append(self)
-
-    monkeypatch.setattr(curves, 'Figure', Recorded)
-    return made
 
 
 def heights(axes):

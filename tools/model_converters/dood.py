@@ -28,6 +28,7 @@ from mmood.ops import NotWrittenError, atomic_write
 State = dict[str, Tensor]
 # T of the released models: their scalar embedding takes t, ours t / T.
 NUM_STEPS = 1000
+LOSS = 'losses.DenoisingLoss'  # where the diffusion model goes
 SEGMENTOR = ('backbone.', 'decode_head.', 'auxiliary_head.')
 # Segmenter's head multiplies by these, mmseg's `nn.Linear` by the transposed.
 TRANSPOSED = (
@@ -58,7 +59,7 @@ NUM_GROUPS = 32
 
 
 def convert(segmentor: State, diffusion: State) -> State:
-    """The state dict of a segmentor with DOoD's head.
+    """The state dict of a segmentor with DOoD's diffusion model.
 
     Raises ValueError for a key that is missing or unknown, a shape that does
     not fit, and a normalisation that is not by minimum and maximum.
@@ -73,9 +74,9 @@ def convert(segmentor: State, diffusion: State) -> State:
         )
     return {
         **convert_segmentor(segmentor),
-        **{f'ood_head.denoiser.{k}': v for k, v in denoiser.items()},
-        'ood_head.feature_range.minimum': minimum,
-        'ood_head.feature_range.maximum': maximum,
+        **{f'{LOSS}.denoiser.{k}': v for k, v in denoiser.items()},
+        f'{LOSS}.feature_range.minimum': minimum,
+        f'{LOSS}.feature_range.maximum': maximum,
     }
 
 
@@ -233,9 +234,9 @@ def describe(segmentor: State, diffusion: State) -> str:
     backbone = 'mmood.Distilled' * is_distilled + 'VisionTransformer'
     settings = [
         f'backbone.type={backbone!r}',
-        f'ood_head.channels={head.pop("channels")}',
-        f'ood_head.per_channel={feature_range(statistics)[2]}',
-        *(f'ood_head.denoiser.{k}={v!r}' for k, v in head.items()),
+        f'losses.0.channels={head.pop("channels")}',
+        f'losses.0.per_channel={feature_range(statistics)[2]}',
+        *(f'losses.0.denoiser.{k}={v!r}' for k, v in head.items()),
     ]
     for key, dim in (('cls_emb', 1), ('conv_seg.weight', 0)):
         if f'decode_head.{key}' in segmentor:

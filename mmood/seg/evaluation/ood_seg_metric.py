@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import os.path as osp
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
-import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
-from torch import Tensor
 
 from mmood.metrics import ScoreHistogram, check_share, protocol_rule
 from mmood.metrics.remarks import aurocs_by_set, separation_remarks
 from mmood.ops import check_populations, stated_origin, write_json
 from mmood.registry import METRICS
-from mmood.scores import class_logits, get_score
 from mmood.visualization import plot_counted_curves
 
 from .components import ComponentStore
@@ -33,23 +29,22 @@ from .pixel_counts import PixelCounts, merge_into
 class OODSegMetric(BaseMetric):
     """AP, AUROC, FPR95 and Fmax of OOD pixels, for each set and score.
 
-    Pixels of a whole set are pooled; labels are 0 ID, 1 OOD, 255 ignored
-    (`mmood.OODSegDataset`); sets have a name each, ID ones `id`. Pixels are
-    counted in bins (`mmood.metrics.ScoreHistogram`): memory does not grow
-    with the set, and ranks agree with one process exactly. Works on any
-    segmentor: the logit scores come from its ``seg_logits``, other scores
-    from ``pred_ood``.
+    The scores are those that the model predicted, ``pred_ood`` of each
+    sample (`mmood.OODEncoderDecoder`). Pixels of a whole set are pooled;
+    labels are 0 ID, 1 OOD, 255 ignored (`mmood.OODSegDataset`); sets have a
+    name each, ID ones `id`. Pixels are counted in bins
+    (`mmood.metrics.ScoreHistogram`): memory does not grow with the set, and
+    ranks agree with one process exactly.
 
     Returns ``<set>/<score>/{AP,AUROC,FPR95,Fmax}`` in [0, 1] under the prefix
     ``ood``, nan with a warning where a set has no OOD or no ID pixel, or a
     map of that score has nan; with
     ``resample`` also ``..._mean`` and ``..._std``, with ``components``
-    ``{sIoU,PPV,F1*}``; and ``ood_threshold``, the score of ``pred_ood.data``
-    that ``tpr`` of the pixels of the set named ``id`` do not exceed, and
-    that of each score as ``ood_threshold/<score>``.
+    ``{sIoU,PPV,F1*}``; and ``ood_threshold/<score>``, the value that ``tpr``
+    of the pixels of the set named ``id`` do not exceed, and
+    ``ood_threshold``, that of the first score.
 
     Args:
-        scores: logit scores by name; those of ``pred_ood`` are added.
         protocol: see `mmood.metrics.fpr_at_tpr`. For those that take ID as
             the positive side AP, Fmax and FPR95 do; ``openood`` takes AP by
             trapezoids.
@@ -63,15 +58,14 @@ class OODSegMetric(BaseMetric):
             is, else ``'definition'`` (`ComponentStore`).
         upsample: mode for score maps smaller than the label.
         out_dir: folder for ``metrics.json`` and curves; None: no files.
-        save_maps: also keep the maps of ``components.score``, or of the last
-            score, as ``out_dir/maps/SET/IMAGE.npy``.
+        save_maps: also keep the maps of ``components.score``, or of the
+            first score, as ``out_dir/maps/SET/IMAGE.npy``.
     """
 
     default_prefix = 'ood'
 
     def __init__(
         self,
-        scores: Sequence[str] = ('msp', 'max_logit', 'entropy', 'energy'),
         protocol: str = 'dood',
         *,
         tpr: float = 0.95,
@@ -87,7 +81,6 @@ class OODSegMetric(BaseMetric):
         check_share('tpr', tpr)
         if save_maps and not out_dir:
             raise ValueError('save_maps needs out_dir, the folder to save in')
-        self.scores = {name: get_score(name) for name in scores}
         self.protocol, self.tpr, self.resample = protocol, tpr, resample
         self.upsample, self.out_dir = upsample, out_dir
         self.save_maps, self.component_args = save_maps, components
@@ -108,7 +101,6 @@ class OODSegMetric(BaseMetric):
                 arguments.setdefault('protocol', 'smiyc')
             self._store = ComponentStore(folder, **arguments)
 
-    # -------------------------------------------------------- one image
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
             record = self._record(sample)
@@ -119,19 +111,15 @@ class OODSegMetric(BaseMetric):
     def _record(self, sample: dict) -> dict:
         path = sample.get('img_path')
         name = path or 'image without a path'
+        if 'pred_ood' not in sample:
+            raise ValueError(
+                f'{name}: the model predicted no OOD scores: set '
+                "model.type='mmood.OODEncoderDecoder' and model.scores, such "
+                "as ['energy', 'msp']"
+            )
+        predicted = sample['pred_ood']
         label = sample['gt_sem_seg']['data'][0].cpu().numpy()
-        logits = class_logits(sample['seg_logits']['data'])
-        maps = {
-            key: score(logits, dim=0) for key, score in self.scores.items()
-        }
-        predicted = dict(sample.get('pred_ood', {}))
-        default = predicted.pop('data', None)
-        predicted.pop('is_ood', None)
-        for key in sorted(predicted, key=partial(_rank, predicted, default)):
-            maps[key] = predicted[key][0]
         origin = stated_origin(sample, path)
-        if origin == 'id' and default is not None:
-            maps[''] = default[0]
         return dict(
             name=name,
             origin=origin,
@@ -139,8 +127,10 @@ class OODSegMetric(BaseMetric):
             fold=sample.get('fold', 0) if self.resample else 0,
             label=label,
             maps={
-                key: fit_map(value, label.shape, self.upsample, name, key)
-                for key, value in maps.items()
+                key: fit_map(
+                    predicted[key][0], label.shape, self.upsample, name, key
+                )
+                for key in predicted['score_names']
             },
         )
 
@@ -155,11 +145,11 @@ class OODSegMetric(BaseMetric):
             is_ood = np.zeros_like(is_ood)
         for key, score in record['maps'].items():
             place = (record['origin'], key, record['fold'])
-            name = f'{record["name"]}: the {key or "default"} map'
+            name = f'{record["name"]}: the {key} map'
             self._counts.add(place, score[valid], is_ood, name)
         if self._store is not None:
             maps = record['maps']
-            key = self._map_score or [k for k in maps if k][-1]
+            key = self._map_score or next(iter(maps))
             if key not in maps:
                 raise ValueError(
                     f'components.score is {key!r}; there are {sorted(maps)}'
@@ -168,7 +158,6 @@ class OODSegMetric(BaseMetric):
                 record['origin'], record['name'], maps[key], record['label']
             )
 
-    # ------------------------------------------------------------ a pass
     def evaluate(self, size: int) -> dict[str, float]:
         """The parent's, after the ranks have put their counts together.
 
@@ -194,20 +183,20 @@ class OODSegMetric(BaseMetric):
             if place[:2] in self._reasons:
                 self._merged[place] = ScoreHistogram()
         for (origin, key), why in self._reasons.items():
-            row = f'{origin}/{key}' if key else 'ood_threshold'
-            MMLogger.get_current_instance().warning(f'{row} is nan: {why}')
+            place = 'ood_threshold' if origin == 'id' else origin
+            MMLogger.get_current_instance().warning(
+                f'{place}/{key} is nan: {why}'
+            )
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         check_populations(results)
         sets = self._pooled()
         metrics: dict[str, float] = {}
-        if ('id', '') in sets:
-            histogram = sets.pop(('id', ''))
-            metrics['ood_threshold'] = histogram.quantile(self.tpr)
-            for (origin, score), histogram in sets.items():
-                if origin == 'id':
-                    key = f'ood_threshold/{score}'
-                    metrics[key] = histogram.quantile(self.tpr)
+        for (origin, score), histogram in sets.items():
+            if origin == 'id':
+                threshold = histogram.quantile(self.tpr)
+                metrics.setdefault('ood_threshold', threshold)
+                metrics[f'ood_threshold/{score}'] = threshold
         rows = []
         for (origin, score), histogram in sets.items():
             if origin == 'id':
@@ -253,7 +242,7 @@ class OODSegMetric(BaseMetric):
         if self.component_args is None:
             return {}
         sets = self._pooled()
-        score = self._map_score or [key for _, key in sets if key][-1]
+        score = self._map_score or next((key for _, key in sets), None)
         thresholds = {
             origin: histogram.best_f1()[1]
             for (origin, key), histogram in sets.items()
@@ -262,7 +251,6 @@ class OODSegMetric(BaseMetric):
         found = self._store.measure(thresholds)
         return {(origin, score): row for origin, row in found.items()}
 
-    # ------------------------------------------------------------- output
     def _print(self, table: str) -> None:
         if table:
             note = f'protocol {self.protocol}, in %'
@@ -282,11 +270,3 @@ class OODSegMetric(BaseMetric):
                 plot_counted_curves(curves, path, origin)
         values = {k: float(v) for k, v in metrics.items()}
         write_json(osp.join(self.out_dir, 'metrics.json'), values)
-
-
-def _rank(maps: dict, default: Tensor | None, key: str) -> tuple[bool, str]:
-    """Where a map stands; the default comes last (PixelData has no order)."""
-    if default is None:
-        return False, key
-    same = torch.equal(maps[key].nan_to_num(), default.nan_to_num())
-    return same, key

@@ -5,7 +5,7 @@ Shapes: B images, L tokens, C channels, H x W the feature map.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -28,6 +28,8 @@ class FeatureProbe:
         module: name of a module of the segmentor instead, such as
             ``'backbone.layer4'`` or ``'decode_head.bottleneck'``.
         index: which map, where that module returns several.
+        channels: C, which scores that are fitted want to know; attention
+            keys have the width of their layer.
 
     Raises ValueError unless exactly one of ``keys`` and ``module`` is given.
     """
@@ -37,6 +39,7 @@ class FeatureProbe:
         keys: int | None = None,
         module: str | None = None,
         index: int = -1,
+        channels: int | None = None,
     ) -> None:
         if (keys is None) == (module is None):
             raise ValueError(
@@ -45,6 +48,13 @@ class FeatureProbe:
                 f'module={module!r}'
             )
         self.keys, self.module, self.index = keys, module, index
+        self.channels = channels
+
+    def width(self, backbone: nn.Module) -> int | None:
+        """C of the features of a model; None if nothing says it."""
+        if self.channels is not None or self.keys is None:
+            return self.channels
+        return _attention(backbone, self.keys)[0].embed_dim
 
     @contextmanager
     def record(self, model: nn.Module) -> Iterator[list[Tensor]]:
@@ -80,6 +90,25 @@ class FeatureProbe:
         return [modules[self.module].register_forward_hook(take)]
 
 
+def probe_for(
+    readers: Sequence[str], arguments: dict | None, backbone: nn.Module
+) -> FeatureProbe | None:
+    """The probe of a config, or of the last attention keys; None: no reader.
+
+    Raises ValueError if there is a reader but neither of the two.
+    """
+    if not readers:
+        return None
+    if arguments is None and not _has_keys(backbone):
+        raise ValueError(
+            f'{readers[0]} reads features, and {type(backbone).__name__} has '
+            'no attention keys: say which features, as in '
+            "probe=dict(module='backbone.layer4', channels=2048) or "
+            "probe=dict(module='decode_head.bottleneck', channels=512)"
+        )
+    return FeatureProbe(**(arguments or dict(keys=-1)))
+
+
 def _as_map(output: object, index: int, name: str) -> Tensor:
     while isinstance(output, (tuple, list)):
         if not -len(output) <= index < len(output):
@@ -97,24 +126,7 @@ def _as_map(output: object, index: int, name: str) -> Tensor:
 
 
 def _hook_keys(backbone: nn.Module, number: int, maps: list[Tensor]) -> list:
-    blocks = _attention_blocks(backbone)
-    embeds = [
-        m
-        for m in backbone.modules()
-        if isinstance(m, (PatchEmbed, MMCVPatchEmbed))
-    ]
-    if not blocks or not embeds:
-        raise ValueError(
-            f'{type(backbone).__name__} has no nn.MultiheadAttention behind '
-            'a PatchEmbed; give probe.module, the name of a module, instead '
-            'of probe.keys'
-        )
-    if not -len(blocks) <= number < len(blocks):
-        raise ValueError(
-            f'probe.keys {number} is out of range: '
-            f'{type(backbone).__name__} has {len(blocks)} attention layers'
-        )
-    attention, sr_ratio = blocks[number]
+    attention, sr_ratio = _attention(backbone, number)
     size: list[tuple[int, int]] = []
 
     def remember(_: nn.Module, __: tuple, output: tuple) -> None:
@@ -128,15 +140,44 @@ def _hook_keys(backbone: nn.Module, number: int, maps: list[Tensor]) -> list:
         maps.append(attention_keys(module, tokens, (height, width)))
 
     return [
-        *(embed.register_forward_hook(remember) for embed in embeds),
+        *(m.register_forward_hook(remember) for m in _embeds(backbone)),
         attention.register_forward_pre_hook(take, with_kwargs=True),
     ]
+
+
+def _attention(
+    backbone: nn.Module, number: int
+) -> tuple[nn.MultiheadAttention, int]:
+    """An attention layer, and the factor by which its keys are coarser."""
+    blocks = _attention_blocks(backbone)
+    if not _has_keys(backbone):
+        raise ValueError(
+            f'{type(backbone).__name__} has no nn.MultiheadAttention behind '
+            'a PatchEmbed; give probe.module, the name of a module, instead '
+            'of probe.keys'
+        )
+    if not -len(blocks) <= number < len(blocks):
+        raise ValueError(
+            f'probe.keys {number} is out of range: '
+            f'{type(backbone).__name__} has {len(blocks)} attention layers'
+        )
+    return blocks[number]
+
+
+def _has_keys(backbone: nn.Module) -> bool:
+    """Whether a backbone has attention keys that can be probed."""
+    return bool(_attention_blocks(backbone) and _embeds(backbone))
+
+
+def _embeds(backbone: nn.Module) -> list[nn.Module]:
+    """What says how many patches an image has."""
+    kinds = (PatchEmbed, MMCVPatchEmbed)
+    return [m for m in backbone.modules() if isinstance(m, kinds)]
 
 
 def _attention_blocks(
     backbone: nn.Module,
 ) -> list[tuple[nn.MultiheadAttention, int]]:
-    """Attention layers with the factor by which their keys are coarser."""
     found = []
     for block in backbone.modules():
         attention = getattr(block, 'attn', None)

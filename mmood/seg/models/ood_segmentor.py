@@ -1,59 +1,84 @@
 """A segmentor of MMSegmentation that also says what it does not know.
 
-Shapes: B images, K classes, C feature channels, H x W pixels.
+Shapes: B images, K classes, C feature channels, H x W pixels, h x w cells of
+a feature map.
 """
 
 from __future__ import annotations
 
 import os.path as osp
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 
 import torch
-from mmengine.dist import all_reduce
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from torch import Tensor, nn
 
-from mmood.registry import MODELS
-from mmood.scores import Thresholded, Thresholds, class_logits, energy
+from mmood.registry import MODELS, SCORES
+from mmood.scores import Samples, ScoreSet, class_logits
+from mmood.scores.samples import ScoreConfig
+from mmood.scores.score_set import split_config
 
-from .feature_probe import FeatureProbe
+from .feature_probe import probe_for
+from .frozen import FrozenTraining
+from .windows import (
+    Window,
+    flip_dim,
+    image_key,
+    label_as_seen,
+    mean_of_windows,
+    padding_of,
+    pixel_rows,
+    window_boxes,
+    window_rows,
+)
 
 _UPSAMPLE = ('nearest', 'bilinear')
-_PARTS = ('backbone.', 'neck.', 'decode_head.')
+_TILE = 2**20  # logits that are scored at once
 
 
 @MODELS.register_module()
-class OODEncoderDecoder(Thresholded, EncoderDecoder):
-    """Stock segmentor, frozen, with an OOD head on one of its features.
+class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
+    """Any `EncoderDecoder` of mmseg with OOD scores for each pixel.
 
-    Training trains the OOD head alone: the segmentor comes from
-    ``load_from``, stays in eval mode and gets no gradients. Class maps and
-    logits at test are the parent's. Each sample also has ``pred_ood``, a
-    PixelData of score maps (1, H, W) in the image's original size, higher is
-    more OOD: ``diffusion``, ``compound`` where it is asked for, ``data``,
-    the last of them, and ``is_ood`` where ``data`` exceeds its threshold.
-    ``ood_thresholds`` has one of each score by name, nan until
-    `mmood.CalibrateOODHook` fits it on ID images (95 % of their pixels lie
-    below); ``ood_threshold`` is that of ``data``.
+    Class maps, logits, state keys and the training are the parent's. Each
+    predicted sample also has ``pred_ood``, a PixelData of score maps (1, H,
+    W) in the image's original size, higher is more OOD: one of each score by
+    its name, ``data``, that of the first score, and ``is_ood`` where it
+    exceeds its threshold.
+
+    Scores of the logits are those of the full-size logits; a score must
+    judge each pixel by itself, since they are taken row by row. Scores that
+    read features are taken at the features' resolution in each window and
+    averaged over windows as the logits are.
+
+    With ``losses`` the segmentor comes from ``load_from``, stays in eval
+    mode and gets no gradients: the losses alone are trained, on the features
+    of images or on cached ones.
 
     Args:
-        ood_head: config of the head, e.g. ``mmood.DOoDHead``.
-        probe: arguments of `FeatureProbe`.
-        compound: also average the score with the segmentation uncertainty,
-            ``-logsumexp`` of the logits (DOoD, ECCV 2024, Sec. 5.3).
-        upsample: ``'nearest'``, as in DOoD's public code, or ``'bilinear'``.
+        scores: see `mmood.scores.ScoreSet`.
+        losses: configs of losses on features, e.g. ``mmood.DenoisingLoss``.
+        probe: arguments of `FeatureProbe`, which finds the features; None:
+            the attention keys of the last layer, where there are some.
+        upsample: of scores of features: ``'nearest'``, as in DOoD's public
+            code, or ``'bilinear'``.
+
+    Raises ValueError as `ScoreSet` does, and for scores of features without
+    a probe.
     """
 
     def __init__(
         self,
         *args,
-        ood_head: dict,
+        scores: Sequence[ScoreConfig],
+        losses: Sequence[dict] = (),
         probe: dict | None = None,
-        compound: bool = True,
         upsample: str = 'nearest',
         **kwargs,
     ) -> None:
@@ -62,101 +87,161 @@ class OODEncoderDecoder(Thresholded, EncoderDecoder):
             raise ValueError(
                 f'upsample must be one of {_UPSAMPLE}, got {upsample!r}'
             )
-        self.requires_grad_(False)
-        self.ood_head = MODELS.build(ood_head)
-        self.probe = FeatureProbe(**(probe or dict(keys=-1)))
-        self.compound, self.upsample = compound, upsample
-        self._skips_unfitted = False
-        names = ('compound', 'diffusion') if compound else ('diffusion',)
-        self.ood_thresholds = Thresholds(names)
-        # The score map travels behind the logits, through sliding windows.
-        self.out_channels += 1
-        self._unfit: str | None = (
-            'the segmentor has no trained weights: pass load_from (mim: '
-            '--cfg-options load_from=SEGMENTOR.pth) with a checkpoint of it'
-        )
-
-    def train(self, mode: bool = True) -> OODEncoderDecoder:
-        super().train(mode)
-        for name, child in self.named_children():
-            if name != 'ood_head':
-                child.eval()
-        return self
-
-    # ----------------------------------------------------------- training
-    def loss(
-        self, inputs: Tensor | list[Tensor], data_samples: list | None = None
-    ) -> dict[str, Tensor]:
-        """Loss of the OOD head on images, or on a list of cached features.
-
-        Cached features are (C, h, w) with labels in their samples for a head
-        that needs maps, else vectors (n, C), mixed and valid already.
-        """
-        self.check_weights()
-        if isinstance(inputs, list):
-            if not self.ood_head.needs_maps:
-                return self.ood_head.loss_vectors(torch.cat(inputs))
-            return self.ood_head.loss(
-                torch.stack(inputs), _labels(data_samples)
+        self.upsample, self.keeps_samples = upsample, False
+        self._windows: list[tuple[dict, Samples | None]] | None = None
+        readers = [config.get('type') for config in losses]
+        readers += _feature_scores(scores)
+        self.probe = probe_for(readers, probe, self.backbone)
+        channels = self.probe and self.probe.width(self.backbone)
+        if self.probe and not losses and channels is None:
+            raise ValueError(
+                f'{readers[0]} reads features, and nothing says how many: set '
+                f'probe.channels to the number of {self.probe.module!r}'
             )
-        features = self.extract_features(inputs)
-        return self.ood_head.loss(features, _labels(data_samples))
+        self._build_losses(losses, channels)
+        for loss in self.losses.values():
+            channels = channels or getattr(loss, 'channels', None)
+        self.scores = ScoreSet(
+            scores,
+            num_classes=max(self.out_channels, 2),
+            channels=channels,
+            kind=_kind(self.decode_head),
+            losses=tuple(self.losses.values()),
+        )
+        self._of_windows = self._reading('features', 'inputs')
+        self._of_pixels = set(self.scores.names) - self._of_windows
 
-    @torch.no_grad()
-    def extract_features(self, inputs: Tensor) -> Tensor:
-        """The probed features of images, (B, 3, H, W) -> (B, C, h, w)."""
+    def _reading(self, *parts: str) -> set[str]:
+        """The scores that read one of these parts of `Samples`."""
+        names = self.scores.names
+        return {n for n in names if set(parts) & set(self.scores.reads(n))}
+
+    def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         self.check_weights()
-        in_backbone = (self.probe.module or 'backbone').startswith('backbone')
-        run = self.extract_feat if in_backbone else self._forward
-        with self.probe.record(self) as maps:
-            run(inputs)
-        return maps[-1]
+        self._windows = []
+        return super().inference(inputs, batch_img_metas)
 
-    # ------------------------------------------------------------ testing
     def encode_decode(
         self, inputs: Tensor, batch_img_metas: list[dict]
     ) -> Tensor:
-        """Logits and, as one channel more, the score: (B, K + 1, H, W)."""
-        self.check_weights()
-        with self.probe.record(self) as maps:
-            logits = super().encode_decode(inputs, batch_img_metas)
-        keys = [
-            _image_key(meta, image)
-            for meta, image in zip(batch_img_metas, inputs)
-        ]
-        scores = self.ood_head.score_maps(maps[-1], keys)[:, None]
-        scores = self._resize(scores, logits.shape[-2:])
-        return torch.cat([logits.float(), scores], 1)
+        """The parent's; notes the scores of this window."""
+        decode = super().encode_decode
+        if self._windows is None or not self._of_windows:
+            return decode(inputs, batch_img_metas)
+        recording = self.probe.record(self) if self.probe else nullcontext()
+        with recording as maps:
+            logits = decode(inputs, batch_img_metas)
+
+        def view(images: Tensor) -> Samples:
+            found = _both_classes(decode(images, batch_img_metas))
+            return Samples(logits=found, kind=self.scores.kind)
+
+        samples = Samples(
+            features=maps[-1] if maps else None,
+            logits=self._logits_of_cells(logits, maps),
+            kind=self.scores.kind,
+            inputs=inputs,
+            view=view,
+            keys=[*map(_noise_key, batch_img_metas, inputs)],
+        )
+        names = self._of_windows
+        if self.keeps_samples:
+            names = names & self._compounded()
+        scores = self.scores(samples, names)
+        kept = replace(samples, inputs=None, view=None)
+        self._windows.append((scores, kept if self.keeps_samples else None))
+        return logits
+
+    def _logits_of_cells(
+        self, logits: Tensor, maps: list[Tensor] | None
+    ) -> Tensor | None:
+        """Logits (B, K, h, w) for scores that read them beside features."""
+        if not maps or not self._of_windows & self._reading('logits'):
+            return None
+        size, corners = maps[-1].shape[-2:], self.align_corners
+        logits = _both_classes(logits.float())
+        return resize(logits, size, None, 'bilinear', corners, False)
 
     def postprocess_result(
         self, seg_logits: Tensor, data_samples: list | None = None
     ) -> list[SegDataSample]:
-        logits, scores = seg_logits[:, :-1], seg_logits[:, -1:]
-        samples = super().postprocess_result(logits, data_samples)
-        for sample, score in zip(samples, scores):
+        windows, self._windows = self._windows or [], None
+        size = tuple(seg_logits.shape[-2:])
+        boxes = window_boxes(size, self.test_cfg)
+        merged = {
+            name: mean_of_windows(
+                [scores[name] for scores, _ in windows], boxes, self._resize
+            )
+            for name in (windows[0][0] if windows else ())
+        }
+        samples = super().postprocess_result(seg_logits, data_samples)
+        for i, sample in enumerate(samples):
+            values = {name: value[i] for name, value in merged.items()}
             if data_samples is not None:
-                score = self._to_original(score, sample.metainfo)
-            sample.pred_ood = self._all_scores(score, sample.seg_logits.data)
+                values = {
+                    name: self._to_original(value, sample.metainfo)
+                    for name, value in values.items()
+                }
+            if self.keeps_samples:
+                sample.values = values
+                sample.windows = [
+                    Window(box, seen[i : i + 1])
+                    for box, (_, seen) in zip(boxes, windows)
+                ]
+            else:
+                logits = class_logits(sample.seg_logits.data)
+                sample.pred_ood = self._all_scores(logits[None], values)
         return samples
 
-    def _all_scores(self, diffusion: Tensor, logits: Tensor) -> PixelData:
-        maps = dict(diffusion=diffusion)
-        if self.compound and (self.is_fitted or not self._skips_unfitted):
-            uncertainty = energy(class_logits(logits), dim=0)[None]
-            maps['compound'] = self.ood_head.compound(uncertainty, diffusion)
-        name, last = next(reversed(maps.items()))
-        is_ood = last > self.ood_thresholds[name]
-        return PixelData(**maps, data=last, is_ood=is_ood)
+    def _all_scores(
+        self, logits: Tensor, values: dict[str, Tensor]
+    ) -> PixelData:
+        """Of logits (1, K, H, W) and the scores (1, H, W) of features."""
+        found = {**values, **self._tiled(logits, values, self._of_pixels)}
+        if not found:  # none of the scores is fitted yet
+            found = self._tiled(logits, values, None)
+        maps = {n: found[n] for n in self.scores.names if n in found} or found
+        first = next(iter(maps))
+        is_ood = maps[first] > self.scores.thresholds[first]
+        return PixelData(
+            metainfo=dict(score_names=tuple(maps)),
+            **maps,
+            data=maps[first],
+            is_ood=is_ood,
+        )
+
+    def _tiled(
+        self,
+        logits: Tensor,
+        values: dict[str, Tensor],
+        names: set[str] | None,
+    ) -> dict[str, Tensor]:
+        """Some rows at a time, so that what is made on the way is small."""
+        _, classes, height, width = logits.shape
+        step = max(1, _TILE // (classes * width))
+        parts = []
+        for top in range(0, height, step):
+            rows = slice(top, top + step)
+            samples = Samples(
+                logits=logits[:, :, rows],
+                kind=self.scores.kind,
+                values={
+                    name: value[:, rows] for name, value in values.items()
+                },
+            )
+            parts.append(self.scores(samples, names))
+        return {
+            name: torch.cat([part[name] for part in parts], 1).float()
+            for name in parts[0]
+        }
 
     def _to_original(self, score: Tensor, meta: dict) -> Tensor:
         """Undo padding, flip and resizing of a map (1, H, W)."""
-        padding = meta.get('padding_size', [0] * 4)
-        left, right, top, bottom = meta.get('img_padding_size', padding)
+        left, right, top, bottom = padding_of(meta)
         height, width = score.shape[-2:]
         score = score[:, top : height - bottom, left : width - right]
-        if meta.get('flip'):
-            is_vertical = meta['flip_direction'] == 'vertical'
-            score = score.flip(1 if is_vertical else 2)
+        if flip_dim(meta) is not None:
+            score = score.flip(flip_dim(meta))
         return self._resize(score[None], meta['ori_shape'])[0]
 
     def _resize(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
@@ -167,112 +252,72 @@ class OODEncoderDecoder(Thresholded, EncoderDecoder):
         corners = None if is_nearest else self.align_corners
         return resize(scores, tuple(size), None, self.upsample, corners, False)
 
-    # ------------------------------------------------------------ fitting
-    needs_fit = True
+    def fit_samples(
+        self, sample: SegDataSample
+    ) -> Iterator[tuple[Samples, Tensor, Tensor]]:
+        """What a predicted image gives to the fit, see `ScoreSet.update`.
 
-    @property
-    def is_fitted(self) -> bool:
-        """Whether the compound score has its statistics."""
-        return bool(torch.isfinite(self.ood_head.score_std).all())
-
-    def skip_unfitted(self, skip: bool) -> None:
-        """Whether to predict without a compound score that has no fit."""
-        self._skips_unfitted = skip
-
-    def start_fit(self) -> None:
-        """Predict without the compound score, which waits for the fit."""
-        self._fit_sums = self.ood_head.score_mean.new_zeros(
-            (3, 2), dtype=torch.float64
-        )
-        self._compound_after, self.compound = self.compound, False
-
-    def update_fit(self, sample: SegDataSample) -> None:
-        """Add the valid pixels of an image."""
-        self._fit_sums += _score_sums(sample).to(self._fit_sums)
-
-    def finish_fit(self, classes: Sequence[str] | None = None) -> str:
-        """Means and deviations of both scores over all ranks' pixels.
-
-        DOoD (ECCV 2024), Sec. 5.3; they go to ``ood_head``'s buffers.
-        Raises ValueError if no pixel is valid.
+        Rows of labelled cells of its windows, then of labelled pixels where
+        a score is fitted on pixels. Raises ValueError for an image without a
+        label.
         """
-        all_reduce(self._fit_sums)
-        count, total, squares = self._fit_sums
-        if not count.all():
+        if 'gt_sem_seg' not in sample:
             raise ValueError(
-                'no valid pixel to fit the scores on: check the labels and '
-                'ignored ids of the ID training images'
+                f'{sample.get("img_path")} has no label to fit scores on: add '
+                'LoadAnnotations to the pipeline of fit_dataloader'
             )
-        mean = total / count
-        variance = squares / count - mean**2
-        variance = variance * count / (count - 1).clamp(min=1)
-        std = variance.clamp(min=0).sqrt()
-        self.ood_head.set_statistics(mean, std)
-        return (
-            'ID scores: segmentation uncertainty '
-            f'{mean[0]:.4f} ± {std[0]:.4f}, diffusion {mean[1]:.4f} ± '
-            f'{std[1]:.4f}'
-        )
+        label = sample.gt_sem_seg.data[0].to(sample.seg_logits.data.device)
+        ignored = self.decode_head.ignore_index
+        key = image_key(_noise_key(sample.metainfo, label), label)
+        fitted = set(self.scores.being_fitted)
+        if fitted & self._of_windows:
+            size = sample.windows[-1].box[2:]
+            seen = label_as_seen(label, sample.metainfo, size, ignored)
+            yield from window_rows(sample.windows, seen, ignored, key)
+        fitted &= self._of_pixels
+        if fitted:
+            logits = class_logits(sample.seg_logits.data)[None]
+            wanted = self._of_pixels & self._compounded()
+            values = self._tiled(logits, sample.values, wanted)
+            if not fitted & self._reading('logits'):
+                logits = None
+            values = {**sample.values, **values}
+            yield pixel_rows(values, logits, label, ignored, key)
 
-    def end_fit(self) -> None:
-        """Predict as usual again."""
-        self.compound = self._compound_after
-
-    # ------------------------------------------------------------ weights
-    def check_weights(self) -> None:
-        """Raise RuntimeError unless the segmentor has a checkpoint's."""
-        if self._unfit:
-            raise RuntimeError(self._unfit)
-
-    def _load_from_state_dict(
-        self, state_dict: dict, prefix: str, *args, **kwargs
-    ) -> None:
-        """Remember whether the checkpoint fits the segmentor.
-
-        MMEngine only warns of weights that are missing, left over or of
-        another shape, and features of such a segmentor are worth nothing.
-        """
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        own = {prefix + k: v.shape for k, v in self.state_dict().items()}
-        given = {k: v.shape for k, v in state_dict.items()}
-        parts = tuple(prefix + part for part in _PARTS)
-        wrong = [
-            name
-            for name in {**own, **given}
-            if name.startswith(parts) and own.get(name) != given.get(name)
-        ]
-        self._unfit = wrong and (
-            f'{len(wrong)} weights of the segmentor are not in the '
-            'checkpoint, not in the model, or of another shape, such as '
-            f'{wrong[0]}: load_from must be a checkpoint of the segmentor '
-            'that the config describes'
-        )
+    def _compounded(self) -> set[str]:
+        """What the compounds that are being fitted are made of."""
+        fitted = self.scores.fitted
+        names = self.scores.being_fitted
+        return {p for n in names for p in getattr(fitted[n], 'of', ())}
 
 
-def _labels(data_samples: list[SegDataSample]) -> Tensor:
-    return torch.cat([sample.gt_sem_seg.data for sample in data_samples])
+def _kind(head: nn.Module) -> str:
+    """Of the head's logits; one channel stands for a softmax over two."""
+    losses = getattr(head, 'loss_decode', ())
+    losses = losses if isinstance(losses, nn.ModuleList) else [losses]
+    is_sigmoid = all(getattr(loss, 'use_sigmoid', False) for loss in losses)
+    return 'sigmoid' if is_sigmoid and head.out_channels > 1 else 'softmax'
 
 
-def _score_sums(sample: SegDataSample) -> Tensor:
-    """Number, sum and sum of squares (3, 2) over the valid pixels."""
-    label = sample.gt_sem_seg.data
-    scores = torch.stack(
-        [
-            energy(class_logits(sample.seg_logits.data), dim=0)[None],
-            sample.pred_ood.diffusion,
-        ]
-    )
-    if label.shape != scores.shape[1:]:
-        scores = torch.nn.functional.interpolate(
-            scores, tuple(label.shape[-2:]), mode='nearest-exact'
-        )
-    values = scores[:, label.to(scores.device) != 255].double()
-    return torch.stack(
-        [torch.ones_like(values).sum(1), values.sum(1), values.square().sum(1)]
-    )
+def _feature_scores(configs: Sequence[ScoreConfig]) -> list[str]:
+    """The names of scores that read features."""
+    found = []
+    for config in configs:
+        name, kind, _ = split_config(config)
+        score = SCORES.get(kind) if isinstance(kind, str) else kind
+        if 'features' in getattr(score, 'reads', ()):
+            found.append(f'the score {name!r}')
+    return found
 
 
-def _image_key(meta: dict, image: Tensor) -> str | int:
+def _both_classes(logits: Tensor) -> Tensor:
+    """(B, 1, H, W) of a segmentor of one channel -> those of two classes."""
+    if logits.shape[1] > 1:
+        return logits
+    return torch.cat([torch.zeros_like(logits), logits], 1)
+
+
+def _noise_key(meta: dict, image: Tensor) -> str | int:
     """The file's name; without a file the content."""
     if meta.get('img_path'):
         return osp.basename(meta['img_path'])

@@ -17,14 +17,15 @@ from mmdet.structures.bbox import bbox2roi
 from torch import Tensor
 
 from mmood.det.models.roi_tools import record_calls
-from mmood.losses.distillation import (
+from mmood.ops import rank_count
+
+from .distillation import (
     adaptive_feature_distillation,
     adaptive_rpn_distillation,
     centred_logit_distillation,
     kl_distillation,
     squared_distillation,
 )
-from mmood.ops import rank_count
 
 
 @dataclass
@@ -105,7 +106,6 @@ class Comparison:
         self.teacher, self.its = teacher, teacher_pass(teacher, inputs)
         self.samples, self.num_old = samples, num_old
 
-    # -------------------------------------------------------------- terms
     def backbone(self) -> Tensor:
         """`squared_distillation`, mean over the backbone's levels."""
         return self._over_levels(squared_distillation)
@@ -153,7 +153,6 @@ class Comparison:
             logits, target, factor
         ) + 4 * squared_distillation(deltas, target_deltas, factor)
 
-    # -------------------------------------------------------------- parts
     def _over_levels(self, distillation: Callable) -> Tensor:
         losses = [
             distillation(own, its, _mean_count(own[:, 0]))

@@ -30,8 +30,11 @@ WITH_DFDD = {
     **AGNOSTIC,
     'neck': [FPN, dict(type='mmood.DFDDNeck', channels=16)],
     'roi_head.type': 'mmood.OODRoIHead',
-    'roi_head.loss_uncertainty': dict(type='mmood.LogisticUncertaintyLoss'),
-    'roi_head.loss_consistency': dict(type='mmood.ConsistencyLoss'),
+    'roi_head.losses': [
+        dict(type='mmood.LogisticUncertaintyLoss'),
+        dict(type='mmood.ConsistencyLoss'),
+    ],
+    'roi_head.outliers': dict(type='mmood.BlurredOutliers'),
 }
 
 

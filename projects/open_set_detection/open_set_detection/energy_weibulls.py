@@ -7,6 +7,7 @@ Open World Object Detection", CVPR 2021, Sec. 4.3.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +15,12 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor, nn
 
-from mmood.losses.roi_batch import RoIBatch
+from mmood.losses.batch import OUTLIER, Batch, find_loss
 from mmood.ops import Activity, ClassQueues
 from mmood.registry import MODELS
-from mmood.scores import energy
+from mmood.scores import Samples, energy, register_score
+
+from .open_set_loss import OpenSetLoss
 
 _FLOOR = -1e30
 
@@ -76,23 +79,14 @@ def log_weibull_density(x: Tensor, density: Weibull) -> Tensor:
 
 
 @MODELS.register_module()
-class EnergyWeibulls(nn.Module):
-    """``log p_unknown(E) - log p_known(E)``, logits (N, K) -> (N,), nats.
+class EnergyWeibulls(OpenSetLoss):
+    """Keeps the energies of known and unknown objects; no loss by itself.
 
-    E is the energy ``-logsumexp`` of the known classes' logits, p_known and
-    p_unknown are Weibull densities of the last ``size`` energies of RoIs on
-    known objects and of those that a `PseudoUnknownBBoxHead` took for unknown
-    ones, in training. Above 0 a box is likelier unknown; 0 where both are
-    impossible.
-
-    The paper fits them on validation images in which unknown objects are
-    annotated. Here nothing needs such labels. Both have one shift: one
-    standard deviation of all energies below the smallest.
-
-    Raises RuntimeError if there are no energies to fit.
+    The energy is ``-logsumexp`` of the known classes' logits. Kept are the
+    last ``size`` of RoIs on known objects and of those that a
+    `PseudoUnknownBBoxHead` took for unknown ones, of all ranks. `ORE` scores
+    boxes by densities of them.
     """
-
-    source = 'logits'
 
     def __init__(self, size: int = 1000) -> None:
         super().__init__()
@@ -103,16 +97,20 @@ class EnergyWeibulls(nn.Module):
         )
         self._fit: tuple[Tensor, tuple[Weibull, Weibull]] | None = None
 
-    def observe(self, batch: RoIBatch) -> None:
-        """Keep the energies of a training step; a collective call."""
-        is_unknown = batch.labels == batch.num_known
-        mask = is_unknown | batch.is_known
-        self.activity.add(int(is_unknown.sum()))
-        energies = energy(batch.logits[mask, : batch.num_known].detach())
-        self.queues.add(energies[:, None], is_unknown[mask].long())
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Keep the energies of a step, no loss; a collective call."""
+        is_unknown = batch.labels == OUTLIER
+        kept = is_unknown | batch.is_known
+        self.activity.add(is_unknown.sum())
+        energies = energy(batch.logits[kept, : batch.num_classes].detach())
+        self.queues.add(energies[:, None], is_unknown[kept].long())
+        return {}
 
     def densities(self) -> tuple[Weibull, Weibull]:
-        """Of known and of unknown objects; made anew when energies come."""
+        """Of known and of unknown objects; made anew when energies come.
+
+        Raises RuntimeError if there are no energies to fit.
+        """
         memory = self.queues.memory.squeeze(2).cpu()
         if self._fit is None or not torch.equal(self._fit[0], memory):
             self._fit = memory.clone(), self._densities(memory.numpy())
@@ -124,7 +122,7 @@ class EnergyWeibulls(nn.Module):
         both = np.concatenate(rings)
         if min(counts) < 2 or any(np.ptp(ring) == 0 for ring in rings):
             raise RuntimeError(
-                'the score of EnergyWeibulls has no energies to fit, but '
+                'the score ore has no energies to fit, but '
                 f'{counts[0]} of known and {counts[1]} of unknown RoIs: train '
                 'with an mmood.PseudoUnknownBBoxHead or load a checkpoint of '
                 'such a training'
@@ -133,8 +131,25 @@ class EnergyWeibulls(nn.Module):
         known, unknown = (fit_weibull(ring, shift) for ring in rings)
         return known, unknown
 
-    def forward(self, logits: Tensor) -> Tensor:
-        known, unknown = self.densities()
-        x = energy(logits)
+
+@register_score('ore', kinds=('softmax',))
+class ORE:
+    """``log p_unknown(E) - log p_known(E)``, logits (N, K) -> (N,), nats.
+
+    p_known and p_unknown are Weibull densities of the energies that the
+    head's `EnergyWeibulls` keeps. Above 0 a box is likelier unknown; 0 where
+    both are impossible.
+
+    The paper fits them on validation images in which unknown objects are
+    annotated. Here nothing needs such labels. Both have one shift: one
+    standard deviation of all energies below the smallest.
+    """
+
+    def __init__(self, losses: Iterable[nn.Module]) -> None:
+        self.energies = find_loss(losses, EnergyWeibulls, 'ore')
+
+    def __call__(self, samples: Samples) -> Tensor:
+        known, unknown = self.energies.densities()
+        x = energy(samples.logits)
         unlikely = log_weibull_density(x, known)
         return log_weibull_density(x, unknown) - unlikely

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import weibull_min
 
 from helpers import assert_near
-from mmood.scores import energy
+from mmood.scores import Samples, ScoreSet, energy
 from projects.open_set_detection.open_set_detection import (
     EnergyWeibulls,
     fit_weibull,
@@ -17,7 +17,7 @@ from projects.open_set_detection.open_set_detection import (
 from projects.open_set_detection.open_set_detection.energy_weibulls import (
     Weibull,
 )
-from roi_batches import roi_batch
+from projects.open_set_detection.tests.roi_batches import roi_batch
 
 K = 3
 
@@ -73,13 +73,21 @@ def logits_of(energies: np.ndarray, columns: int = K) -> torch.Tensor:
 
 
 def observed(known, unknown, size=1000):
-    score = EnergyWeibulls(size)
+    loss = EnergyWeibulls(size)
     both = np.concatenate([known, unknown, [99.0]])
     labels = [0] * len(known) + [K] * len(unknown) + [K + 1]
     logits = logits_of(both, K + 2)
     logits[:, K:] = 50.0  # neither unknown nor background is a known class
-    score.observe(roi_batch(labels, K, logits=logits))
-    return score
+    assert loss(roi_batch(labels, K, logits=logits)) == {}
+    return loss
+
+
+def scored(loss, logits):
+    scores = ScoreSet(['ore'], num_classes=K, losses=[loss])
+    assert not scores.needs_fit and list(scores.state_dict()) == [
+        'thresholds.ore'
+    ]
+    return scores(Samples(logits=logits))['ore']
 
 
 def two_kinds(count=400):
@@ -90,13 +98,13 @@ def two_kinds(count=400):
 
 def test_score_is_the_log_ratio_of_both_densities():
     known, unknown = two_kinds()
-    score = observed(known, unknown)
+    loss = observed(known, unknown)
     shift = min(known.min(), unknown.min())
     shift -= np.concatenate([known, unknown]).std()
     fits = [weibull_min.fit(v, floc=shift) for v in (known, unknown)]
     x = np.linspace(-12, 0, 40)
     first, second = (weibull_min.logpdf(x, *fit) for fit in fits)
-    found = score(logits_of(x))
+    found = scored(loss, logits_of(x))
     np.testing.assert_allclose(found, second - first, atol=1e-3, rtol=1e-3)
     assert found[0] < 0 < found[-1]
     energies = energy(logits_of(x))
@@ -105,40 +113,40 @@ def test_score_is_the_log_ratio_of_both_densities():
 
 def test_rings_hold_the_newest_energies_of_both_kinds():
     known, unknown = two_kinds(5)
-    score = observed(known, unknown, size=3)
-    rings = score.queues.memory.squeeze(2)
-    assert score.queues.seen.tolist() == [5, 5]
+    loss = observed(known, unknown, size=3)
+    rings = loss.queues.memory.squeeze(2)
+    assert loss.queues.seen.tolist() == [5, 5]
     for ring, values in zip(rings, (known, unknown)):
         np.testing.assert_allclose(sorted(ring), sorted(values[-3:]), 1e-5)
 
 
 def test_fit_is_kept_until_energies_come():
     known, unknown = two_kinds(50)
-    score = observed(known, unknown)
-    first = score.densities()
-    assert score.densities() is first
+    loss = observed(known, unknown)
+    first = loss.densities()
+    assert loss.densities() is first
     logits = logits_of(np.array([-3.0, -2.0]), K + 2)
-    score.observe(roi_batch([0, 0], K, logits=logits))
-    second = score.densities()
+    loss(roi_batch([0, 0], K, logits=logits))
+    second = loss.densities()
     assert second[0] != first[0]
 
 
 def test_checkpoint_brings_the_energies_along():
-    score, other = observed(*two_kinds()), observed(*two_kinds(7))
+    loss, other = observed(*two_kinds()), observed(*two_kinds(7))
     logits = torch.randn(4, K)
-    before = other(logits)
-    other.load_state_dict(score.state_dict())
-    assert_near(other(logits), score(logits))
-    assert not torch.equal(other(logits), before)
+    before = scored(other, logits)
+    other.load_state_dict(loss.state_dict())
+    assert_near(scored(other, logits), scored(loss, logits))
+    assert not torch.equal(scored(other, logits), before)
 
 
 def test_extreme_boxes_have_finite_scores():
-    score = observed(*two_kinds())
+    loss = observed(*two_kinds())
     # Impossible as either, so not unknown.
-    assert score(logits_of(np.array([-1e3]))) == 0
-    values = score(logits_of(np.array([-30.0, 0, 30, 1e3])))
+    assert scored(loss, logits_of(np.array([-1e3]))) == 0
+    values = scored(loss, logits_of(np.array([-30.0, 0, 30, 1e3])))
     assert torch.isfinite(values).all()
-    assert score(torch.zeros(0, K)).shape == (0,)
+    assert scored(loss, torch.zeros(0, K)).shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -146,15 +154,20 @@ def test_extreme_boxes_have_finite_scores():
     [([], []), ([1.0, 2.0], []), ([1.0, 2.0], [3.0]), ([1.0] * 3, [1.0, 2])],
 )
 def test_too_few_energies_are_an_error_that_says_how(known, unknown):
-    score = observed(np.array(known), np.array(unknown))
+    loss = observed(np.array(known), np.array(unknown))
     text = f'{len(known)} of known and {len(unknown)} of unknown.*train'
     with pytest.raises(RuntimeError, match=text):
-        score(torch.zeros(1, K))
+        scored(loss, torch.zeros(1, K))
 
 
 def test_a_step_without_objects_changes_nothing():
-    score = observed(*two_kinds(5))
-    before = score.queues.memory.clone()
+    loss = observed(*two_kinds(5))
+    before = loss.queues.memory.clone()
     for labels in ([], [K + 1, K + 1]):
-        score.observe(roi_batch(labels, K))
-    assert torch.equal(score.queues.memory, before)
+        loss(roi_batch(labels, K))
+    assert torch.equal(loss.queues.memory, before)
+
+
+def test_the_score_needs_the_loss_that_keeps_the_energies():
+    with pytest.raises(ValueError, match="'ore'.*EnergyWeibulls.*losses"):
+        ScoreSet(['ore'], num_classes=K)

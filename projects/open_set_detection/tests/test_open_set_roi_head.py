@@ -25,31 +25,33 @@ from det_helpers import (
 )
 from helpers import assert_near
 from mmood.det.models.roi_tools import record_calls
+from mmood.losses.batch import BACKGROUND
 from mmood.registry import MODELS
 from mmood.scores import energy
 from projects.open_set_detection.open_set_detection import (
+    OpenSetLoss,
     OpenSetRoIHead,
+    assigned_ious,
     merge_label,
 )
 
 
 @MODELS.register_module(force=True)
-class BatchSpy(nn.Module):
+class BatchSpy(OpenSetLoss):
     """Keeps its batches; its loss is the sum of the unknown's logits."""
 
-    def __init__(self, num_classes, num_known, in_channels):
+    def __init__(self, num_classes, in_channels):
         super().__init__()
-        self.sizes = num_classes, num_known, in_channels
+        self.sizes = num_classes, in_channels
         self.batches = []
 
     def forward(self, batch):
         self.batches.append(batch)
-        return dict(loss_spy=batch.logits[:, batch.num_known].sum())
+        return dict(loss_spy=batch.logits[:, batch.num_classes].sum())
 
 
-def open_set_head(unknown_class=False, **kwargs):
-    """A head with a class for the unknown, or one for rejections."""
-    head = dict(
+def box_head(unknown_class):
+    return dict(
         type='Shared2FCBBoxHead',
         in_channels=16,
         fc_out_channels=32,
@@ -57,16 +59,18 @@ def open_set_head(unknown_class=False, **kwargs):
         num_classes=K + unknown_class,
         reg_class_agnostic=unknown_class,
     )
-    kwargs.setdefault('bbox_head', head)
+
+
+def open_set_head(unknown_class=False, **kwargs):
+    """A head with a class for the unknown, or one for rejections."""
+    kwargs.setdefault('bbox_head', box_head(unknown_class))
     return build_head(
         type='mmood.OpenSetRoIHead', unknown_class=unknown_class, **kwargs
     )
 
 
 def spied(**kwargs):
-    return open_set_head(
-        True, open_set_losses=dict(spy=dict(type='mmood.BatchSpy')), **kwargs
-    )
+    return open_set_head(True, losses=[dict(type='mmood.BatchSpy')], **kwargs)
 
 
 def inputs_of(count=2):
@@ -84,7 +88,6 @@ def fields(result: InstanceData) -> dict:
     return {k: v for k, v in result.items() if k not in ('labels', 'is_ood')}
 
 
-# ------------------------------------------------------------------ reduction
 def test_without_an_argument_it_is_the_parent():
     parent, head = build_head(), open_set_head()
     parent.bbox_head = head.bbox_head
@@ -106,39 +109,44 @@ def test_without_an_argument_it_is_the_parent():
         assert_near(value, results[1][key])
 
 
-# ------------------------------------------------------------------- training
 def test_losses_get_what_happened_in_the_step():
     hub = MessageHub.get_current_instance()
     hub.update_info('iter', 6)
     hub.update_info('max_iters', 30)
     try:
         head = spied()
-        spy = head.open_set_losses['spy']
-        assert spy.sizes == (K, K, 32)
+        spy = head.losses['BatchSpy']
+        assert spy.sizes == (K, 32)
         data = painted([3, 1], [2, 0, 0])
         props = near_and_far(data)
         results = sampled(head, props, data)
         maps = (torch.randn(2, 16, 8, 8),)
         with record_calls(head.bbox_head.fc_cls) as calls:
-            losses = head.bbox_loss(maps, copy.copy(results))['loss_bbox']
+            head.bbox_loss(maps, copy.copy(results))
+        losses = head.ood_losses(maps)
     finally:
         for key in ('iter', 'max_iters'):
             hub.runtime_info.pop(key)
 
     (batch,) = spy.batches
     torch.testing.assert_close(losses['loss_spy'], batch.logits[:, K].sum())
-    assert batch.num_known == K and batch.logits.shape[1] == K + 2
+    assert batch.num_classes == K and batch.logits.shape[1] == K + 2
     features, logits = calls[0]
     assert torch.equal(batch.features, features)
     assert_near(batch.logits, logits)
     assert_near(head.bbox_head(batch.inputs)[0], logits)
-    assert_near(batch.view(batch.inputs), logits)
+    again = batch.view(batch.inputs)
+    assert_near(again.logits, logits[:, :K])
+    assert_near(batch.classify(again.features), logits)
+    background = [torch.full((len(r.neg_inds),), BACKGROUND) for r in results]
     labels = [
-        torch.cat([r.pos_gt_labels, torch.full((len(r.neg_inds),), K + 1)])
-        for r in results
+        part
+        for r, none in zip(results, background)
+        for part in (r.pos_gt_labels, none)
     ]
     assert torch.equal(batch.labels, torch.cat(labels))
-    assert set(batch.labels.tolist()) == {0, 1, 2, 3, K + 1}
+    assert set(batch.labels.tolist()) == {0, 1, 2, 3, BACKGROUND}
+    assert torch.equal(batch.ious, assigned_ious(results))
     assert (batch.iteration, batch.progress) == (6, pytest.approx(0.2))
 
 
@@ -151,22 +159,30 @@ def test_images_without_objects_have_gradients(labels):
     for name, parameter in head.named_parameters():
         assert torch.isfinite(parameter.grad).all(), name
     assert torch.isfinite(x.grad).all()
-    (batch,) = head.open_set_losses['spy'].batches
+    (batch,) = head.losses['BatchSpy'].batches
     assert batch.is_known.any() == any(labels)
 
 
-def test_scores_that_learn_get_the_batch():
-    name = dict(name='ore', type='mmood.EnergyWeibulls', size=50)
-    head = open_set_head(True, scores=[name])
+@pytest.mark.parametrize('num_pseudo', [None, 2])
+def test_energies_are_kept_of_known_and_of_what_is_taken_for_unknown(
+    num_pseudo,
+):
+    options = dict(scores=['ore'], losses=[dict(type='mmood.EnergyWeibulls')])
+    if num_pseudo:
+        options['bbox_head'] = dict(
+            box_head(True),
+            type='mmood.PseudoUnknownBBoxHead',
+            num_pseudo=num_pseudo,
+        )
+    head = open_set_head(True, **options)
     data = painted([3, 1], [2])
-    losses_of(head, near_and_far(data), data)
-    score = dict(head.scores.named_children())['ore']
-    known, unknown = score.queues.seen.tolist()
-    assert known >= 3 and unknown == 0
-    assert 'scores.ore.queues.memory' in head.state_dict()
+    losses, _ = losses_of(head, near_and_far(data), data)
+    assert not any('energies' in name for name in losses)
+    known, unknown = head.losses['EnergyWeibulls'].queues.seen.tolist()
+    assert known >= 3 and unknown == 2 * (num_pseudo or 0)
+    assert 'losses.EnergyWeibulls.queues.memory' in head.state_dict()
 
 
-# -------------------------------------------------------------------- testing
 def test_scores_see_the_known_logits_alone():
     head = open_set_head(True)
     head.test_cfg.score_thr = 0.0
@@ -208,7 +224,7 @@ def test_boxes_are_rejected_by_their_first_score(rejecting, calibrated):
     scores = torch.cat([r.ood_scores for r in expected]).sort()[0]
     middle = scores[len(scores) // 2 - 1 :][:2].mean()
     if calibrated:
-        head.ood_threshold.fill_(middle)
+        head.scores.thresholds['energy'].fill_(middle)
     else:
         head.reject_above = float(middle)
     dropped = 0
@@ -249,27 +265,20 @@ def test_no_proposal_no_box(unknown_class):
 
 def test_boxes_to_fit_on_keep_their_labels(rejecting):
     head, batch, expected = rejecting
-    head.ood_threshold.fill_(-1e9)
-    head.keeps_features = True
+    head.scores.thresholds['energy'].fill_(-1e9)
+    head.keeps_samples = True
     for result, before in zip(predict(head, *batch), expected):
         assert torch.equal(result.labels, before.labels)
 
 
-# --------------------------------------------------------------------- errors
 def test_losses_need_a_class_for_the_unknown():
-    spy = dict(spy=dict(type='mmood.BatchSpy'))
-    with pytest.raises(ValueError, match=r"\['spy'\].*unknown_class=True"):
-        open_set_head(False, open_set_losses=spy)
+    spy = [dict(type='mmood.BatchSpy')]
+    with pytest.raises(ValueError, match='BatchSpy.*unknown_class=True'):
+        open_set_head(False, losses=spy)
 
 
 def test_the_unknown_class_has_no_boxes_of_its_own():
-    head = dict(
-        type='Shared2FCBBoxHead',
-        in_channels=16,
-        fc_out_channels=32,
-        roi_feat_size=5,
-        num_classes=K + 1,
-    )
+    head = dict(box_head(True), reg_class_agnostic=False)
     with pytest.raises(ValueError, match='reg_class_agnostic=True, got False'):
         open_set_head(True, bbox_head=head)
 

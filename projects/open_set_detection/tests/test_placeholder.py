@@ -8,13 +8,21 @@ import torch
 from scipy.special import log_softmax
 
 from helpers import assert_near
-from mmood.losses import PlaceholderLoss
-from mmood.losses.placeholder import different_pairs, mix
 from mmood.registry import MODELS
-from roi_batches import linear_view, roi_batch
+from projects.open_set_detection.open_set_detection import PlaceholderLoss
+from projects.open_set_detection.open_set_detection.open_set_loss import (
+    columns_of,
+)
+from projects.open_set_detection.open_set_detection.placeholder import (
+    different_pairs,
+    mix,
+)
+from projects.open_set_detection.tests.roi_batches import (
+    linear_view,
+    roi_batch,
+)
 
 
-# ------------------------------------------------------------------- pairs
 @pytest.mark.parametrize('labels', [[], [2], [1, 1, 1]])
 def test_one_class_has_no_pair(labels):
     first, second = different_pairs(torch.tensor(labels))
@@ -46,7 +54,6 @@ def test_each_pair_is_drawn():
     assert pairs == every - {(0, 3), (3, 0)}
 
 
-# --------------------------------------------------------------------- mix
 @pytest.mark.parametrize('alpha', [0.5, 2.0, 20.0])
 def test_shares_have_the_moments_of_beta(alpha):
     """One share a pair; mean 1 / 2, variance 1 / (4 (2 alpha + 1))."""
@@ -72,7 +79,6 @@ def test_halves_stay_halves_and_nothing_nothing():
     assert mix(x[:0], x[:0], 2.0).shape == (0, 2)
 
 
-# -------------------------------------------------------------------- loss
 def beside_by_hand(logits, labels):
     """Mean over RoIs of -log p(unknown) without the true column."""
     values = []
@@ -89,9 +95,8 @@ def test_classifier_placeholder_matches_the_loop(num_known):
     k = num_known
     batch = roi_batch([0, k + 1, k, k - 1, -1, k + 1], num_known=k)
     counts = [0, 1, 3, 5]
-    expected = beside_by_hand(
-        batch.logits[counts], batch.labels[counts].tolist()
-    )
+    columns = columns_of(batch)[counts]
+    expected = beside_by_hand(batch.logits[counts], columns.tolist())
     losses = PlaceholderLoss(loss_weight=0.1)(batch)
     found = losses['loss_placeholder']
     assert found.item() == pytest.approx(0.1 * expected, rel=1e-5)
@@ -99,16 +104,16 @@ def test_classifier_placeholder_matches_the_loop(num_known):
     assert grad.any(1).tolist() == [i in counts for i in range(6)]
 
 
-def seen_by(batch_of, **options):
-    """The losses, the batch and the maps that the view gets."""
+def seen_by(labels, mix_weight=1.0, **more):
+    """The losses, the batch and the maps that are classified."""
     maps = []
 
-    def view(x):
+    def classify(x):
         maps.append(x)
         return linear_view(x)
 
-    batch = batch_of(view=view)
-    losses = PlaceholderLoss(**options)(batch)
+    batch = roi_batch(labels, classify=classify, **more)
+    losses = PlaceholderLoss(mix_weight=mix_weight)(batch)
     assert len(maps) == 1
     return losses, batch, maps[0]
 
@@ -117,10 +122,7 @@ def test_data_placeholder_mixes_known_rois_of_different_classes():
     """Map i is the i-th unit vector, so a mixture tells its parts."""
     labels = torch.tensor([0, 0, 4, 1, 3, 2, 4, -1])
     inputs = torch.eye(8).reshape(8, 2, 2, 2)
-    losses, _, maps = seen_by(
-        lambda view: roi_batch(labels, inputs=inputs, view=view),
-        mix_weight=0.7,
-    )
+    losses, _, maps = seen_by(labels, 0.7, inputs=inputs)
     shares = maps.detach().flatten(1)
     torch.testing.assert_close(shares.sum(1), torch.ones(len(maps)))
     for row in shares:
@@ -133,7 +135,7 @@ def test_data_placeholder_mixes_known_rois_of_different_classes():
 
 
 def test_the_mixtures_gradient_reaches_both_maps():
-    losses, batch, _ = seen_by(lambda view: roi_batch([0, 1, 4], view=view))
+    losses, batch, _ = seen_by([0, 1, 4])
     losses['loss_mix'].backward()
     grads = batch.inputs.grad.flatten(1).any(1)
     assert grads.tolist() == [True, True, False]
@@ -141,8 +143,8 @@ def test_the_mixtures_gradient_reaches_both_maps():
 
 @pytest.mark.parametrize('labels', [[], [4, 4], [3], [0], [1, 1, 4]])
 def test_nothing_to_mix_has_a_gradient(labels):
-    """The view is called all the same, as on the other ranks."""
-    losses, batch, maps = seen_by(lambda view: roi_batch(labels, view=view))
+    """They are classified all the same, as on the other ranks."""
+    losses, batch, maps = seen_by(labels)
     assert len(maps) == 0 and losses['loss_mix'].item() == 0
     (grad,) = torch.autograd.grad(losses['loss_mix'], batch.inputs)
     assert grad.shape == batch.inputs.shape and not grad.any()
@@ -171,16 +173,18 @@ def test_autocast_computes_the_losses_in_float32():
     logits = torch.randn(4, 5).bfloat16()
     maps = logits[:, :4].reshape(4, 1, 2, 2)
 
-    def view(x):
+    def classify(x):
         return logits[: len(x)]
 
     expected = PlaceholderLoss()(
         roi_batch([0, 1, 2, 4], logits=logits.float(), inputs=maps,
-                  view=lambda x: view(x).float())
+                  classify=lambda x: classify(x).float())
     )  # fmt: skip
     with torch.autocast('cpu', torch.bfloat16):
         found = PlaceholderLoss()(
-            roi_batch([0, 1, 2, 4], logits=logits, inputs=maps, view=view)
+            roi_batch(
+                [0, 1, 2, 4], logits=logits, inputs=maps, classify=classify
+            )
         )
     for name, value in expected.items():
         assert found[name].dtype == torch.float32

@@ -1,15 +1,18 @@
-"""RoIBatch, and that losses of two ranks are those of one process."""
+"""Losses of two ranks are those of one process."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-import mmood.losses
 from helpers import run_script
-from mmood.losses.roi_batch import check_logits
-from roi_batches import NAMES, gradients, roi_batch, rows_of
+from projects.open_set_detection import open_set_detection
+from projects.open_set_detection.tests.roi_batches import (
+    NAMES,
+    copied,
+    gradients,
+    roi_batch,
+)
 
 CASES = {
     'loss_contrastive': dict(
@@ -27,28 +30,6 @@ CASES = {
 }
 
 
-def test_which_rois_are_what():
-    """Negative labels flag objects that are OOD."""
-    batch = roi_batch([0, 3, 4, 2, -1], num_known=3)
-    assert batch.num_known == 3
-    assert batch.is_known.tolist() == [True, False, False, True, False]
-    assert batch.is_background.tolist() == [False] * 2 + [True] + [False] * 2
-
-
-@pytest.mark.parametrize('name', NAMES)
-def test_refuses_rows_of_other_rois(name):
-    batch, more = roi_batch([0, 1]), {name: torch.zeros(3, 5)}
-    with pytest.raises(ValueError, match=f"a row per RoI, .*'{name}': 3"):
-        replace(batch, **more)
-
-
-@pytest.mark.parametrize('shape', [(4, 2), (4,), (0, 1), (2, 3, 4)])
-def test_refuses_logits_without_a_known_class(shape):
-    with pytest.raises(ValueError, match=r'\(R, K \+ 2\), of at least one'):
-        check_logits(torch.zeros(shape))
-
-
-# ----------------------------------------------------------------- ranks
 # Labels of (rank 0, rank 1), step by step; 4 is the background.
 STEPS = [
     ([0, 1, 4, 2, 0, 0], [0, 4, 4, 1]),
@@ -65,7 +46,7 @@ def halves(step):
 
 
 def build(type, **options):
-    return getattr(mmood.losses, type)(**options)
+    return getattr(open_set_detection, type)(**options)
 
 
 @pytest.fixture(scope='module')
@@ -105,7 +86,7 @@ def test_two_ranks_equal_one_process(played, name, used):
     wholes, losses, results = played
     loss = losses[name]
     for step, whole in enumerate(wholes):
-        batch = rows_of(whole, slice(None))
+        batch = copied(whole)
         value = loss(batch)[name]
         parts = [result[name]['steps'][step] for result in results]
         found = sum(part['losses'][name] for part in parts) / 2

@@ -8,10 +8,18 @@ import torch
 from scipy.special import softmax
 
 from helpers import assert_near
-from mmood.losses import UnknownProbabilityLoss, unknown_probability_loss
-from mmood.losses.unknown_probability import hardest, placeholder_cross_entropy
+from mmood.losses.batch import BACKGROUND
 from mmood.registry import MODELS
-from roi_batches import roi_batch
+from projects.open_set_detection.open_set_detection import (
+    UnknownProbabilityLoss,
+    placeholder_cross_entropy,
+    unknown_probability,
+    unknown_probability_loss,
+)
+from projects.open_set_detection.open_set_detection.open_set_loss import (
+    columns_of,
+)
+from projects.open_set_detection.tests.roi_batches import roi_batch
 
 
 def by_hand(logits, labels, alpha):
@@ -25,7 +33,6 @@ def by_hand(logits, labels, alpha):
     return np.array(pairs).reshape(-1, 2)
 
 
-# ----------------------------------------------------------------- per RoI
 @pytest.mark.parametrize('alpha', [0.0, 1.0, 2.5])
 @pytest.mark.parametrize('num_known', [1, 4])
 def test_matches_the_loop(alpha, num_known):
@@ -93,21 +100,27 @@ def test_half_precision_is_raised(dtype):
     assert_near(found, expected)
 
 
-@pytest.mark.parametrize('label', [-1, 3, 5])
-def test_refuses_labels_that_have_no_rest(label):
-    labels = torch.tensor([0, label, 4])
-    with pytest.raises(ValueError, match=rf'0, 3\) or 4, .*got \[{label}\]'):
-        unknown_probability_loss(torch.zeros(3, 5), labels)
+@pytest.mark.parametrize('shape', [(4, 2), (4,), (0, 1), (2, 3, 4)])
+def test_refuses_logits_without_a_known_class(shape):
+    labels = torch.zeros(shape[0], dtype=torch.long)
+    with pytest.raises(ValueError, match=r'\(R, K \+ 2\), of at least one'):
+        placeholder_cross_entropy(torch.zeros(shape), labels)
 
 
-# ------------------------------------------------------------------ choice
+def test_refuses_a_batch_without_a_column_for_the_unknown():
+    batch = roi_batch([0, 1], logits=torch.zeros(2, 4))
+    with pytest.raises(ValueError, match=r'\(R, 5\).*unknown_class=True'):
+        UnknownProbabilityLoss()(batch)
+
+
 def chosen_by_hand(batch, top_k):
     """Sort known and background RoIs by the largest logit but unknown's."""
     logits = batch.logits.tolist()
     chosen = []
-    for wanted in (range(batch.num_known), [batch.num_known + 1]):
+    known = batch.num_classes
+    for wanted in (range(known), [BACKGROUND]):
         rois = [
-            (max(z for c, z in enumerate(row) if c != batch.num_known), i)
+            (max(z for c, z in enumerate(row) if c != known), i)
             for i, row in enumerate(logits)
             if batch.labels[i] in wanted
         ]
@@ -121,7 +134,7 @@ def test_chooses_the_hardest_of_both_kinds(n, top_k):
     """Negative and unknown labels are of neither kind."""
     batch = roi_batch(torch.randint(-1, 5, (n,)))
     expected = chosen_by_hand(batch, top_k)
-    places, count = hardest(batch, top_k)
+    places, count = unknown_probability.hardest(batch, top_k)
     assert (places.tolist(), count) == (expected, len(expected))
 
 
@@ -129,16 +142,17 @@ def test_the_unknown_column_does_not_count_and_equals_go_in_order():
     z = torch.zeros(4, 5)
     z[0, 4] = 0.1
     z[1:, 3] = torch.tensor([9.0, 0, 5])
-    places, _ = hardest(roi_batch([0, 1, 2, 2], logits=z), 2)
+    places, _ = unknown_probability.hardest(
+        roi_batch([0, 1, 2, 2], logits=z), 2
+    )
     assert places.tolist() == [1, 2]
 
 
-# -------------------------------------------------------------------- loss
 @pytest.mark.parametrize('labels', [[0, 1, 2, 0, 4, 4, 4, 4], [0, 4], [4, 4]])
 def test_is_the_weighted_mean_over_the_chosen(labels):
     module = UnknownProbabilityLoss(2, 1.5, loss_weight=0.3)
     batch = roi_batch(labels)
-    values = by_hand(batch.logits, batch.labels, 1.5)[:, 0]
+    values = by_hand(batch.logits, columns_of(batch), 1.5)[:, 0]
     expected = 0.3 * np.mean(values[chosen_by_hand(batch, 2)])
     found = module(batch)['loss_unknown'].item()
     assert found == pytest.approx(expected, rel=1e-4)

@@ -9,35 +9,32 @@ from __future__ import annotations
 
 import torch
 from mmengine.dist import get_rank, get_world_size
-from torch import Tensor, nn
+from torch import Tensor
 
+from mmood.losses.batch import Batch
 from mmood.ops import Activity, gather_rows
 from mmood.registry import MODELS
 
-from .roi_batch import RoIBatch, check_logits
+from .open_set_loss import OpenSetLoss, columns_of
 
 
 def placeholder_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """``-log softmax(logits without the true column)_unknown``, >= 0, nats.
 
     (R, K + 2) and (R,) -> (R,), in float32 or better: what the RoI would be
-    if it were not what it is. Raises ValueError for labels that are no
-    columns, or the unknown one.
+    if it were not what it is. Labels are columns, of known classes or the
+    background; for the unknown one it is inf. Raises ValueError for logits
+    without a known class.
     """
-    check_logits(logits)
-    unknown = logits.shape[1] - 2
-    bad = (labels < 0) | (labels == unknown) | (labels >= logits.shape[1])
-    if bad.any():
+    if logits.dim() != 2 or logits.shape[1] < 3:
         raise ValueError(
-            f'labels must be in [0, {unknown}) or {unknown + 1}, the '
-            f'background, got {labels[bad].unique().tolist()}'
+            'logits must be (R, K + 2), of at least one known class, unknown '
+            f'and the background, got {tuple(logits.shape)}'
         )
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
-    truth = torch.zeros_like(logits, dtype=torch.bool)
-    truth[torch.arange(len(labels), device=labels.device), labels] = True
-    rest = logits.masked_fill(truth, float('-inf'))
-    return -rest.log_softmax(1)[:, unknown]
+    rest = logits.scatter(1, labels[:, None], float('-inf'))
+    return -rest.log_softmax(1)[:, -2]
 
 
 def unknown_probability_loss(
@@ -56,7 +53,7 @@ def unknown_probability_loss(
 
 
 @MODELS.register_module()
-class UnknownProbabilityLoss(nn.Module):
+class UnknownProbabilityLoss(OpenSetLoss):
     """``loss_unknown``: `unknown_probability_loss` of the hardest RoIs.
 
     ``loss_weight`` times the mean over the ``top_k`` RoIs on known objects
@@ -88,13 +85,14 @@ class UnknownProbabilityLoss(nn.Module):
             f'{start}, or set a lower one'
         )
 
-    def forward(self, batch: RoIBatch) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of a batch; a collective call, also without a RoI."""
-        chosen, count = batch.labels[:0], 0
+        labels = columns_of(batch)
+        chosen, count = labels[:0], 0
         if batch.iteration > self.start:
             chosen, count = hardest(batch, self.top_k)
         values = unknown_probability_loss(
-            batch.logits[chosen], batch.labels[chosen], self.alpha
+            batch.logits[chosen], labels[chosen], self.alpha
         )
         self.activity.add(count)
         mean = values.sum() * get_world_size() / max(count, 1)
@@ -102,23 +100,23 @@ class UnknownProbabilityLoss(nn.Module):
 
 
 @torch.no_grad()
-def hardest(batch: RoIBatch, top_k: int) -> tuple[Tensor, int]:
+def hardest(batch: Batch, top_k: int) -> tuple[Tensor, int]:
     """Places (n,) of this rank's chosen RoIs, and the ranks' number of them.
 
     The ``top_k`` known and the ``top_k`` background RoIs of all ranks with
     the lowest largest logit, the unknown one left out; equals by rank, then
     by place. A collective call.
     """
-    known, background = batch.is_known, batch.is_background
-    unknown = batch.num_known
+    unknown = batch.num_classes
     rest = torch.cat(
         [batch.logits[:, :unknown], batch.logits[:, unknown + 1 :]], 1
     )
+    highest = rest.amax(1).float()
     rows = torch.stack(
         [
-            rest.amax(1).float(),
-            known.float() + 2 * background.float(),
-            torch.full_like(batch.ious, get_rank(), dtype=torch.float32),
+            highest,
+            batch.is_known.float() + 2 * batch.is_background.float(),
+            torch.full_like(highest, get_rank()),
             torch.arange(len(rest), device=rest.device).float(),
         ],
         1,

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from mmood.losses.batch import Batch
 from mmood.ops import rank_mean
 from mmood.registry import MODELS
 
-from .roi_batch import RoIBatch
+from .open_set_loss import OpenSetLoss, columns_of
 from .unknown_probability import placeholder_cross_entropy
 
 
@@ -44,7 +45,7 @@ def mix(first: Tensor, second: Tensor, alpha: float) -> Tensor:
 
 
 @MODELS.register_module()
-class PlaceholderLoss(nn.Module):
+class PlaceholderLoss(OpenSetLoss):
     """``loss_placeholder`` and ``loss_mix``, both means in nats, weighted.
 
     The classifier placeholder is the `placeholder_cross_entropy` of all
@@ -71,11 +72,11 @@ class PlaceholderLoss(nn.Module):
         self.loss_weight, self.mix_weight = loss_weight, mix_weight
         self.alpha = alpha
 
-    def forward(self, batch: RoIBatch) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of a batch; a collective call, also without a RoI."""
         counts = batch.is_known | batch.is_background
         beside = placeholder_cross_entropy(
-            batch.logits[counts], batch.labels[counts]
+            batch.logits[counts], columns_of(batch)[counts]
         )
         between = self._mixed(batch)
         return {
@@ -83,11 +84,11 @@ class PlaceholderLoss(nn.Module):
             'loss_mix': self.mix_weight * rank_mean(between),
         }
 
-    def _mixed(self, batch: RoIBatch) -> Tensor:
+    def _mixed(self, batch: Batch) -> Tensor:
         """Cross entropy of the mixtures, (n,)."""
-        known = batch.is_known.nonzero()[:, 0]
+        known = batch.known_rows
         pairs = different_pairs(batch.labels[known])
         maps = mix(*(batch.inputs[known[part]] for part in pairs), self.alpha)
-        logits = batch.view(maps).float()
-        unknown = torch.full_like(pairs[0], batch.num_known)
+        logits = batch.classify(batch.view(maps).features).float()
+        unknown = torch.full_like(pairs[0], batch.num_classes)
         return F.cross_entropy(logits, unknown, reduction='none')

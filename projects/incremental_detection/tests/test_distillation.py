@@ -6,7 +6,7 @@ import scipy.special
 import torch
 from torch.distributions import Categorical, kl_divergence
 
-from mmood.losses.distillation import (
+from projects.incremental_detection.incremental_detection.distillation import (
     adaptive_feature_distillation,
     adaptive_rpn_distillation,
     centred_logit_distillation,

@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmood.losses.batch import Batch, OODLoss
 from mmood.ops import ClassQueues, by_class, gather_labelled, rank_mean
 from mmood.registry import MODELS
-
-from .roi_batch import RoIBatch
 
 
 def supervised_contrastive(
@@ -46,7 +45,7 @@ def supervised_contrastive(
 
 
 @MODELS.register_module()
-class InstanceContrastiveLoss(nn.Module):
+class InstanceContrastiveLoss(OODLoss):
     """``loss_contrastive``: `supervised_contrastive` against a memory.
 
     Embeddings are a two-layer perceptron's, of length 1. Queries are the
@@ -91,13 +90,13 @@ class InstanceContrastiveLoss(nn.Module):
         )
         self.queues = ClassQueues(num_classes, channels, queue_size)
 
-    def forward(self, batch: RoIBatch) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of a batch; a collective call, also without a query.
 
         Raises ValueError, on all ranks, for embeddings that are not finite.
         """
         wanted = batch.ious > min(self.loss_iou, self.enqueue_iou)
-        wanted &= (batch.labels >= 0) & (batch.labels < self.num_classes)
+        wanted &= batch.is_known
         labels, ious = batch.labels[wanted], batch.ious[wanted]
         z = self.embed(batch.features[wanted])
         query = ious > self.loss_iou

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from helpers import assert_near
-from mmood.scores import CSIScore, Samples
-from mmood.scores.csi import rotations
+from mmood.losses import CSILoss, CSIScore, rotations
+from mmood.scores import Samples
 
 
 def view(maps):
@@ -26,20 +26,37 @@ def classify(features):
     return features[:, 1:5]
 
 
+class Call(nn.Module):
+    """A head that is a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function
+
+
+def unfitted(project=project, classify=classify, **options):
+    """A score of a loss with these heads."""
+    loss = CSILoss(5, channels=3)
+    loss.projector, loss.shift_classifier = Call(project), Call(classify)
+    return CSIScore([loss], **options)
+
+
+def seen(maps):
+    return Samples(inputs=maps, view=view)
+
+
 def boxes(n, shift=2.0):
     """Maps (n, 2, 3, 3), positive in the mean: so are the right logits."""
     return torch.randn(n, 2, 3, 3) + shift
 
 
-def fitted(x, size=1000, **more):
-    score = CSIScore(project, classify, channels=3, size=size, **more)
+def fitted(x, score=None, **options):
+    score = score or unfitted(**options)
     score.reset()
     for start in range(0, len(x), 4):
         part = x[start : start + 4]
         keys = torch.arange(start, start + len(part))
-        score.update(
-            part, view, labels=torch.zeros(len(part)).long(), keys=keys
-        )
+        score.update(seen(part), keys=keys)
     score.finish()
     return score
 
@@ -70,7 +87,6 @@ def by_hand(train, x):
     return scores
 
 
-# ------------------------------------------------------------ rotations
 def test_four_quarter_turns():
     maps = torch.tensor([[1.0, 2.0], [3.0, 4.0]])[None, None]
     found = [turn.flatten().tolist() for turn in rotations(maps)]
@@ -88,7 +104,6 @@ def test_maps_must_be_square(n):
         rotations(torch.zeros(n, 3, 7, 5))
 
 
-# ---------------------------------------------------------------- score
 @pytest.mark.parametrize('n', [7, 1, 0])
 @pytest.mark.parametrize('m', [10, 1])
 def test_published_formula(n, m):
@@ -97,14 +112,14 @@ def test_published_formula(n, m):
         train = train.abs()
     score = fitted(train)
     assert score.bank.shape == (4, m, 3)
-    found = score(x, view)
+    found = score(seen(x))
     np.testing.assert_allclose(found.numpy(), by_hand(train, x), rtol=1e-4)
 
 
 def test_a_training_box_scores_its_norm_and_logit():
     """Its nearest neighbour is itself; the mean over training is -8."""
     train = boxes(12)
-    scores = fitted(train)(train, view)
+    scores = fitted(train)(seen(train))
     z, q = turned(train)
     norms = np.linalg.norm(z, axis=2)
     parts = norms / norms.mean(1, keepdims=True)
@@ -117,7 +132,7 @@ def test_boxes_unlike_any_are_more_ood():
     train = boxes(50, shift=4)
     score = fitted(train)
     known, unknown = boxes(20, shift=4), boxes(20, shift=0)
-    assert score(known, view).max() < score(unknown, view).min()
+    assert score(seen(known)).max() < score(seen(unknown)).min()
 
 
 def test_statistics():
@@ -138,7 +153,7 @@ def test_statistics():
 
 def test_a_small_bank_keeps_the_means_of_all():
     train = boxes(30)
-    score, whole = fitted(train, size=5), fitted(train)
+    score, whole = fitted(train, bank_size=5), fitted(train)
     assert score.bank.shape == (4, 5, 3)
     assert_near(score.weights, whole.weights)
     assert_near(score.bank, whole.bank[:, :5])
@@ -148,8 +163,8 @@ def test_a_second_fit_forgets_the_first():
     score, train = fitted(boxes(6)), boxes(9)
     score.reset()
     with pytest.raises(RuntimeError, match='not fitted'):
-        score(train, view)
-    score.update(train, view, labels=torch.zeros(9).long())
+        score(seen(train))
+    score.update(seen(train))
     score.finish()
     other = fitted(train)
     torch.testing.assert_close(score.weights, other.weights)
@@ -157,18 +172,17 @@ def test_a_second_fit_forgets_the_first():
 
 
 def test_unfitted():
-    score = CSIScore(project, classify)
-    assert score.source == 'inputs'
+    score = unfitted()
     with pytest.raises(RuntimeError, match='CSIScore is not fitted'):
-        score(boxes(2), view)
+        score(seen(boxes(2)))
 
 
 def test_nothing_to_fit_on():
     with pytest.raises(ValueError, match='no box to fit CSIScore'):
         fitted(boxes(0))
-    score = CSIScore(project, classify, channels=3)
+    score = unfitted()
     score.reset()
-    score.update(boxes(0), view, labels=torch.zeros(0).long())
+    score.update(seen(boxes(0)))
     with pytest.raises(ValueError, match='no box to fit CSIScore'):
         score.finish()
     assert not score.is_fitted
@@ -181,20 +195,20 @@ def test_a_shift_that_was_not_learned_counts_nothing():
         return classify(features) * torch.tensor([1.0, -1.0, 0.0, 1.0])
 
     train = boxes(8)
-    score = CSIScore(project, wrong, channels=3)
+    score = unfitted(classify=wrong)
     score.reset()
-    score.update(train, view, labels=torch.zeros(8).long())
+    score.update(seen(train))
     with pytest.warns(UserWarning, match='shift that was not learned'):
         score.finish()
     assert (score.weights[0] > 0).all()
     assert (score.weights[1] > 0).tolist() == [True, False, False, True]
-    assert torch.isfinite(score(train, view)).all()
+    assert torch.isfinite(score(seen(train))).all()
 
 
 def test_a_diverged_head():
-    score = CSIScore(lambda x: project(x) / 0, classify, channels=3)
+    score = unfitted(lambda x: project(x) / 0)
     score.reset()
-    score.update(boxes(3), view, labels=torch.zeros(3).long())
+    score.update(seen(boxes(3)))
     with pytest.raises(ValueError, match='checkpoint has diverged'):
         score.finish()
     assert not score.is_fitted
@@ -212,18 +226,16 @@ def test_two_ranks_equal_one(monkeypatch):
     whole = fitted(train)
     ranks = []
     for rank in range(2):
-        score = CSIScore(project, classify, channels=3)
+        score = unfitted()
         score.reset()
         own = torch.arange(rank, 9, 2)
-        score.update(
-            train[own], view, labels=torch.zeros(len(own)).long(), keys=own
-        )
+        score.update(seen(train[own]), keys=own)
         ranks.append(score)
     mine, other = ranks
     part = dict(sums=other._sums.clone(), count=other._count.clone())
     sent = iter([part['sums'], part['count']])
     monkeypatch.setattr(
-        'mmood.scores.csi.all_reduce', lambda x: x.add_(next(sent))
+        'mmood.losses.csi.all_reduce', lambda x: x.add_(next(sent))
     )
     z = [turn.flatten(1)[:, :5] for turn in rotations(train[1::2])]
     z = torch.stack([project(f) for f in z], 1).flatten(1)
@@ -233,50 +245,41 @@ def test_two_ranks_equal_one(monkeypatch):
     torch.testing.assert_close(mine.bank, whole.bank)
 
 
-def heads():
-    return nn.Linear(5, 3), nn.Linear(5, 4)
-
-
-def test_the_heads_are_not_registered():
-    score = CSIScore(*heads())
+def test_it_is_saved_without_the_heads_and_goes_with_their_copy():
+    loss = CSILoss(5, channels=3)
+    score = CSIScore([loss])
     assert [name for name, _ in score.named_modules()] == ['']
     assert not list(score.parameters())
-
-
-def test_a_copy_takes_the_copied_heads():
-    class Owner(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.project, self.classify = heads()
-            self.score = CSIScore(self.project, self.classify, channels=3)
-
-    twin = copy.deepcopy(Owner())
-    assert twin.score._heads == (twin.project, twin.classify)
+    twin, its_loss = copy.deepcopy((score, loss))
+    x = boxes(4)
+    with torch.no_grad():
+        its_loss.projector[2].bias += 3
+    assert (twin._encode(seen(x))[0] - score._encode(seen(x))[0]).min() > 2.9
+    with pytest.raises(ValueError, match="'csi'.*mmood.CSILoss"):
+        CSIScore([nn.Linear(2, 2)])
 
 
 def test_checkpoint_round_trip():
     score, x = fitted(boxes(6)), boxes(3)
-    other = CSIScore(project, classify, channels=3)
+    other = unfitted()
     other.load_state_dict(score.state_dict())
-    assert_near(other(x, view), score(x, view))
+    assert_near(other(seen(x)), score(seen(x)))
     other = fitted(boxes(9))
     other.load_state_dict(score.state_dict())
-    assert_near(other(x, view), score(x, view))
+    assert_near(other(seen(x)), score(seen(x)))
 
 
 @pytest.mark.parametrize('n', [4, 0])
 def test_mixed_precision(n):
-    project, classify = heads()
+    loss = CSILoss(5, channels=3)
+    loss.projector = nn.Linear(5, 3)
     with torch.no_grad():
-        for head in (project, classify):
+        for head in (loss.projector, loss.shift_classifier):
             head.weight.abs_()
-    train, x = boxes(8), boxes(n)
-    score = CSIScore(project, classify, channels=3)
-    score.reset()
-    score.update(train, view, labels=torch.zeros(8).long())
-    score.finish()
-    expected = score(x, view)
+    x = boxes(n)
+    score = fitted(boxes(8), CSIScore([loss]))
+    expected = score(seen(x))
     with torch.autocast('cpu', torch.bfloat16):
-        found = score(x, view)
+        found = score(seen(x))
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, atol=0.1, rtol=0.02)

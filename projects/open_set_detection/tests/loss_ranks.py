@@ -10,21 +10,25 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-import mmood.losses
-from roi_batches import gradients, linear_view, roi_batch
+from projects.open_set_detection import open_set_detection
+from projects.open_set_detection.tests.roi_batches import (
+    gradients,
+    linear_view,
+    roi_batch,
+)
 
 
 def play(loss: torch.nn.Module, tensors: dict) -> dict:
-    """One step of a loss; ``mixed`` are the losses of what the view sees."""
+    """One step of a loss; ``mixed`` are the losses of mixtures."""
     mixed = [torch.zeros(0)]
 
-    def view(maps: torch.Tensor) -> torch.Tensor:
+    def classify(maps: torch.Tensor) -> torch.Tensor:
         logits = linear_view(maps)
         unknown = torch.full((len(maps),), 3)
         mixed.append(F.cross_entropy(logits, unknown, reduction='none'))
         return logits
 
-    batch = roi_batch(view=view, **tensors)
+    batch = roi_batch(classify=classify, **tensors)
     losses = loss(batch)
     return dict(
         losses={name: value.detach() for name, value in losses.items()},
@@ -38,7 +42,7 @@ def main(source: str, out: str) -> None:
     rank = dist.get_rank()
     result = []
     for cfg, state, ranks in torch.load(source):
-        loss = getattr(mmood.losses, cfg.pop('type'))(**cfg)
+        loss = getattr(open_set_detection, cfg.pop('type'))(**cfg)
         loss.load_state_dict(state)
         steps = [play(loss, tensors) for tensors in ranks[rank]]
         result.append(dict(steps=steps, state=loss.state_dict()))

@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from helpers import assert_near
-from mmood.losses import InstanceContrastiveLoss, supervised_contrastive
 from mmood.registry import MODELS
-from roi_batches import roi_batch
+from projects.open_set_detection.open_set_detection import (
+    InstanceContrastiveLoss,
+    supervised_contrastive,
+)
+from projects.open_set_detection.tests.roi_batches import roi_batch
 
 
 def by_hand(queries, labels, keys, key_labels, temperature):
@@ -26,7 +29,6 @@ def by_hand(queries, labels, keys, key_labels, temperature):
     return values
 
 
-# ------------------------------------------------- supervised_contrastive
 @pytest.mark.parametrize(('n', 'm'), [(1, 1), (5, 1), (1, 6), (4, 9)])
 @pytest.mark.parametrize('temperature', [0.1, 2.0])
 def test_matches_the_double_loop(n, m, temperature):
@@ -95,7 +97,6 @@ def test_refuses_a_temperature_that_is_not_positive(temperature):
         supervised_contrastive(x, labels, x, labels, temperature)
 
 
-# ------------------------------------------------------------------ loss
 OPTIONS = dict(
     num_classes=3,
     in_channels=6,
@@ -134,7 +135,7 @@ class Reference:
         rois = list(zip(z, batch.labels.tolist(), batch.ious.tolist()))
         keys = [k for queue in self.queues for k in queue]
         labels = [c for c, queue in enumerate(self.queues) for _ in queue]
-        queries = [(x, c) for x, c, iou in rois if c < 3 and iou > 0.5]
+        queries = [(x, c) for x, c, iou in rois if c >= 0 and iou > 0.5]
         values = by_hand(*zip(*queries), keys, labels, 0.1) if queries else []
         for number, queue in enumerate(self.queues):
             own = [x for x, c, iou in rois if c == number and iou > 0.7]
@@ -159,7 +160,8 @@ def test_matches_loops_step_by_step():
         batch = roi_batch(
             torch.randint(5, (n,)),
             ious=torch.rand(n).sqrt(),
-            progress=step / 20,
+            iteration=step,
+            max_iters=20,
         )
         found = module(batch)['loss_contrastive'].item()
         seen.append(reference(module, batch))

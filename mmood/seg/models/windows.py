@@ -1,0 +1,165 @@
+"""The windows of an image: where they lie, and what a score is fitted on.
+
+Shapes: B images, H x W pixels of the image that the network sees, with its
+padding, h x w cells of a feature map, n of them with a label.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmood.losses.denoising import downsample
+from mmood.scores import Samples
+from mmood.scores.fitted import rows
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass
+class Window:
+    """Rows ``top`` to ``bottom`` and so on, and the maps seen there."""
+
+    box: Box
+    samples: Samples
+
+
+def window_boxes(size: Sequence[int], test_cfg: Mapping) -> list[Box]:
+    """(top, left, bottom, right) of the windows of an image (H, W).
+
+    Those of mmseg's `EncoderDecoder.slide_inference`, in its order; in whole
+    mode one that has the size of the image.
+    """
+    if test_cfg.get('mode', 'whole') == 'whole':
+        return [(0, 0, *size)]
+    crops, strides = test_cfg['crop_size'], test_cfg['stride']
+    down, across = map(_spans, size, crops, strides)
+    return [
+        (top, left, bottom, right)
+        for top, bottom in down
+        for left, right in across
+    ]
+
+
+def _spans(length: int, crop: int, stride: int) -> list[tuple[int, int]]:
+    """Ends of the windows along one side; the last one is moved inside."""
+    count = max(length - crop + stride - 1, 0) // stride + 1
+    ends = [min(i * stride + crop, length) for i in range(count)]
+    return [(max(end - crop, 0), end) for end in ends]
+
+
+def mean_of_windows(
+    maps: Sequence[Tensor], boxes: Sequence[Box], resize: Callable
+) -> Tensor:
+    """Maps (B, h, w) of the windows -> their mean at each place, (B, 1, H, W).
+
+    ``resize`` brings (B, 1, h, w) to a window's size. As mmseg's, of logits.
+    Raises ValueError for another number of windows.
+    """
+    if len(maps) != len(boxes):
+        raise ValueError(
+            f'the segmentor looked at {len(maps)} windows, and there are '
+            f'{len(boxes)} by its test_cfg: it must slide as mmseg does'
+        )
+    size = boxes[-1][2:]
+    total = torch.zeros(len(maps[0]), 1, *size, device=maps[0].device)
+    count = total.new_zeros(size)
+    for part, (top, left, bottom, right) in zip(maps, boxes):
+        window = resize(part[:, None].float(), (bottom - top, right - left))
+        total[..., top:bottom, left:right] += window
+        count[top:bottom, left:right] += 1
+    return total / count
+
+
+def padding_of(meta: Mapping) -> tuple[int, int, int, int]:
+    """Left, right, top and bottom padding of the image at test."""
+    padding = meta.get('padding_size', [0] * 4)
+    return tuple(meta.get('img_padding_size', padding))
+
+
+def flip_dim(meta: Mapping) -> int | None:
+    """The dimension of (*, H, W) that was flipped; None: neither."""
+    if not meta.get('flip'):
+        return None
+    return -2 if meta['flip_direction'] == 'vertical' else -1
+
+
+def label_as_seen(
+    label: Tensor, meta: Mapping, size: Sequence[int], ignore_index: int
+) -> Tensor:
+    """A label of the original image, resized, flipped and padded, (H, W)."""
+    left, right, top, bottom = padding_of(meta)
+    inner = (size[0] - top - bottom, size[1] - left - right)
+    label = downsample(label[None], inner)[0]
+    if flip_dim(meta) is not None:
+        label = label.flip(flip_dim(meta))
+    return F.pad(label, (left, right, top, bottom), value=ignore_index)
+
+
+def image_key(name: object, label: Tensor) -> int:
+    """A number for an image, the same on any machine: 64 bits, signed.
+
+    Of its name and its label, because images of two folders may have one
+    name.
+    """
+    content = hashlib.blake2b(repr(name).encode(), digest_size=8)
+    content.update(label.cpu().numpy().tobytes())
+    return int.from_bytes(content.digest(), 'big', signed=True)
+
+
+def window_rows(
+    windows: Sequence[Window], label: Tensor, ignore_index: int, key: int
+) -> Iterator[tuple[Samples, Tensor, Tensor]]:
+    """Features (n, C) of the labelled cells, their classes and identities.
+
+    ``label`` (H, W) is as the network sees the image; a cell has that of its
+    centre. Identities (n,) follow from the image's and the cell's place.
+    """
+    for number, window in enumerate(windows):
+        top, left, bottom, right = window.box
+        seen = window.samples
+        shape = seen.features.shape[-2:]
+        here = downsample(label[None, top:bottom, left:right], shape).flatten()
+        chosen = here != ignore_index
+        places = torch.arange(len(here), device=here.device)
+        logits = seen.logits
+        found = replace(
+            seen,
+            features=rows(seen.features)[chosen],
+            logits=None if logits is None else rows(logits)[chosen],
+        )
+        keys = places + number * len(here) + key
+        yield found, here[chosen], keys[chosen]
+
+
+def pixel_rows(
+    maps: Mapping[str, Tensor],
+    logits: Tensor | None,
+    label: Tensor,
+    ignore_index: int,
+    key: int,
+) -> tuple[Samples, Tensor, Tensor]:
+    """Maps and logits (1, *, H, W) at the labelled pixels, as `window_rows`.
+
+    Maps of another size than the label are read at its pixels' centres.
+    """
+    chosen = label != ignore_index
+
+    def at_label(part: Tensor) -> Tensor:  # (1, c, H, W) -> (n, c)
+        if part.shape[-2:] != label.shape:
+            part = F.interpolate(
+                part, tuple(label.shape), mode='nearest-exact'
+            )
+        return part[0, :, chosen].T
+
+    found = Samples(
+        logits=None if logits is None else at_label(logits),
+        values={k: at_label(v[None])[:, 0] for k, v in maps.items()},
+    )
+    places = torch.arange(label.numel(), device=label.device)
+    return found, label[chosen], places.view_as(label)[chosen] + key

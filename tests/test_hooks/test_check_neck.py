@@ -1,0 +1,74 @@
+"""Maps and losses that nobody makes or takes, before the first iteration."""
+
+from types import SimpleNamespace
+
+import pytest
+from torch import nn
+
+from mmood.hooks import CheckDataHook
+from mmood.hooks.check_neck import check_neck
+from mmood.losses import ConsistencyLoss, UncertaintyLoss
+from mmood.necks import DFDDNeck
+from mmood.outliers import AnnotatedOutliers, BlurredOutliers
+
+DFDD = (ConsistencyLoss(), UncertaintyLoss())
+
+
+class Head(nn.Module):
+    collects_losses = True
+
+
+class Mask(nn.Module):
+    """Stands for a stock head."""
+
+
+def model(neck, *losses, source=None, head=Head):
+    parts = dict(neck=neck, head=head(), losses=nn.ModuleList(losses))
+    return nn.ModuleDict(
+        {**parts, **(dict(outliers=source) if source else {})}
+    )
+
+
+def neck(**options):
+    return nn.Sequential(nn.Identity(), DFDDNeck(4, **options))
+
+
+@pytest.mark.parametrize(
+    'fits',
+    [
+        model(neck(), *DFDD, source=BlurredOutliers()),
+        model(neck(deblur=False), UncertaintyLoss(), source=BlurredOutliers()),
+        model(neck(deblur=False), head=Mask),
+        model(neck()),
+        model(nn.Identity(), UncertaintyLoss(), source=AnnotatedOutliers()),
+        nn.Linear(2, 2),
+    ],
+    ids=range(6),
+)
+def test_what_fits_passes(fits):
+    check_neck(fits)
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'message'),
+    [
+        (
+            model(nn.Identity(), source=BlurredOutliers()),
+            'BlurredOutliers looks at blurred maps, and no neck makes them: '
+            'put an mmood.DFDDNeck',
+        ),
+        (
+            model(neck(deblur=False), ConsistencyLoss()),
+            'ConsistencyLoss looks at deblurred maps.*deblur=True',
+        ),
+        (
+            model(neck(), head=Mask),
+            'no head of ModuleDict takes the loss_deblur of DFDDNeck: set '
+            'roi_head.type to mmood.OODRoIHead',
+        ),
+    ],
+)
+def test_what_does_not_is_refused_before_the_training(wrong, message):
+    runner = SimpleNamespace(model=wrong)
+    with pytest.raises(ValueError, match=message):
+        CheckDataHook().before_train(runner)

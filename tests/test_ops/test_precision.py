@@ -1,0 +1,22 @@
+"""Half precision raised to float32, the rest left alone."""
+
+import pytest
+import torch
+
+from mmood.ops import raised
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_is_raised_with_its_graph(dtype):
+    x = torch.tensor([0.5, -3.0, 1000.0], dtype=dtype, requires_grad=True)
+    y = raised(x)
+    assert y.dtype == torch.float32
+    assert y.tolist() == [0.5, -3.0, 1000.0]
+    y.sum().backward()
+    assert x.grad.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.int64])
+def test_what_is_wide_enough_is_the_same_tensor(dtype):
+    x = torch.zeros(0, 2, dtype=dtype)
+    assert raised(x) is x
