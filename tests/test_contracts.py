@@ -20,7 +20,7 @@ import mmood.outliers
 from batches import as_ranks
 from helpers import assert_near
 from mmood.losses import OODLoss
-from mmood.registry import METRICS, MODELS
+from mmood.registry import METRICS, MODELS, SCORES
 from parts import LOSSES, NAMES, SOURCES, Score, batch, build, rows
 
 
@@ -122,6 +122,19 @@ def test_a_checkpoint_restores_it(part):
     expected, found = (call(m, rows(7)) for m in (module, other))
     for name, value in expected.items():
         assert_near(found[name], value)
+
+
+OF_LOGITS = [
+    name for name in NAMES if {*SCORES.get(name).reads} <= {'logits', 'values'}
+]
+
+
+@pytest.mark.parametrize('name', OF_LOGITS)
+def test_no_class_scores_higher_than_a_clear_one(name):
+    x = torch.zeros(2, 6)
+    x[1, 0] = 8
+    flat, confident = fitted(name)(x).tolist()
+    assert flat > confident + 0.1
 
 
 # Rows of a rank are compared with each other, or come in equal numbers.
