@@ -31,6 +31,7 @@ def tiny_options(data: Path) -> dict:
     return {
         'data_root': f'{data}/',
         'max_epochs': 1,
+        'warmup': '1/2',
         'model.roi_head.bbox_head.fc_out_channels': 32,
         'model.train_cfg.rcnn.sampler.num': 16,
         'model.train_cfg.rpn_proposal.max_per_img': 30,
