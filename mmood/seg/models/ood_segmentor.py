@@ -19,10 +19,9 @@ from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from mmood.registry import MODELS, SCORES
+from mmood.registry import MODELS
 from mmood.scores import Samples, ScoreSet, class_logits
 from mmood.scores.samples import ScoreConfig
-from mmood.scores.score_set import split_config
 
 from .feature_probe import probe_for
 from .frozen import FrozenTraining
@@ -90,15 +89,8 @@ class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
             )
         self.upsample, self.keeps_samples = upsample, False
         self._windows: list[tuple[dict, Samples | None]] | None = None
-        readers = [config.get('type') for config in losses]
-        readers += _feature_scores(scores)
-        self.probe = probe_for(readers, probe, self.backbone)
-        channels = self.probe and self.probe.width(self.backbone)
-        if self.probe and not losses and channels is None:
-            raise ValueError(
-                f'{readers[0]} reads features, and nothing says how many: set '
-                f'probe.channels to the number of {self.probe.module!r}'
-            )
+        self.probe = probe_for(scores, losses, probe, self)
+        channels = self.probe and self.probe.width(self)
         self._build_losses(losses, channels)
         for loss in self.losses.values():
             channels = channels or getattr(loss, 'channels', None)
@@ -299,17 +291,6 @@ def _kind(head: nn.Module) -> str:
     losses = losses if isinstance(losses, nn.ModuleList) else [losses]
     is_sigmoid = all(getattr(loss, 'use_sigmoid', False) for loss in losses)
     return 'sigmoid' if is_sigmoid and head.out_channels > 1 else 'softmax'
-
-
-def _feature_scores(configs: Sequence[ScoreConfig]) -> list[str]:
-    """The names of scores that read features."""
-    found = []
-    for config in configs:
-        name, kind, _ = split_config(config)
-        score = SCORES.get(kind) if isinstance(kind, str) else kind
-        if 'features' in getattr(score, 'reads', ()):
-            found.append(f'the score {name!r}')
-    return found
 
 
 def _both_classes(logits: Tensor) -> Tensor:
