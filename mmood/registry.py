@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOG_PROCESSORS as MMENGINE_LOG_PROCESSORS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
@@ -95,6 +96,12 @@ TRANSFORMS = RimRegistry(
 METRICS = RimRegistry('metric', parent=MMENGINE_METRICS, room='evaluation')
 HOOKS = Registry(
     'hook', parent=MMENGINE_HOOKS, scope='mmood', locations=['mmood.hooks']
+)
+LOG_PROCESSORS = Registry(
+    'log processor',
+    parent=MMENGINE_LOG_PROCESSORS,
+    scope='mmood',
+    locations=['mmood.hooks'],
 )
 RUNNERS = Registry(
     'runner',

@@ -17,3 +17,4 @@ visualizer = dict(
     vis_backends=[dict(type='LocalVisBackend')],
     name='visualizer',
 )
+log_processor = dict(type='mmood.OODLogProcessor')

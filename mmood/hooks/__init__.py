@@ -8,15 +8,17 @@ from .draw import OODVisualizationHook
 from .finite_loss import FiniteLossHook
 from .fit_scores import FitScoresHook, fit_scores
 from .idle_parts import IdlePartsHook
+from .log_processor import OODLogProcessor
 
 __all__ = [
     'AfterTraining',
     'CalibrateOODHook',
-    'CheckFeaturesHook',
     'CheckDataHook',
+    'CheckFeaturesHook',
     'FiniteLossHook',
     'FitScoresHook',
-    'OODVisualizationHook',
     'IdlePartsHook',
+    'OODLogProcessor',
+    'OODVisualizationHook',
     'fit_scores',
 ]
