@@ -25,7 +25,6 @@ from mmood.diffusion import (
 from mmood.necks import DFDDNeck
 
 
-# ---------------------------------------------------------------- scores
 def logit_score(name: str, place: Place) -> Tensor:
     return scores.get_score(name)(place.randn(N, K))
 
@@ -90,7 +89,6 @@ def denoised(build: Callable, shape: tuple, place: Place) -> list[Tensor]:
     return with_gradient(network(x, t).square().sum(), x)
 
 
-# -------------------------------------------------------------- outliers
 def made_up(build: Callable, place: Place) -> list[Tensor]:
     source = place(build())
     (features,) = leaves(place, (N, C))
@@ -104,7 +102,6 @@ def gaussians(place: Place) -> list[Tensor]:
     return [means, factor, outliers.low_likelihood_samples(means, factor)]
 
 
-# --------------------------------------------------------------- the rest
 def neck(kind: str, place: Place) -> list[Tensor]:
     part = place(filled(DFDDNeck(C, diffusion=dict(type=kind), width=8)))
     maps = leaves(place, (2, C, 12, 10), (2, C, 6, 5), (2, C, 1, 1))
