@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import mmood.losses
 import mmood.metrics
@@ -24,6 +23,7 @@ from mmood.losses import BACKGROUND, IGNORE, Batch, OODLoss, build_part
 from mmood.outliers import OutlierSource
 from mmood.registry import METRICS, MODELS
 from mmood.scores import Samples, ScoreSet, score_names
+from waits import Waits
 
 C, K = 6, 4
 SIZES = dict(num_classes=K, channels=C, in_channels=C)
@@ -242,22 +242,6 @@ def test_losses_of_two_ranks_average_to_those_of_one(monkeypatch, name, cut):
         assert expected.any()
 
 
-class Waits(TorchDispatchMode):
-    """Refuses what would wait for a GPU."""
-
-    names = ('_local_scalar_dense', 'nonzero', 'is_nonzero', 'equal')
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.overloadpacket.__name__
-        masks = [
-            index
-            for index in (args[1] if name == 'index' else [])
-            if index is not None and index.dtype == torch.bool
-        ]
-        assert name not in self.names and not masks, f'{name} waits'
-        return func(*args, **(kwargs or {}))
-
-
 # It checks its inputs, before it widens their range.
 CHECKING = ('DenoisingLoss',)
 
@@ -274,7 +258,15 @@ def test_no_loss_waits_for_the_device(name):
 
 
 @pytest.mark.parametrize(
-    'wait', [float, bool, torch.nonzero, lambda x: torch.ones(2)[x[None] > 0]]
+    'wait',
+    [
+        float,
+        bool,
+        torch.nonzero,
+        lambda x: torch.ones(1)[x[None] > 0],
+        lambda x: torch.zeros(1).index_put_((x[None] > 0,), x),
+        lambda x: x[None].long().bincount(),
+    ],
 )
 def test_what_waits_is_seen(wait):
     with pytest.raises(AssertionError, match='waits'), Waits():
