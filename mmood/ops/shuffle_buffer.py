@@ -1,4 +1,4 @@
-"""A pool that mixes the samples of many training steps.
+"""A buffer that mixes the samples of many training steps.
 
 Shapes: N vectors, C channels.
 """
