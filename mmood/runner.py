@@ -50,6 +50,26 @@ class OODRunner(Runner):
                 self.logger.info(text)
         return built
 
+    def build_param_scheduler(self, scheduler: object) -> list | dict:
+        length = len(self.train_loop.dataloader)
+        parts = scheduler if isinstance(scheduler, list) else [scheduler]
+        for part in parts:
+            if isinstance(part, dict) and part.get('convert_to_iter_based'):
+                _last_an_iteration(part, length)
+        return super().build_param_scheduler(scheduler)
+
+
+def _last_an_iteration(scheduler: dict, epoch_length: int) -> None:
+    """Have what takes a part of an epoch take an iteration at least.
+
+    MMEngine rounds the parts down, and refuses what is over at once.
+    """
+    begin, end = scheduler.get('begin', 0), scheduler.get('end')
+    if end is not None and int(end * epoch_length) <= int(
+        begin * epoch_length
+    ):
+        scheduler['end'] = begin + 1.5 / epoch_length
+
 
 def _is_said(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith(_LEFT_OUT)

@@ -39,6 +39,13 @@ def runner(tmp_path, request):
                 custom_keys=dict(two=dict(lr_mult=8, decay_mult=0))
             ),
         ),
+        param_scheduler=[
+            dict(
+                type='LinearLR',
+                end=0.25,  # of an epoch of two iterations
+                convert_to_iter_based=True,
+            )
+        ],
         default_scope='mmengine',
         experiment_name=request.node.name,
     )
@@ -57,6 +64,11 @@ def test_a_training_tells_learning_rates_in_one_line(runner, tmp_path):
     assert not [line for line in lines if 'paramwise' in line]
     assert not [line for line in lines if '"FileClient"' in line]
     assert any(line.startswith('Checkpoints will be saved') for line in lines)
+
+
+def test_a_warm_up_takes_an_iteration_at_least(runner):
+    runner.train()
+    assert [s.end for s in runner.param_schedulers] == [1]
 
 
 def test_equal_settings_are_not_told():
