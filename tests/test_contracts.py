@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import mmood.losses
 import mmood.metrics
@@ -22,6 +21,7 @@ from helpers import assert_near
 from mmood.losses import OODLoss
 from mmood.registry import METRICS, MODELS, SCORES
 from parts import LOSSES, NAMES, SOURCES, Score, batch, build, rows
+from waits import Waits
 
 
 def losses_of(loss: nn.Module, x: Tensor) -> dict[str, Tensor]:
@@ -160,22 +160,6 @@ def test_losses_of_two_ranks_average_to_those_of_one(monkeypatch, name, cut):
         found, expected = (torch.autograd.grad(v, x)[0] for v in (mean, value))
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
         assert expected.any()
-
-
-class Waits(TorchDispatchMode):
-    """Refuses what would wait for a GPU."""
-
-    names = ('_local_scalar_dense', 'nonzero', 'is_nonzero', 'equal')
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.overloadpacket.__name__
-        masks = [
-            index
-            for index in (args[1] if name == 'index' else [])
-            if index is not None and index.dtype == torch.bool
-        ]
-        assert name not in self.names and not masks, f'{name} waits'
-        return func(*args, **(kwargs or {}))
 
 
 # It checks its inputs, before it widens their range.
