@@ -122,12 +122,11 @@ def _add_to_model(model: ConfigDict, method: ConfigDict) -> None:
     """The model's parts of a method."""
     adapter, is_ours = adapter_of(model)
     own = {key: method[key] for key in _HEAD_KEYS if key in method}
-    own.update(method.get('head') or {})
-    own.setdefault('type', adapter.type)
     part = model[adapter.part] if adapter.part else model
     if not is_ours:
-        part['type'] = own['type']
-    merged = filled(part, own)
+        part['type'] = adapter.type
+    # A model's base says all of its head, so `head` goes on top.
+    merged = filled(method.get('head') or {}, filled(part, own))
     part.clear()
     part.update(merged)
     if method.get('classifier'):

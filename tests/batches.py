@@ -94,3 +94,36 @@ def as_ranks(
         found.append(call())
     monkeypatch.undo()
     return found
+
+
+def full_batch(
+    rows: Tensor, outliers: Tensor, labels: Tensor, classes: int = 4
+) -> Batch:
+    """All that a head can show of rows (N, C) and outliers (M, C), C > K.
+
+    The first columns of the features are the logits of the classes, their
+    mirror image the features on other maps. Inputs are maps (N, C, 2, 2).
+    """
+
+    def samples(features: Tensor) -> Samples:
+        return Samples(logits=features[:, :classes], features=features)
+
+    def inputs(features: Tensor) -> Tensor:
+        return features[..., None, None].expand(-1, -1, 2, 2)
+
+    known = (labels >= 0).nonzero()[:, 0]
+    return Batch(
+        logits=rows[:, : classes + 1],
+        labels=labels,
+        features=rows,
+        num_classes=classes,
+        classify=lambda features: features[:, : classes + 1],
+        inputs=inputs(rows),
+        view=lambda maps: samples(maps[..., 0, 0]),
+        look=lambda name: samples(rows[known].flip(1)),
+        jitter=lambda: inputs(rows[known] * 0.9),
+        outliers=samples(outliers),
+        ious=(labels >= 0).to(rows),
+        iteration=1000,
+        max_iters=2000,
+    )

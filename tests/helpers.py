@@ -28,26 +28,20 @@ DOOD = 'dood/dood_segmenter_vit_1k_shapes.py'
 
 def tiny_options(data: Path) -> dict:
     """Overrides that make a Shapes config tiny; also for the shell."""
-    options = {
+    return {
+        'data_root': f'{data}/',
+        'max_epochs': 1,
         'model.roi_head.bbox_head.fc_out_channels': 32,
         'model.train_cfg.rcnn.sampler.num': 16,
         'model.train_cfg.rpn_proposal.max_per_img': 30,
         'model.test_cfg.rpn.max_per_img': 20,
-        'train_cfg.max_epochs': 1,
         'train_dataloader.batch_size': 4,
+        'train_dataloader.persistent_workers': False,
+        'train_dataloader.num_workers': 0,
+        'val_dataloader.num_workers': 0,
+        'test_dataloader.num_workers': 0,
         'default_hooks.logger.interval': 1,
-        'val_evaluator.ann_file': str(data / 'annotations/val.json'),
-        'test_evaluator.ann_file': str(data / 'annotations/test.json'),
-        'test_dataloader.dataset.datasets.0.data_root': str(data),
-        'test_dataloader.dataset.datasets.1.data_root': str(data),
-        'test_dataloader.dataset.datasets.2.data_root': str(data),
     }
-    for loader in ('train', 'val', 'fit'):
-        options[f'{loader}_dataloader.dataset.data_root'] = str(data)
-    for loader in ('train', 'val', 'test', 'fit'):
-        options[f'{loader}_dataloader.num_workers'] = 0
-    options['train_dataloader.persistent_workers'] = False
-    return options
 
 
 def tiny_seg_options(data: Path, name: str = DOOD) -> dict:

@@ -22,6 +22,7 @@ from helpers import (
     tiny_options,
     tiny_seg_options,
 )
+from mmood.recipe import load
 from quick import collect_less, read_and_format_less
 
 read_and_format_less()
@@ -104,9 +105,7 @@ def tiny_seg_config():
 
 
 def shrink(name: str, tiny: dict, work_dir: Path, options: dict) -> Config:
-    cfg = Config.fromfile(ROOT / 'configs' / name)
-    cfg.merge_from_dict(tiny)
-    cfg.merge_from_dict(options)
+    cfg = load(ROOT / 'configs' / name, {**tiny, **options})
     cfg.work_dir = str(work_dir)
     cfg.launcher = 'none'
     # A visualizer lives on under its name, with its first log folder.

@@ -1,7 +1,8 @@
 """What every score, loss, source of outliers and measure promises.
 
-Each part of the registry has a case here; what only one of them promises
-stands in its own file. Shapes: N samples, C = 6 channels, K = 4 classes.
+All registered ones are found, built with the sizes that they ask for and
+called alike; what only one of them promises stands in its own file. Shapes:
+N samples, C = 6 channels, K = 4 classes.
 """
 
 from __future__ import annotations
@@ -12,200 +13,185 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import mmood.losses
 import mmood.metrics
 import mmood.outliers
-import mmood.scores
+from batches import as_ranks, full_batch
 from helpers import assert_near
+from mmood.losses import BACKGROUND, IGNORE, Batch, OODLoss, build_part
+from mmood.outliers import OutlierSource
 from mmood.registry import METRICS, MODELS
-from mmood.scores import FittedScore, Samples, get_score, score_names
+from mmood.scores import Samples, ScoreSet, score_names
 
 C, K = 6, 4
-LOGITS = sorted(score_names())
-
-
-def rows(count: int, channels: int = C, seed: int = 1) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, channels, generator=generator)
-
-
-def labels(count: int, classes: int = K) -> Tensor:
-    return torch.arange(count) % classes
-
-
-# ---------------------------------------------------------------- scores
-@torch.autocast('cpu', enabled=False)
-def linear(maps: Tensor) -> Tensor:
-    weight = torch.arange(4.0 * C).sin().view(C, 4)
-    return maps[..., 0, 0].float() @ weight
-
-
-def view(maps: Tensor) -> Samples:
-    """Of inputs (N, C, 2, 2): logits, features, positive numerators."""
-    logits = linear(maps)
-    return Samples(logits, maps[..., 0, 0], logits.sigmoid())
-
-
-def fitted(score: nn.Module) -> nn.Module:
-    if not isinstance(score, FittedScore):
-        return score
-    x = rows(80)
-    score.reset()
-    seen, more = arguments(score, x)
-    keys = torch.arange(len(x))
-    score.update(seen, *more, labels=labels(len(x)), keys=keys)
-    score.finish()
-    return score
-
-
-def arguments(score: nn.Module, x: Tensor) -> tuple:
-    """What a score takes of rows, and the view that goes with inputs."""
-    if score.source == 'inputs':
-        return x[..., None, None].repeat(1, 1, 2, 2), (view,)
-    if score.source == 'samples':
-        return Samples(linear(x[..., None, None]), x), ()
-    return x, ()
-
-
-def csi_score() -> nn.Module:
-    return mmood.scores.CSIScore(
-        lambda x: x[:, :3].float() - 0.5, lambda x: x[:, 1:5].abs(), channels=3
-    )
-
-
-SCORES: dict[str, Callable] = dict(
-    CSIScore=csi_score,
-    GeneralizedODIN=mmood.scores.GeneralizedODIN,
-    GramMatrices=lambda: mmood.scores.GramMatrices(C, K),
-    KNN=lambda: mmood.scores.KNN(C, 3),
-    Mahalanobis=lambda: mmood.scores.Mahalanobis(C, K),
-    ODIN=mmood.scores.ODIN,
+SIZES = dict(num_classes=K, channels=C, in_channels=C)
+# Arguments where the defaults ask for more data than there is here.
+OPTIONS = dict(
+    VirtualOutlierSynthesis=dict(queue_size=3, num_candidates=20, patience=0),
+    SIRENLoss=dict(channels=8),
+    CSILoss=dict(channels=4),
+    BlurredOutliers={},
+)
+SCORES = dict(
+    compound=dict(of=['energy', 'max_logit']),
+    diffusion=dict(timesteps=3),
+    knn=dict(k=3),
+    siren_knn=dict(k=3),
 )
 
 
-def scored(score: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    seen, more = arguments(score, x)
-    return dict(score=score(seen, *more))
+def rows(count: int, seed: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, C, generator=generator)
 
 
-# ---------------------------------------------------------------- losses
-def of_sides(loss: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """Known samples and outliers."""
-    return dict(loss=loss(x, x.flip(0) * 0.5))
+def labels(count: int) -> Tensor:
+    """The classes in turn, and rows that are on none."""
+    values = torch.tensor([*range(K), *range(K), BACKGROUND, IGNORE])
+    return values.repeat(count)[:count]
 
 
-def of_classes(loss: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    return loss(x, labels(len(x)))
+def batch(x: Tensor, start: int = 0) -> Batch:
+    """Rows x, which ``start`` others come before, and as many outliers."""
+    return full_batch(x, 0.5 * x.flip(1), labels(start + len(x))[start:], K)
 
 
-def of_turns(loss: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """Boxes of which a second view is seen."""
-    maps = torch.cat([x, x[:, :2]], 1).view(-1, 2, 2, 2)
-    torch.manual_seed(0)  # of the boxes that are chosen
-    return loss(
-        x,
-        labels(len(x)),
-        inputs=maps,
-        view=lambda m: Samples(m, m.flatten(1)[:, :C]),
-        second=maps.flip(3),
+def registered(base: type, room: str) -> list[str]:
+    MODELS.import_from_location()
+    return sorted(
+        name
+        for name, kind in MODELS.module_dict.items()
+        if issubclass(kind, base) and kind.__module__.startswith(room)
     )
+
+
+def build(name: str) -> nn.Module:
+    config = dict(type=f'mmood.{name}', **OPTIONS.get(name, {}))
+    sizes = dict(SIZES)
+    if name in registered(OODLoss, 'mmood'):  # its `channels` are others
+        sizes.pop('channels') if name != 'DenoisingLoss' else None
+    return build_part(config, **sizes)
+
+
+def losses_of(loss: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    return loss(batch(x))
 
 
 def outliers_of(source: nn.Module, x: Tensor) -> dict[str, Tensor]:
     torch.manual_seed(0)
-    outliers, losses = source(x, labels(len(x), 2), True)
-    assert outliers.dtype == x.dtype
-    return dict(losses, outliers=outliers.float())
+    outliers, losses = source(batch(x))
+    if outliers is None:
+        return losses
+    assert outliers.features.dtype == x.dtype
+    return dict(losses, outliers=outliers.features.float())
 
 
-PARTS: dict[str, tuple[Callable, Callable]] = dict(
-    BlurredClassifierLoss=(
-        lambda: mmood.losses.BlurredClassifierLoss(C),
-        of_sides,
-    ),
-    ConfidenceLoss=(mmood.losses.ConfidenceLoss, of_sides),
-    ConsistencyLoss=(mmood.losses.ConsistencyLoss, of_sides),
-    EnergyOODLoss=(mmood.losses.EnergyOODLoss, of_sides),
-    LogisticUncertaintyLoss=(
-        lambda: mmood.losses.LogisticUncertaintyLoss(C),
-        of_sides,
-    ),
-    UncertaintyLoss=(mmood.losses.UncertaintyLoss, of_sides),
-    CSILoss=(lambda: mmood.losses.CSILoss(C, channels=4), of_turns),
-    SIRENLoss=(
-        lambda: mmood.losses.SIRENLoss(C, K, channels=8),
-        of_classes,
-    ),
-    FlowFeatureSynthesis=(
-        lambda: mmood.outliers.FlowFeatureSynthesis(C),
-        outliers_of,
-    ),
-    GANSynthesis=(lambda: mmood.outliers.GANSynthesis(C), outliers_of),
-    VirtualOutlierSynthesis=(
-        lambda: mmood.outliers.VirtualOutlierSynthesis(
-            2, C, queue_size=3, num_candidates=20
-        ),
-        outliers_of,
-    ),
-)
-
-PARTS.update({name: (build, scored) for name, build in SCORES.items()})
+def trained() -> list[nn.Module]:
+    """Losses that have learned something, for the scores that need them."""
+    torch.manual_seed(0)
+    losses = [build(name) for name in LOSSES]
+    for loss in losses:
+        loss(batch(rows(20)))
+        if isinstance(loss, mmood.losses.CSILoss):
+            loss.shift_classifier.bias.data += 5
+    return losses
 
 
+class Scores(nn.Module):
+    """A list of one score, fitted, and what it is made of."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        configs = [dict(type=name, **SCORES.get(name, {}))]
+        configs += SCORES.get(name, {}).get('of', [])
+        losses = trained()
+        self.losses, self.name = nn.ModuleList(losses), name
+        self.scores = ScoreSet(
+            configs, num_classes=K, channels=C, losses=losses
+        )
+        for names in self.scores.stages():
+            self.scores.start(names)
+            samples = self.scores.with_values(seen(rows(80)))
+            classes = torch.arange(80) % K
+            self.scores.update(samples, classes, torch.arange(80))
+            self.scores.finish()
+
+
+def seen(x: Tensor) -> Samples:
+    """All that an adapter can show of rows (N, C)."""
+
+    def view(maps: Tensor) -> Samples:
+        features = maps[..., 0, 0]
+        numerators = features[:, :K].float().sigmoid()
+        return Samples(features[:, :K], features, numerators=numerators)
+
+    inputs = x[..., None, None].expand(-1, -1, 2, 2)
+    samples = view(inputs)
+    samples.inputs, samples.view = inputs, view
+    return samples
+
+
+def scored(part: Scores, x: Tensor) -> dict[str, Tensor]:
+    return dict(score=part.scores(seen(x))[part.name])
+
+
+LOSSES = registered(OODLoss, 'mmood.losses')
+SOURCES = registered(OutlierSource, 'mmood.outliers')
+PARTS: dict[str, tuple[Callable, Callable]] = {
+    **{name: (lambda n=name: build(n), losses_of) for name in LOSSES},
+    **{name: (lambda n=name: build(n), outliers_of) for name in SOURCES},
+    **{n: (lambda n=n: Scores(n), scored) for n in score_names()},
+}
 # Their inputs are moved or mixed, their outliers returned, as halves, or
 # layers of their own come before the rest.
 HALVES = (
-    'CSILoss', 'FlowFeatureSynthesis', 'GANSynthesis', 'GeneralizedODIN',
-    'VirtualOutlierSynthesis',
+    'CSILoss', 'DenoisingLoss', 'FlowFeatureSynthesis', 'GANSynthesis',
+    'VirtualOutlierSynthesis', 'csi', 'diffusion', 'godin', 'odin',
 )  # fmt: skip
 
 
 @pytest.fixture(params=sorted(PARTS))
-def part(request) -> tuple[Callable, Callable]:
-    """How one is built, ready to be called, and called."""
-    build, call = PARTS[request.param]
-    return lambda: fitted(build()), call
+def part(request) -> tuple[str, Callable, Callable]:
+    """Name of one, how it is built, ready to be called, and called."""
+    return request.param, *PARTS[request.param]
 
 
-# ------------------------------------------------------------- contracts
-def test_every_registered_part_has_a_case():
-    rooms = ('mmood.scores', 'mmood.losses', 'mmood.outliers')
-    own = {
-        name: kind
-        for name, kind in MODELS.module_dict.items()
-        if kind.__module__.startswith(rooms)
-    }
-    classifiers = {'DecomposedLinear'}
-    assert set(own) - classifiers <= set(PARTS)
-    for name, kind in own.items():
+def test_each_part_is_registered_under_its_name():
+    for name in (*LOSSES, *SOURCES):
+        kind = MODELS.get(f'mmood.{name}')
         assert kind.__name__ == name
-        assert MODELS.get(f'mmood.{name}') is kind
+        room = mmood.losses if issubclass(kind, OODLoss) else mmood.outliers
+        assert getattr(room, name) is kind
+    assert {'UncertaintyLoss', 'SIRENLoss', 'DenoisingLoss'} <= set(LOSSES)
+    assert len(SOURCES) == 5 and 'dreambox' in score_names()
 
 
 def test_half_precision_is_raised(part):
     """Under autocast too, halves alone are rounded: what is computed of
     them has the digits of float32."""
-    build, call = part
+    name, build, call = part
     half = rows(12).bfloat16()
-    module = build()
-    state = {k: v.clone() for k, v in module.state_dict().items()}
+    module, other = build(), build()
+    other.load_state_dict(module.state_dict())
     expected = call(module, half.float())
     with torch.autocast('cpu', torch.bfloat16):
-        other = build()  # scores are fitted here
-        if not isinstance(other, FittedScore):
-            other.load_state_dict(state)
         found = call(other, half)
-    for name, value in expected.items():
-        assert found[name].dtype in (torch.float32, torch.float64)
-        close = 0.02 if type(module).__name__ in HALVES else 1e-4
-        assert_near(found[name], value.to(found[name]), close, close)
+    assert set(found) == set(expected)
+    for key, value in expected.items():
+        assert found[key].dtype in (torch.float32, torch.float64)
+        close = 0.02 if name in HALVES else 1e-4
+        assert_near(found[key], value.to(found[key]), close, close)
 
 
 def test_without_a_sample_nothing_happens(part):
     """No score; a loss of zero, of which a gradient can be taken."""
-    build, call = part
+    _, build, call = part
     module, none = build(), rows(0).requires_grad_()
+    for parameter in module.parameters():
+        parameter.grad = None
     found = call(module, none)
     assert len(found.pop('score', ())) == 0
     assert torch.isfinite(found.pop('outliers', torch.zeros(0))).all()
@@ -217,7 +203,7 @@ def test_without_a_sample_nothing_happens(part):
 
 
 def test_a_checkpoint_restores_it(part):
-    build, call = part
+    _, build, call = part
     module = build()
     call(module, rows(9, seed=2))
     state = {k: v.clone() for k, v in module.state_dict().items()}
@@ -231,16 +217,68 @@ def test_a_checkpoint_restores_it(part):
         assert_near(found[name], value)
 
 
-@pytest.mark.parametrize('name', LOGITS)
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_logit_scores_raise_halves(name, dtype):
-    logits = rows(9).to(dtype)
-    score = get_score(name)
-    with torch.autocast('cpu', torch.bfloat16):
-        found = score(logits)
-    assert found.dtype == torch.float32
-    assert_near(found, score(logits.float()))
-    assert score(logits[:0]).shape == (0,)
+# Rows of a rank are compared with each other, or come in equal numbers.
+APART = ('CSILoss', 'DenoisingLoss')
+
+
+@pytest.mark.parametrize('name', [n for n in LOSSES if n not in APART])
+@pytest.mark.parametrize('cut', [0, 1, 5])
+def test_losses_of_two_ranks_average_to_those_of_one(monkeypatch, name, cut):
+    """As DDP averages their gradients; also if a rank has no row."""
+    x = rows(12).requires_grad_()
+    loss = build(name)
+    loss(batch(rows(20, seed=3)))  # what it follows is there now
+    loss.eval()
+    parts = as_ranks(
+        monkeypatch,
+        lambda: loss(batch(x[:cut])),
+        lambda: loss(batch(x[cut:], start=cut)),
+    )
+    for key, value in loss(batch(x)).items():
+        mean = (parts[0][key] + parts[1][key]) / 2
+        torch.testing.assert_close(mean, value)
+        found, expected = (torch.autograd.grad(v, x)[0] for v in (mean, value))
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+        assert expected.any()
+
+
+class Waits(TorchDispatchMode):
+    """Refuses what would wait for a GPU."""
+
+    names = ('_local_scalar_dense', 'nonzero', 'is_nonzero', 'equal')
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        masks = [
+            index
+            for index in (args[1] if name == 'index' else [])
+            if index is not None and index.dtype == torch.bool
+        ]
+        assert name not in self.names and not masks, f'{name} waits'
+        return func(*args, **(kwargs or {}))
+
+
+# It checks its inputs, before it widens their range.
+CHECKING = ('DenoisingLoss',)
+
+
+@pytest.mark.parametrize('name', [n for n in LOSSES if n not in CHECKING])
+def test_no_loss_waits_for_the_device(name):
+    """But for which rows are known, and which on no object, once."""
+    loss, x = build(name), rows(12).requires_grad_()
+    seen = batch(x)
+    assert len(seen.known) == 10 and len(seen.inliers) == 11
+    with Waits():
+        total = sum(loss(seen).values())
+        total.backward()
+
+
+@pytest.mark.parametrize(
+    'wait', [float, bool, torch.nonzero, lambda x: torch.ones(2)[x[None] > 0]]
+)
+def test_what_waits_is_seen(wait):
+    with pytest.raises(AssertionError, match='waits'), Waits():
+        wait(torch.ones(1)[0])
 
 
 MEASURES = dict(

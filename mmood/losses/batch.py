@@ -90,8 +90,14 @@ class Batch:
 
     @cached_property
     def known(self) -> Samples:
-        """The known rows; logits (N, K) of the known classes."""
+        """The known rows: logits (N, K) of known classes, features."""
         return self.rows(self.known_rows)
+
+    @cached_property
+    def inliers(self) -> Samples:
+        """The known rows and those on no object, as they stand."""
+        rows = self.is_known | self.is_background
+        return self.rows(rows.nonzero()[:, 0])
 
     @property
     def known_labels(self) -> Tensor:
@@ -104,13 +110,10 @@ class Batch:
         return self.iteration / self.max_iters if self.max_iters else 0.0
 
     def rows(self, places: Tensor) -> Samples:
-        """Rows at some places; logits (n, K) of the known classes."""
-        inputs = None if self.inputs is None else self.inputs[places]
+        """Rows at some places: logits (n, K) of known classes, features."""
         return Samples(
             logits=self.logits[places, : self.num_classes],
             features=self.features[places],
-            inputs=inputs,
-            view=self.view,
         )
 
     def classified(self, features: Tensor) -> Samples:
@@ -124,13 +127,9 @@ class Batch:
         Both are empty, but have a graph, while ``outliers`` is None. With
         ``background`` rows on no object count as known.
         """
-        known = self.known
         if self.outliers is None:
-            return known[:0], known[:0]
-        if background:
-            counts = self.is_known | self.is_background
-            known = self.rows(counts.nonzero()[:, 0])
-        return known, self.outliers
+            return self.known[:0], self.known[:0]
+        return self.inliers if background else self.known, self.outliers
 
 
 class OODLoss(nn.Module):

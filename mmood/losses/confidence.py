@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
-from mmood.ops import rank_mean
+from mmood.ops import raised, rank_mean
 from mmood.registry import MODELS
 
 from .batch import Batch, OODLoss
@@ -32,9 +31,7 @@ def confidence_loss(outlier_logits: Tensor) -> Tensor:
             f'outlier_logits of shape {tuple(outlier_logits.shape)} have no '
             'class in dimension 1'
         )
-    if outlier_logits.dtype in (torch.float16, torch.bfloat16):
-        outlier_logits = outlier_logits.float()
-    log_p = outlier_logits.log_softmax(1)
+    log_p = raised(outlier_logits).log_softmax(1)
     return rank_mean(-log_p.mean(1) - math.log(classes))
 
 

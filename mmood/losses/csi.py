@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
-from mmood.ops import Reservoir, or_one, rank_count
+from mmood.ops import Reservoir, or_one, raised, rank_count
 from mmood.registry import MODELS
 from mmood.scores import FittedScore, Samples, register_score
 from mmood.scores.samples import KINDS
@@ -52,10 +52,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:
     if not temperature > 0:
         raise ValueError(f'temperature must be positive, got {temperature}')
     with torch.autocast(first.device.type, enabled=False):
-        z = torch.cat([first, second])
-        if z.dtype in (torch.float16, torch.bfloat16):
-            z = z.float()
-        z = F.normalize(z, dim=1)
+        z = F.normalize(raised(torch.cat([first, second])), dim=1)
         logits = z @ z.T / temperature
     count = len(z)
     itself = torch.eye(count, dtype=torch.bool, device=z.device)
@@ -143,7 +140,7 @@ def _views(batch: Batch) -> tuple[Tensor, Tensor]:
             'CSILoss needs the pooled maps of boxes (inputs, view and jitter '
             'of a Batch), which the RoI heads of mmood give'
         )
-    inputs, second = batch.known.inputs, batch.jitter()
+    inputs, second = batch.inputs[batch.known_rows], batch.jitter()
     if inputs.shape != second.shape:
         raise ValueError(
             'jitter must give maps of the same boxes, got '

@@ -88,6 +88,8 @@ class DenoisingLoss(OODLoss):
                 'set maps=True in the mmood.FeatureDataset'
             )
         self.feature_range.update(vectors)
+        if not len(vectors):
+            return self._no_loss()
         return self._denoising_loss(vectors)
 
     def _of_maps(self, features: Tensor, valid: Tensor) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmood.ops import rank_mean
+from mmood.ops import raised, rank_mean
 from mmood.registry import MODELS
 
 from .batch import Batch, OODLoss
@@ -29,8 +29,7 @@ def weighted_energy(logits: Tensor, weight: Tensor) -> Tensor:
             f'logits of shape {tuple(logits.shape)} need one weight per class '
             f'in dimension 1, got weights of shape {tuple(weight.shape)}'
         )
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()
+    logits = raised(logits)
     largest = logits.detach().amax(1, keepdim=True)
     weight = weight.relu().view(-1, *[1] * (logits.dim() - 2))
     total = (weight * (logits - largest).exp()).sum(1)

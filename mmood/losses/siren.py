@@ -104,7 +104,8 @@ class SIRENLoss(OODLoss):
     @torch.no_grad()
     def _follow(self, z: Tensor, labels: Tensor) -> None:
         """Move the prototypes towards the embeddings of all ranks."""
-        members = F.one_hot(labels, len(self.prototypes)).to(z.dtype).T
+        classes = torch.arange(len(self.prototypes), device=labels.device)
+        members = (classes[:, None] == labels).to(z.dtype)  # (K, N)
         sums = torch.cat([members @ z, members.sum(1, keepdim=True)], 1)
         all_reduce(sums)
         count = sums[:, -1:]

@@ -3,7 +3,8 @@
 The config's section ``incremental`` names the classes that each step adds.
 The first step is a base training; every later one is an increment and, with
 ``exemplars``, a fine-tuning on a few stored images of all classes seen so
-far. Each of these is a *stage*, with a config of its own.
+far. Each of these is a *stage*, with a config of its own. The section
+``increment`` has what a method changes in increments, whatever the split.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from table_parts import SEED, flatten
 from mmood.det.datasets.class_splits import split_steps
 from mmood.det.datasets.coco import check_classes
 from mmood.ops import read_coco
+from mmood.recipe import resolve
+from mmood.references import merge_options
 
 KINDS = ('base', 'increment', 'finetune')
-SECTION = 'incremental'
+SECTION, METHOD = 'incremental', 'increment'
 _SET = 'ClassStepCocoDataset'
 
 
@@ -116,8 +119,12 @@ def plan_of(cfg: Config) -> Plan:
             f'{cfg.filename}: {SECTION} has unknown keys {unknown}, known '
             f'are {known}'
         )
+    own = ConfigDict(section).to_dict()
+    if METHOD in cfg:
+        method = flatten(ConfigDict(cfg[METHOD]).to_dict())
+        own[METHOD] = {**method, **flatten(own.get(METHOD) or {})}
     try:
-        return Plan(**ConfigDict(section).to_dict())
+        return Plan(**own)
     except ValueError as error:
         raise ValueError(f'{cfg.filename}: {SECTION}.{error}') from error
 
@@ -144,10 +151,13 @@ def stage_config(
         processes: noted in the config's key ``stage``, no more.
     """
     cfg = copy.deepcopy(cfg)
-    cfg.pop(SECTION)
-    cfg.merge_from_dict(
-        {**flatten(getattr(plan, stage.kind) or {}), **(options or {})}
+    for section in (SECTION, METHOD):
+        cfg.pop(section, None)
+    cfg.classes = plan.classes
+    merge_options(
+        cfg, {**flatten(getattr(plan, stage.kind) or {}), **(options or {})}
     )
+    cfg = resolved(cfg)
     _set_data(cfg, plan, stage, seed)
     _set_model(cfg.model, plan, stage, teacher)
     for name in ('val_evaluator', 'test_evaluator'):
@@ -156,6 +166,18 @@ def stage_config(
     cfg.load_from = None if start is None else str(start)
     cfg.merge_from_dict({SEED: seed})
     cfg.stage = dict(name=stage.name, kind=stage.kind, processes=processes)
+    return cfg
+
+
+def resolved(cfg: Config) -> Config:
+    """As `mmood.recipe.resolve`, with the config's own hooks alone.
+
+    No stage is measured by its scores, so nothing is fitted or calibrated.
+    """
+    own = len(cfg.get('custom_hooks', []))
+    cfg = resolve(cfg)
+    cfg.custom_hooks = cfg.get('custom_hooks', [])[:own]
+    cfg.pop('fit_dataloader', None)
     return cfg
 
 

@@ -14,13 +14,13 @@ from mmdet.datasets.transforms import LoadAnnotations, PackDetInputs, Resize
 from mmdet.models import FasterRCNN
 from mmdet.registry import MODELS
 from mmdet.visualization import DetLocalVisualizer
-from mmengine.config import Config
 
 from helpers import ROOT
 from mmood.det import OODDetInferencer
 from mmood.det.datasets import IDCocoDataset
 from mmood.det.visualizer import OODDetLocalVisualizer
 from mmood.ops import NotWrittenError
+from mmood.recipe import load
 
 CLASSES = ('circle', 'bar', 'star')
 LIMIT, COUNTING = -1.25, 0.46
@@ -29,9 +29,7 @@ LIMIT, COUNTING = -1.25, 0.46
 @pytest.fixture(scope='module')
 def cfg():
     """Of a small untrained detector of three classes."""
-    cfg = Config.fromfile(
-        ROOT / 'configs/posthoc/faster-rcnn_r18_fpn_shapes.py'
-    )
+    cfg = load(ROOT / 'configs/posthoc/faster-rcnn_r18_fpn_shapes.py')
     cfg.model.roi_head.scores = ['energy', 'msp']
     cfg.model.roi_head.bbox_head.update(fc_out_channels=32, num_classes=3)
     cfg.model.test_cfg.rcnn.update(score_thr=0.01, max_per_img=25)
@@ -51,7 +49,7 @@ def weights(cfg, tmp_path_factory):
     model = MODELS.build(cfg.model)
     for parameter in model.roi_head.bbox_head.parameters():
         parameter.data.normal_(std=0.2)
-    model.roi_head.ood_thresholds['energy'].fill_(LIMIT)
+    model.roi_head.scores.thresholds['energy'].fill_(LIMIT)
     model.roi_head.score_threshold.fill_(COUNTING)
     path = tmp_path_factory.mktemp('weights') / 'model.pth'
     meta = dict(dataset_meta=dict(classes=CLASSES))
@@ -144,7 +142,6 @@ def test_boxes_are_drawn_from_the_threshold(inferencer, files, monkeypatch):
         )
 
 
-# ----------------------------------------------------------- thresholds
 def test_a_threshold_holds_for_one_call(inferencer, files):
     for limit, expected in ((-1e9, True), (float('inf'), False)):
         for one in boxes(inferencer, files, ood_threshold=limit):
@@ -219,7 +216,6 @@ def test_a_checkpoint_without_thresholds(build, weights, tmp_path, files):
     assert all(boxes(inferencer, files[0])[0]['is_ood'])
 
 
-# ---------------------------------------------------------------- files
 def test_every_picture_has_files_of_its_own(inferencer, files, tmp_path):
     out = tmp_path / 'out'
     found = boxes(inferencer, files, out_dir=str(out), no_save_pred=False)
@@ -346,7 +342,6 @@ def test_no_box_at_all(build, files, tmp_path):
     assert json.loads((tmp_path / 'preds/1.json').read_text()) == one
 
 
-# ---------------------------------------------------------------- config
 def plain_set(cfg):
     first = cfg.test_dataloader.dataset.datasets[0]
     cfg.test_dataloader.dataset = first
@@ -430,7 +425,7 @@ def test_a_plain_detector(build):
         for key in ('_delete_', 'scores'):
             cfg.model.roi_head.pop(key)
 
-    with pytest.raises(ValueError, match='OODRoIHead, got StandardRoIHead'):
+    with pytest.raises(ValueError, match='OODRoIHead, got FasterRCNN'):
         build(plain)
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from mmood.hooks import CalibrateOODHook, FitScoresHook
-from mmood.scores import KNN, Thresholded, Thresholds
+from mmood.scores import Samples, ScoreSet
 
 STEPS = 4  # of one image each
 
@@ -27,44 +27,34 @@ class Images(Dataset):
         return dict(inputs=torch.full((2,), 1.0 + index), data_samples=index)
 
 
-class Toy(Thresholded, BaseModel):
-    """Its scores are its weight (`mean`), and a kNN of weighted images."""
+class Toy(BaseModel):
+    """Its scores are its weight (`energy`), a kNN of weighted images."""
 
-    needs_fit = True
-
-    def __init__(self, names=('mean', 'knn')):
+    def __init__(self):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(2))
-        self.knn = KNN(2, 1, normalize=False)
-        self.ood_thresholds = Thresholds(names)
+        knn = dict(type='knn', k=1, normalize=False)
+        self.scores = ScoreSet(['energy', knn], num_classes=2, channels=2)
+        self.keeps_samples = False
         self.fails = None
+
+    @property
+    def knn(self):
+        return self.scores.fitted['knn']
 
     def forward(self, inputs, data_samples=None, mode='loss'):
         x = inputs * self.weight
         if mode == 'loss':
             return dict(loss=x.sum())
-        scores = dict(mean=self.weight.detach().mean())
+        scores = dict(energy=self.weight.detach().mean())
         if self.knn.is_fitted:
             scores['knn'] = self.knn.bank.mean()
         return [dict(x=row, scores=scores) for row in x]
 
-    def start_fit(self):
-        self.knn.reset()
-
-    def update_fit(self, sample):
+    def fit_samples(self, sample):
         if self.fails:
             raise self.fails
-        self.knn.update(sample['x'][None], labels=torch.zeros(1))
-
-    def finish_fit(self, classes):
-        self.knn.finish(classes)
-        return 'fitted'
-
-    def end_fit(self):
-        pass
-
-    def skip_unfitted(self, skip):
-        self.skips = skip
+        yield Samples(features=sample['x'][None]), torch.zeros(1), None
 
 
 class Metric(BaseMetric):
@@ -146,21 +136,19 @@ def load(path):
 def assert_own(state, prefix=''):
     """The thresholds and the bank are those of the weights."""
     weight = state[f'{prefix}weight']
-    mean = state[f'{prefix}ood_thresholds.mean']
-    torch.testing.assert_close(mean, weight.mean())
-    assert state[f'{prefix}ood_threshold'] == mean
-    bank = state[f'{prefix}knn.bank'].sort(0).values
+    limits = f'{prefix}scores.thresholds'
+    torch.testing.assert_close(state[f'{limits}.energy'], weight.mean())
+    bank = state[f'{prefix}scores.knn.bank'].sort(0).values
     images = torch.arange(1.0, STEPS + 1)[:, None]
     torch.testing.assert_close(bank, (images * weight).sort(0).values)
-    assert state[f'{prefix}knn.is_fitted']
-    torch.testing.assert_close(
-        state[f'{prefix}ood_thresholds.knn'], bank.mean()
-    )
+    assert state[f'{prefix}scores.knn.is_fitted']
+    torch.testing.assert_close(state[f'{limits}.knn'], bank.mean())
 
 
 def assert_none(state):
-    assert state['ood_threshold'].isnan()
-    assert not state['knn.is_fitted'] and not len(state['knn.bank'])
+    assert state['scores.thresholds.energy'].isnan()
+    assert not state['scores.knn.is_fitted']
+    assert not len(state['scores.knn.bank'])
 
 
 AVERAGES = [
@@ -225,7 +213,7 @@ def test_between_validations_there_are_none(train, tmp_path):
 
 def test_a_new_training_forgets_what_it_was_given(train, tmp_path):
     model = Toy()
-    model.ood_threshold.fill_(5)
+    model.scores.thresholds['energy'].fill_(5)
     model.knn.load_state_dict(
         dict(
             bank=torch.ones(7, 2),
@@ -247,10 +235,11 @@ def test_a_fit_that_fails_keeps_the_training(train, tmp_path, error):
     state = load(tmp_path / 'epoch_2.pth')['state_dict']
     assert torch.equal(state['weight'], model.weight)
     torch.testing.assert_close(
-        state['ood_thresholds.mean'], state['weight'].mean()
+        state['scores.thresholds.energy'], state['weight'].mean()
     )
-    assert not state['knn.is_fitted']
-    assert state['ood_thresholds.knn'].isnan() and not model.skips
+    assert not state['scores.knn.is_fitted']
+    assert state['scores.thresholds.knn'].isnan()
+    assert not model.scores.skips_unfitted
 
 
 def test_a_validation_that_fails_keeps_the_training(
@@ -293,11 +282,13 @@ def test_a_resumed_training_has_them_in_the_end(
             ('', checkpoint['state_dict']),
             ('module.', checkpoint.get('ema_state_dict', {})),
         ):
-            for name in [n for n in state if 'ood_threshold' in n]:
-                state[name] = torch.tensor(float('nan'))
+            for name in [n for n in state if '.thresholds.' in n]:
+                if not name.endswith('.arguments'):
+                    state[name] = torch.tensor(float('nan'))
             if state:
-                state[f'{prefix}knn.is_fitted'] = torch.tensor(False)
-                state[f'{prefix}knn.bank'] = torch.zeros(0, 2)
+                knn = f'{prefix}scores.knn'
+                state[f'{knn}.is_fitted'] = torch.tensor(False)
+                state[f'{knn}.bank'] = torch.zeros(0, 2)
         torch.save(checkpoint, path)
     else:
         path.unlink()

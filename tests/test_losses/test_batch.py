@@ -34,7 +34,6 @@ LABELS = [2, BACKGROUND, 0, OUTLIER, 1, IGNORE, 0, BACKGROUND]
 
 def batch(**more):
     rows = torch.randn(len(LABELS), 6, requires_grad=True)
-    more = dict(inputs=torch.randn(len(LABELS), 2, 3, 3), **more)
     return known_batch(rows, LABELS, **more)
 
 
@@ -78,7 +77,6 @@ def test_known_rows_are_those_of_a_class():
     assert b.known_rows.tolist() == places
     assert b.known_labels.tolist() == [2, 0, 1, 0]
     assert_near(b.known.features, b.features[places])
-    assert_near(b.known.inputs, b.inputs[places])
     # The last column is the background's, and is no class.
     assert_near(b.known.logits, b.logits[places, :3])
     assert b.is_known.nonzero()[:, 0].tolist() == places

@@ -6,7 +6,7 @@ import torch
 from scipy.special import expit
 from sklearn.metrics import log_loss
 
-from batches import as_ranks, contrast_batch
+from batches import contrast_batch
 from mmood.losses import BlurredClassifierLoss
 
 
@@ -52,14 +52,3 @@ def test_an_empty_side_adds_nothing_and_has_gradients(n, m):
     value.backward()
     gradient = loss.classifier.weight.grad
     assert torch.isfinite(gradient).all() and gradient.any() == (n + m > 0)
-
-
-def test_two_ranks_average_to_the_whole(monkeypatch):
-    loss = BlurredClassifierLoss(6)
-    known, outlier = sides(6, 4)
-    parts = as_ranks(
-        monkeypatch,
-        lambda: call(loss, known[:5], outlier[:1]),
-        lambda: call(loss, known[5:], outlier[1:]),
-    )
-    torch.testing.assert_close(sum(parts) / 2, call(loss, known, outlier))

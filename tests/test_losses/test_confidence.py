@@ -6,7 +6,7 @@ import scipy.special
 import scipy.stats
 import torch
 
-from batches import as_ranks, contrast_batch
+from batches import contrast_batch
 from mmood.losses import ConfidenceLoss, confidence_loss
 from mmood.registry import MODELS
 
@@ -77,17 +77,6 @@ def test_known_logits_count_for_nothing(n, fill):
     outlier = logits(5)
     loss = call(ConfidenceLoss(), torch.full((n, 4), fill), outlier)
     assert loss.item() == pytest.approx(divergences(outlier).mean(), rel=1e-5)
-
-
-@pytest.mark.parametrize('cut', [0, 2])
-def test_two_ranks_average_to_the_whole(monkeypatch, cut):
-    z = logits(5)
-    parts = as_ranks(
-        monkeypatch,
-        lambda: confidence_loss(z[:cut]),
-        lambda: confidence_loss(z[cut:]),
-    )
-    torch.testing.assert_close(sum(parts) / 2, confidence_loss(z))
 
 
 def test_refuses_logits_without_classes():

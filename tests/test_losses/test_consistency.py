@@ -6,7 +6,7 @@ import scipy.special
 import torch
 from torch.distributions import Categorical, kl_divergence
 
-from batches import as_ranks, classify, known_batch
+from batches import classify, known_batch
 from mmood.losses import ConsistencyLoss, kl_consistency
 from mmood.registry import MODELS
 from mmood.scores import Samples
@@ -70,18 +70,6 @@ def test_no_samples_are_zero_with_a_gradient(shape):
 def test_one_class_agrees_always():
     a, b = pair(4, 1)
     assert kl_consistency(a, b).item() == 0
-
-
-@pytest.mark.parametrize('shape', [(9, 5), (9, 5, 3, 2)])
-@pytest.mark.parametrize('cut', [0, 2])
-def test_two_ranks_average_to_the_whole(monkeypatch, shape, cut):
-    a, b = pair(*shape)
-    parts = as_ranks(
-        monkeypatch,
-        lambda: kl_consistency(a[:cut], b[:cut]),
-        lambda: kl_consistency(a[cut:], b[cut:]),
-    )
-    torch.testing.assert_close(sum(parts) / 2, kl_consistency(a, b))
 
 
 def test_refuses_predictions_of_two_shapes():

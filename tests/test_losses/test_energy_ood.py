@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from mmdet.models.losses import FocalLoss
 
-from batches import as_ranks, contrast_batch
+from batches import contrast_batch
 from helpers import assert_near
 from mmood.losses import DreamBoxScore, EnergyOODLoss, binary_focal_loss
 from mmood.registry import MODELS
@@ -154,24 +154,6 @@ def test_empty_side_adds_nothing_and_keeps_the_graph(kind, n, m):
         for parameter in part.parameters():
             assert torch.isfinite(parameter.grad).all()
             assert (parameter.grad.abs().sum() > 0) == (n + m > 0)
-
-
-@pytest.mark.parametrize('kind', KINDS)
-@pytest.mark.parametrize('cut', [(3, 5), (0, 1)])
-def test_gradients_of_two_ranks_average_to_those_of_one(
-    monkeypatch, kind, cut
-):
-    """Each divides by the mean counts, and DDP takes the mean gradient."""
-    loss, known, outlier = build(kind), logits(8), logits(5)
-    whole = torch.autograd.grad(call(loss, known, outlier), (known, outlier))
-    n, m = cut
-    halves = as_ranks(
-        monkeypatch,
-        lambda: call(loss, known[:n], outlier[:m]),
-        lambda: call(loss, known[n:], outlier[m:]),
-    )
-    mean = torch.autograd.grad(sum(halves) / 2, (known, outlier))
-    torch.testing.assert_close(mean, whole)
 
 
 @pytest.mark.parametrize('background', [True, False])

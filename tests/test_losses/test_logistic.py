@@ -6,7 +6,7 @@ import scipy.special
 import torch
 from sklearn.metrics import log_loss
 
-from batches import as_ranks, contrast_batch
+from batches import contrast_batch
 from helpers import assert_near
 from mmood.losses import LogisticUncertaintyLoss, weighted_energy
 from mmood.registry import MODELS
@@ -155,19 +155,6 @@ def test_known_and_outliers_pull_apart():
     )
     assert (u.argmax(1) == 1).float().mean() > 0.9
     assert (v.argmax(1) == 0).float().mean() > 0.9
-
-
-@pytest.mark.parametrize('cut', [(3, 5), (0, 6), (0, 0)])
-def test_two_ranks_average_to_the_whole(monkeypatch, cut):
-    """As DDP averages the ranks' gradients."""
-    module, known, outlier = loss(), logits(8), logits(6)
-    n, m = cut
-    ranks = as_ranks(
-        monkeypatch,
-        lambda: call(module, known[:n], outlier[:m]),
-        lambda: call(module, known[n:], outlier[m:]),
-    )
-    torch.testing.assert_close(sum(ranks) / 2, call(module, known, outlier))
 
 
 def test_autocast_and_double_logits_change_nothing():

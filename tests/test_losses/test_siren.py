@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from batches import as_ranks, known_batch
+from batches import known_batch
 from helpers import assert_near
 from mmood.losses import SIRENLoss
 from mmood.registry import MODELS
@@ -110,20 +110,6 @@ def test_evaluation_leaves_the_prototypes():
     value = call(loss, features, labels).item()
     assert value == pytest.approx(expected, rel=1e-4)
     assert torch.equal(loss.prototypes, before)
-
-
-@pytest.mark.parametrize('cut', [0, 1, 4])
-def test_two_ranks_average_to_the_whole(monkeypatch, cut):
-    loss = unlike(build(loss_weight=1.5)).eval()
-    features, labels = objects(6)
-    parts = as_ranks(
-        monkeypatch,
-        lambda: call(loss, features[:cut], labels[:cut]),
-        lambda: call(loss, features[cut:], labels[cut:]),
-    )
-    expected = 1.5 * by_scipy(loss, embedded(loss, features), labels) / 6
-    mean = (sum(parts) / 2).item()
-    assert mean == pytest.approx(expected, rel=1e-4)
 
 
 def test_gradient_reaches_all_that_learns():

@@ -5,7 +5,7 @@ import pytest
 import scipy.special
 import torch
 
-from batches import as_ranks, contrast_batch
+from batches import contrast_batch
 from mmood.losses import UncertaintyLoss, uncertainty_loss
 from mmood.registry import MODELS
 
@@ -64,21 +64,6 @@ def test_saturates_at_zero_and_grows_linearly():
     far, high = torch.full((1, 1), 100.0), torch.full((1, 1), -100.0)
     assert uncertainty_loss(far, high).item() == pytest.approx(0, abs=1e-6)
     assert uncertainty_loss(high, far).item() == pytest.approx(200)
-
-
-@pytest.mark.parametrize('shape', [(), (3, 2)])
-@pytest.mark.parametrize('cut', [(3, 5), (0, 6), (8, 2)])
-def test_two_ranks_average_to_the_whole(monkeypatch, shape, cut):
-    """Each side by its own count: one row of one rank counts there for all."""
-    known, outlier = logits(8, shape), logits(6, shape)
-    whole = uncertainty_loss(known, outlier)
-    n, m = cut
-    parts = as_ranks(
-        monkeypatch,
-        lambda: uncertainty_loss(known[:n], outlier[:m]),
-        lambda: uncertainty_loss(known[n:], outlier[m:]),
-    )
-    torch.testing.assert_close(sum(parts) / 2, whole)
 
 
 def test_module_weights_the_function():

@@ -12,6 +12,7 @@ from tabulate import tabulate
 from mmood.ops import write_json
 
 COLUMNS = ('ours_ms', 'direct_ms', 'ratio')
+PARTS = ['metrics', 'scoring', 'plain', 'training']  # of seg
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,8 +34,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--parts',
         nargs='+',
-        default=['metrics', 'scoring', 'training'],
-        choices=['metrics', 'scoring', 'training'],
+        default=PARTS,
+        choices=PARTS,
         help='of the benchmark (seg)',
     )
     parser.add_argument('--out', type=Path, help='JSON file for the numbers')

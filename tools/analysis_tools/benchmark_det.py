@@ -1,4 +1,4 @@
-"""DFDD against a plain Faster R-CNN, and its blur against plain blurring.
+"""DFDD and VOS against a plain Faster R-CNN, blur against plain blurring.
 
 Random weights and images: time does not depend on them. Run by
 ``benchmark.py``.
@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from mmdet.structures import DetDataSample
-from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
@@ -21,31 +20,36 @@ from timing import compare
 
 from mmood.diffusion import BlurDiffusion
 from mmood.ops import gaussian_kernel1d
+from mmood.recipe import load
 from mmood.registry import MODELS
 
+SCORES = ['energy']  # none that wants a fit
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 PLAIN = CONFIGS / 'posthoc/faster-rcnn_r50_fpn_18k_voc.py'
 DFDD = CONFIGS / 'dfdd/dfdd_faster-rcnn_r50_fpn_18k_voc.py'
+VOS = CONFIGS / 'vos/vos_faster-rcnn_r50_fpn_18k_voc.py'
 
 
 def build_model(path: Path, device: str) -> torch.nn.Module:
-    cfg = Config.fromfile(path)
-    cfg.model.backbone.init_cfg = None
-    cfg.model.roi_head.scores = ['energy']  # none that wants a fit
+    cfg = load(path, {'model.backbone.init_cfg': None, 'ood.scores': SCORES})
+    if cfg.model.roi_head.get('outliers', {}).get('start_share'):
+        outliers = cfg.model.roi_head.outliers
+        outliers.update(start_share=None, queue_size=10)  # from the start
     torch.manual_seed(0)
     return MODELS.build(cfg.model).to(device)
 
 
-def build_pair(device: str) -> list[torch.nn.Module]:
-    """DFDD and its plain twin with the same weights, so the same boxes."""
-    ours, plain = (build_model(path, device) for path in (DFDD, PLAIN))
-    state = {
-        key.replace('neck.', 'neck.0.'): value
-        for key, value in plain.state_dict().items()
-    }
-    missing, unexpected = ours.load_state_dict(state, strict=False)
-    assert not unexpected and all('neck.1.' in key for key in missing)
-    return [ours, plain]
+def build_twins(device: str) -> list[torch.nn.Module]:
+    """DFDD, VOS and a plain detector with the same weights and boxes."""
+    plain, *ours = (build_model(path, device) for path in (PLAIN, DFDD, VOS))
+    for model in ours:
+        is_list = isinstance(model.neck, torch.nn.Sequential)
+        state = {
+            key.replace('neck.', 'neck.0.') if is_list else key: value
+            for key, value in plain.state_dict().items()
+        }
+        assert not model.load_state_dict(state, strict=False).unexpected_keys
+    return [*ours, plain]
 
 
 def make_batch(count: int, size: int) -> dict:
@@ -119,11 +123,12 @@ def rows(device: str, runs: int, size: int, batch_size: int) -> list[list]:
     """Lines of the table: blur, training step, inference."""
     table = [compare('blur F_T', *blurs(device), 3 * runs, device)]
     with DefaultScope.overwrite_default_scope('mmdet'):
-        models = build_pair(device)
-        single = make_batch(1, size)
-        batch = make_batch(batch_size, size)
-        steps = [trainer(model, batch) for model in models]
-        table.append(compare('training step', *steps, runs, device))
-        steps = [tester(model, single) for model in models]
-        table.append(compare('inference', *steps, runs, device))
+        dfdd, vos, plain = build_twins(device)
+        single, batch = make_batch(1, size), make_batch(batch_size, size)
+        for name, model in (('DFDD', dfdd), ('VOS', vos)):
+            steps = [trainer(part, batch) for part in (model, plain)]
+            row = compare(f'training step, {name}', *steps, runs, device)
+            table.append(row)
+        steps = [tester(model, single) for model in (dfdd, plain)]
+        table.append(compare('inference, DFDD', *steps, runs, device))
     return table

@@ -10,15 +10,15 @@ from collections.abc import Callable
 
 import torch
 from benchmark_det import PLAIN, make_batch, tester
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from timing import compare
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from mmood.outliers import low_likelihood_samples
+from mmood.recipe import load
 from mmood.registry import MODELS
-from mmood.scores import get_score, knn_distance
+from mmood.scores import Samples, ScoreSet, knn_distance
 
 CLASSES, CHANNELS, CANDIDATES, BOXES = 20, 1024, 10000, 100
 BANK, QUERIES, NEIGHBOUR = 100_000, 1000, 10
@@ -49,15 +49,14 @@ def samplers(device: str) -> tuple[Callable, Callable]:
 
 def detectors(device: str, size: int) -> tuple[Callable, Callable]:
     """All logit scores of an image's boxes; direct: its whole test pass."""
-    scores = [get_score(name) for name in LOGIT_SCORES]
-    logits = torch.randn(BOXES, CLASSES, device=device)
-    cfg = Config.fromfile(PLAIN)
-    cfg.model.backbone.init_cfg = None
-    cfg.model.roi_head.scores = LOGIT_SCORES  # not those to be fitted
-    model = MODELS.build(cfg.model).to(device)
+    scores = ScoreSet(LOGIT_SCORES, num_classes=CLASSES)
+    samples = Samples(torch.randn(BOXES, CLASSES, device=device))
+    # Without those that have to be fitted.
+    options = {'model.backbone.init_cfg': None, 'ood.scores': LOGIT_SCORES}
+    model = MODELS.build(load(PLAIN, options).model).to(device)
 
-    def ours() -> list[Tensor]:
-        return [score(logits) for score in scores]
+    def ours() -> dict[str, Tensor]:
+        return scores(samples)
 
     return ours, tester(model, make_batch(1, size))
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
@@ -27,6 +28,7 @@ from mmood.scores import diffusion_score, directional_error
 from mmood.seg.datasets.feature_cache import open_folder, write_shard
 
 CHANNELS, STEPS, SETS = 768, 25, 60
+LOGIT_SCORES = ['energy', 'msp', 'max_logit', 'entropy']
 
 
 def scorers(device: str, tokens: int) -> tuple[Callable, Callable]:
@@ -151,11 +153,44 @@ def build_model(size: int) -> torch.nn.Module:
                 num_classes=19,
                 norm_cfg=None,
             ),
-            ood_head=dict(type='mmood.DOoDHead', channels=CHANNELS),
+            scores=['diffusion'],
+            losses=[dict(type='mmood.DenoisingLoss', channels=CHANNELS)],
         )
     )
     model.load_state_dict(model.state_dict())  # "trained"
     return model
+
+
+def plain_testers(device: str) -> tuple[Callable, Callable]:
+    """A test step of a frame with four logit scores, and without any.
+
+    CGNet, one of the fastest segmentors: others hide more of the scores.
+    """
+    size = (1024, 2048)
+    config = get_config(
+        'mmseg::cgnet/cgnet_fcn_4xb4-60k_cityscapes-680x680.py'
+    ).model
+    config.data_preprocessor.update(type='mmseg.SegDataPreProcessor')
+    config.test_cfg = dict(mode='whole')
+    steps = []
+    frame = torch.randint(256, (3, *size)).byte()
+    meta = dict(img_shape=size, ori_shape=size, pad_shape=size)
+    for kind in (
+        dict(type='mmood.OODEncoderDecoder', scores=LOGIT_SCORES),
+        {},
+    ):
+        torch.manual_seed(0)
+        model = MODELS.build({**config, **kind}).to(device).eval()
+
+        def step(model: torch.nn.Module = model) -> torch.Tensor:
+            sample = SegDataSample(metainfo=dict(meta))
+            batch = dict(inputs=[frame], data_samples=[sample])
+            with torch.no_grad():
+                found = model.test_step(batch)[0]
+            return found.pred_sem_seg.data.float()[0, ::64, ::64]
+
+        steps.append(step)
+    return steps[0], steps[1]
 
 
 def write_cache(folder: str, maps: int = 32, side: int = 48) -> None:
@@ -204,13 +239,17 @@ def rows(
     batch_size: int,
     tokens: int,
 ) -> list[list]:
-    """Lines of the table: metrics, scoring, training step."""
+    """Lines of the table: metrics, scoring, plain segmentor, training."""
     table = []
     if 'metrics' in parts:
         table.append(measure('pixel metrics', *meters(), runs, device))
     if 'scoring' in parts:
         pair = scorers(device, tokens)
         table.append(measure('scoring', *pair, runs, device))
+    if 'plain' in parts:
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            pair = plain_testers(device)
+            table.append(measure('4 scores of CGNet', *pair, runs, device))
     if 'training' in parts:
         with (
             DefaultScope.overwrite_default_scope('mmseg'),

@@ -4,6 +4,9 @@ data_root = 'data/ade/ADEChallengeData2016/'
 train_prefix = dict(
     img_path='images/training', seg_map_path='annotations/training'
 )
+val_prefix = dict(
+    img_path='images/validation', seg_map_path='annotations/validation'
+)
 crop_size = (512, 512)
 max_fit_images = 500
 val_set = dict(
@@ -12,9 +15,7 @@ val_set = dict(
     ood_ids=(),
     ignore_ids=(0, 255),
     data_root='$data_root',
-    data_prefix=dict(
-        img_path='images/validation', seg_map_path='annotations/validation'
-    ),
+    data_prefix='$val_prefix',
     img_suffix='.jpg',
     pipeline='$test_pipeline',
 )

@@ -3,6 +3,7 @@
 dataset_type = 'mmseg.CityscapesDataset'
 data_root = 'data/cityscapes/'
 train_prefix = dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train')
+val_prefix = dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val')
 crop_size = (768, 768)
 max_fit_images = 250
 val_set = dict(
@@ -10,7 +11,7 @@ val_set = dict(
     name='id',
     ood_ids=(),
     data_root='$data_root',
-    data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
+    data_prefix='$val_prefix',
     img_suffix='_leftImg8bit.png',
     seg_map_suffix='_gtFine_labelTrainIds.png',
     pipeline='$test_pipeline',

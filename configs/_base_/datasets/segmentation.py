@@ -1,6 +1,6 @@
 # ID images with label pictures to train on; ID images to validate and OOD
 # sets to test on. Variables of the config, see cityscapes.py: dataset_type,
-# data_root, train_prefix, val_set, test_sets, crop_size.
+# data_root, train_prefix, val_prefix, val_set, test_sets, crop_size.
 load_labels = dict(type='mmood.LoadIDAnnotations')
 train_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -1,6 +1,1 @@
-_base_ = [
-    './_base_/shapes.py',
-    './_base_/shapes_4-2.py',
-    './_base_/faster_ilod.py',
-]
-incremental = dict(increment=dict(model=_base_.faster_ilod))
+_base_ = ['_base_/shapes.py', '_base_/shapes_4-2.py', '_base_/faster_ilod.py']

@@ -1,6 +1,1 @@
-_base_ = [
-    './_base_/voc.py',
-    './_base_/voc_19-1.py',
-    './_base_/faster_ilod.py',
-]
-incremental = dict(increment=dict(model=_base_.faster_ilod))
+_base_ = ['_base_/voc.py', '_base_/voc_19-1.py', '_base_/faster_ilod.py']

@@ -1,1 +1,1 @@
-_base_ = ['./_base_/shapes.py', './_base_/shapes_4-2.py']
+_base_ = ['_base_/shapes.py', '_base_/shapes_4-2.py']

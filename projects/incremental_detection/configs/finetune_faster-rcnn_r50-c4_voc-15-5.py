@@ -1,1 +1,1 @@
-_base_ = ['./_base_/voc.py', './_base_/voc_15-5.py']
+_base_ = ['_base_/voc.py', '_base_/voc_15-5.py']

@@ -1,1 +1,1 @@
-_base_ = ['./_base_/voc.py', './_base_/voc_19-1.py']
+_base_ = ['_base_/voc.py', '_base_/voc_19-1.py']

@@ -1,17 +1,9 @@
 # A split of one's own: the same with two more classes in a third step.
-_base_ = [
-    './_base_/shapes.py',
-    './_base_/shapes_4-2.py',
-    './_base_/iod.py',
-]
+_base_ = ['_base_/shapes.py', '_base_/shapes_4-2.py', '_base_/iod.py']
 incremental = dict(
     steps=[
         ['circle', 'bar', 'triangle', 'star'],
         ['cross', 'ring'],
         ['crescent', 'arrow'],
     ],
-    increment=dict(
-        model=_base_.iod,
-        custom_hooks=[*_base_.hooks, _base_.warp_fc],
-    ),
 )

@@ -1,2 +1,1 @@
-_base_ = ['_base_/voc.py', '_base_/32k.py', '_base_/methods/ds.py']
-model = dict(roi_head=_base_.ds)
+_base_ = ['_base_/voc.py', '_base_/methods/ds.py']

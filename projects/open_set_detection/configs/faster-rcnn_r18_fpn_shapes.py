@@ -1,1 +1,1 @@
-_base_ = '_base_/shapes.py'
+_base_ = ['_base_/shapes.py', '_base_/methods/plain.py']

@@ -1,1 +1,1 @@
-_base_ = ['_base_/voc.py', '_base_/32k.py']
+_base_ = ['_base_/voc.py', '_base_/methods/plain.py']

@@ -1,13 +1,2 @@
-_base_ = ['_base_/voc.py', '_base_/32k.py', '_base_/methods/opendet.py']
-num_known = 20
+_base_ = ['_base_/voc.py', '_base_/methods/opendet.py']
 top_k = 24  # 3 for two images of a batch, as published
-model = dict(
-    roi_head=dict(
-        unknown_class=True,
-        open_set_losses=dict(
-            contrastive=_base_.contrastive,
-            unknown=dict(_base_.unknown_probability, top_k=top_k),
-        ),
-        bbox_head=dict(_base_.cosine_head, num_classes=num_known + 1),
-    )
-)

@@ -1,8 +1,1 @@
-_base_ = ['_base_/voc.py', '_base_/32k.py', '_base_/methods/ore.py']
-num_known = 20
-model = dict(
-    roi_head=dict(
-        _base_.ore,
-        bbox_head=dict(_base_.ore.bbox_head, num_classes=num_known + 1),
-    )
-)
+_base_ = ['_base_/voc.py', '_base_/methods/ore.py']

@@ -14,13 +14,23 @@ from mmengine.optim import build_optim_wrapper
 
 from helpers import ROOT
 from mmood.necks import DFDDNeck
+from mmood.recipe import load
 from mmood.registry import DATASETS, METRICS
 from projects.open_set_detection.open_set_detection import OpenSetRoIHead
 
 PROJECT = Path(__file__).parents[1]
 CONFIGS = sorted((PROJECT / 'configs').glob('*.py'))
-_PARSED = {path: Config.fromfile(path) for path in CONFIGS}
-METHODS = ('faster-rcnn', 'proser', 'ore', 'ds', 'opendet', 'opendet-dfdd')
+_PARSED = {path: load(path) for path in CONFIGS}
+OPENDET = ['InstanceContrastiveLoss', 'UnknownProbabilityLoss']
+LOSSES = {
+    'faster-rcnn': [],
+    'proser': ['PlaceholderLoss'],
+    'ore': ['EnergyWeibulls'],
+    'ds': [],
+    'opendet': OPENDET,
+    # In the place of the uncertainty loss.
+    'opendet-dfdd': [*OPENDET, 'BlurredClassifierLoss', 'ConsistencyLoss'],
+}
 KNOWN = dict(shapes=8, voc=20)
 OPEN_SETS = dict(
     shapes=['near', 'far'],
@@ -45,7 +55,7 @@ def test_every_method_comes_for_both_sets():
     expected = set()
     for rest in ('r18_fpn{}_shapes', 'r50_fpn{}_32k_voc'):
         expected.add('faster-rcnn_' + rest.format('_thr-0.1'))
-        for method in METHODS:
+        for method in LOSSES:
             plain = method == 'faster-rcnn'
             head = method if plain else f'{method}_faster-rcnn'
             expected.add(f'{head}_{rest.format("")}')
@@ -61,7 +71,7 @@ def test_detector_is_built_as_the_config_says(path):
     assert isinstance(head, OpenSetRoIHead)
     known = KNOWN[set_of(path)]
     classes = cfg.train_dataloader.dataset.metainfo.classes
-    assert head.num_known == len(classes) == known
+    assert head.num_classes == len(classes) == known
     has_column = method in ('proser', 'ore', 'opendet', 'opendet-dfdd')
     assert head.unknown_class == has_column
     assert head.bbox_head.num_classes == known + has_column
@@ -69,15 +79,12 @@ def test_detector_is_built_as_the_config_says(path):
     necks = [m for m in model.modules() if isinstance(m, DFDDNeck)]
     assert len(necks) == ('dfdd' in method)
     if 'dfdd' in method:
-        loss = cfg.model.roi_head.loss_uncertainty.type
-        assert loss == 'mmood.BlurredClassifierLoss'
         wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
         rates = {group['lr'] for group in wrapper.param_groups}
         assert max(rates) == pytest.approx(1000 * min(rates))
-    else:
-        assert head.loss_uncertainty is head.loss_consistency is None
+    assert list(head.losses) == LOSSES[method]
     if 'opendet' in method:
-        queues = head.open_set_losses['contrastive'].queues
+        queues = head.losses['InstanceContrastiveLoss'].queues
         assert queues.memory.shape == (known, 256, 128)
         assert len(head.bbox_head.cls_fcs) == len(head.bbox_head.reg_fcs) == 2
 
@@ -128,7 +135,7 @@ def test_voc_is_trained_as_published(path):
     names = {name for name in cfg.train_dataloader.dataset.metainfo.classes}
     assert {'couch', 'tv', 'dining table'} <= names
     if 'opendet' in path.stem:
-        unknown = cfg.model.roi_head.open_set_losses.unknown
+        unknown = cfg.model.roi_head.losses[1]
         # 3 for each of 8 GPUs with 2 images.
         assert (unknown.top_k, unknown.start) == (24, 100)
         assert (unknown.loss_weight, unknown.alpha) == (1.0, 1.0)

@@ -20,23 +20,27 @@ from rank_helpers import (
 
 FOLDER = '../projects/open_set_detection/configs'
 NAME = 'faster-rcnn_r18_fpn_shapes.py'
+CONTRASTIVE = 'losses.InstanceContrastiveLoss'
 OPENDET = ['loss_contrastive', 'loss_unknown']
 DFDD = ['loss_uncertainty', 'loss_consistency', 'loss_deblur']
 # config: losses that it adds, buffers that it fills
 ROWS = {
     NAME: ([], []),
     f'proser_{NAME}': (['loss_placeholder', 'loss_mix'], []),
-    f'ore_{NAME}': ([], ['scores.ore.queues.seen']),
+    f'ore_{NAME}': ([], ['losses.EnergyWeibulls.queues.seen']),
     f'ds_{NAME}': ([], ['bbox_head.fc_cls.masks']),
-    f'opendet_{NAME}': (OPENDET, ['open_set_losses.contrastive.queues.seen']),
+    f'opendet_{NAME}': (
+        OPENDET,
+        [f'{CONTRASTIVE}.queues.seen'],
+    ),
     f'opendet-dfdd_{NAME}': ([*OPENDET, *DFDD], []),
 }
 # Five steps, of which every box counts.
 OPTIONS = {
     'train_dataloader.dataset.indices': 20,
     'model.test_cfg.rcnn.score_thr': 0.0,
+    'unknown_start': 3,
 }
-ORE = dict(name='ore', type='mmood.EnergyWeibulls')
 
 
 @pytest.fixture
@@ -48,8 +52,6 @@ def tiny(tiny_config, shapes):
         cfg = tiny_config(f'{FOLDER}/{name}', shapes, work_dir, **options)
         for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
             del evaluator['ann_file']  # an option for other metrics
-        if name.startswith('opendet'):
-            cfg.model.roi_head.open_set_losses.unknown.start = 3
         return cfg
 
     return build
@@ -108,7 +110,7 @@ def test_a_calibration_does_not_see_what_an_earlier_one_has_rejected(
     runner.register_hook(labels)
     runner.train()
     # So low that all boxes would be unknown.
-    runner.model.roi_head.ood_threshold.fill_(-1e3)
+    runner.model.roi_head.scores.thresholds['entropy'].fill_(-1e3)
     runner.val_loop.run()
     found = torch.cat(labels.found)
     assert len(found) > 100 and found.max() < 8
@@ -118,8 +120,10 @@ def test_training_with_two_processes_equals_one(tiny, tmp_path):
     """OpenDet with DFDD, and ORE's rings; all but what is drawn by chance."""
 
     def build(work_dir, _):
-        options = {'model.roi_head.scores': [ORE]}
-        cfg = tiny(f'opendet-dfdd_{NAME}', work_dir, **options)
+        cfg = tiny(f'opendet-dfdd_{NAME}', work_dir)
+        head = cfg.model.roi_head
+        head.scores = ['ore']
+        head.losses.append(dict(type='mmood.EnergyWeibulls'))
         return without_chance(cfg)
 
     results = train_on_ranks(build, tmp_path)
@@ -129,7 +133,7 @@ def test_training_with_two_processes_equals_one(tiny, tmp_path):
     assert all(wanted <= set(losses) for losses in one['losses'])
     assert_equal_losses(results, abs=1e-4)
     assert_equal_states(results, atol=1e-4, rtol=1e-3)
-    seen = 'roi_head.scores.ore.queues.seen'
+    seen = 'roi_head.losses.EnergyWeibulls.queues.seen'
     for rank in ranks:
         assert torch.equal(rank['state'][seen], one['state'][seen])
     assert one['state'][seen][0] > 20

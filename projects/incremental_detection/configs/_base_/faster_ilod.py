@@ -1,5 +1,9 @@
 # Faster ILOD (Pattern Recognition Letters 2020): backbone, proposals and
 # RoI head are held to the detector of the step before.
-faster_ilod = dict(
-    distillation=dict(adaptive_backbone={}, adaptive_rpn={}, centred_roi={})
+increment = dict(
+    model=dict(
+        distillation=dict(
+            adaptive_backbone={}, adaptive_rpn={}, centred_roi={}
+        )
+    )
 )

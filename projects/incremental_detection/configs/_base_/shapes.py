@@ -1,11 +1,6 @@
 # Shapes for incremental detection. run.py says which classes there are and
 # which of them each set shows.
-_base_ = [
-    '../../../../configs/_base_/models/shapes_detector.py',
-    '../../../../configs/_base_/datasets/shapes.py',
-    '../../../../configs/_base_/schedules/shapes.py',
-    '../../../../configs/_base_/det_runtime.py',
-]
+_base_ = '../../../../configs/_base_/faster-rcnn_r18_fpn_shapes.py'
 custom_imports = dict(
     imports=['projects.incremental_detection.incremental_detection'],
     allow_failed_imports=False,
@@ -13,6 +8,7 @@ custom_imports = dict(
 model = dict(
     type='mmood.IncrementalFasterRCNN',
     roi_head=dict(
+        type='mmood.OODRoIHead',
         scores=['energy'],
         bbox_head=dict(
             reg_class_agnostic=True,
@@ -20,22 +16,22 @@ model = dict(
         ),
     ),
 )
-dataset_type = 'mmood.ClassStepCocoDataset'
-train_dataloader = dict(dataset=dict(type=dataset_type))
-val_dataloader = dict(dataset=dict(type=dataset_type))
-test_dataloader = dict(
-    dataset=dict(
-        _base_.id_set,
-        _delete_=True,
-        type=dataset_type,
-        ann_file='annotations/test.json',
-        pipeline=_base_.test_pipeline,
-        test_mode=True,
-    )
-)
+id_test_set = step_set = dict(type='mmood.ClassStepCocoDataset')
+train_dataloader = dict(dataset=step_set)
+val_dataloader = dict(dataset=step_set)
+test_dataloader = dict(dataset='$id_test_set')
 val_evaluator = dict(_delete_=True, type='mmood.IncrementalDetMetric')
 test_evaluator = dict(_delete_=True, type='mmood.IncrementalDetMetric')
-hooks = [dict(type='mmood.FiniteLossHook')]
-custom_hooks = hooks
-default_hooks = dict(idle_parts=dict(type='mmood.IdlePartsHook'))
+default_hooks = dict(
+    finite_loss=dict(type='mmood.FiniteLossHook'),
+    idle_parts=dict(type='mmood.IdlePartsHook'),
+)
 visualizer = dict(type='mmdet.DetLocalVisualizer')
+# Of iOD; run.py stores the images, `exemplars` of each class. An increment is
+# so short that every 20 iterations would be 13 times.
+warp = dict(
+    type='mmood.WarpGradientHook',
+    layers=['roi_head.bbox_head.shared_fcs.1'],
+    interval=5,
+    dataloader=dict(batch_size=8, num_workers=1),
+)

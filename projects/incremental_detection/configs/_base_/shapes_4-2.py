@@ -4,14 +4,14 @@
 incremental = dict(
     steps=[['circle', 'bar', 'triangle', 'star'], ['cross', 'ring']],
     exemplars=10,
-    base={'train_cfg.max_epochs': 6},
+    base=dict(max_epochs=6),
     increment={
-        'train_cfg.max_epochs': 4,
+        'max_epochs': 4,
         'optim_wrapper.optimizer.lr': 0.01,
         'model.backbone.norm_eval': True,
     },
     finetune={
-        'train_cfg.max_epochs': 10,
+        'max_epochs': 10,
         'param_scheduler': [],
         'optim_wrapper.optimizer.lr': 0.002,
         'model.backbone.norm_eval': True,

@@ -1,11 +1,7 @@
 # 15 + 5 classes of VOC; lengths as iOD's configs have them.
-_base_ = './voc_classes.py'
+_base_ = './voc_steps.py'
 incremental = dict(
-    steps=[_base_.classes[:15], _base_.classes[15:]],
-    exemplars=10,
-    increment={'train_cfg.max_iters': 2000},
-    finetune={
-        **_base_.finetune,
-        'train_cfg.max_iters': 10000,
-    },
+    steps=[_base_.order[:15], _base_.order[15:]],
+    increment=dict(max_iters=2000),
+    finetune=dict(max_iters=10000),
 )

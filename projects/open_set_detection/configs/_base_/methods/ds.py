@@ -1,10 +1,7 @@
 # Dropout sampling (ICRA 2018).
-ds = dict(
+runner_type = 'mmood.OODRunner'
+ood = dict(
     scores=['entropy'],
-    rejects=True,
-    bbox_head=dict(
-        cls_predictor_cfg=dict(
-            type='mmood.DropoutSamplingLinear', p=0.5, samples=30
-        )
-    ),
+    classifier=dict(type='mmood.DropoutSamplingLinear', p=0.5, samples=30),
+    head=dict(rejects=True),
 )
