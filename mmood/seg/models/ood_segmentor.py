@@ -39,7 +39,8 @@ from .windows import (
 )
 
 _UPSAMPLE = ('nearest', 'bilinear')
-_TILE = 2**20  # logits that are scored at once
+# Logits that are scored at once: what fits a cache, or keeps a GPU busy.
+_TILE = dict(cpu=2**19, cuda=2**24)
 
 
 @MODELS.register_module()
@@ -218,7 +219,8 @@ class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
     ) -> dict[str, Tensor]:
         """Some rows at a time, so that what is made on the way is small."""
         _, classes, height, width = logits.shape
-        step = max(1, _TILE // (classes * width))
+        tile = _TILE.get(logits.device.type, 2**24)
+        step = max(1, tile // (classes * width))
         parts = []
         for top in range(0, height, step):
             rows = slice(top, top + step)
