@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from mmood.launch import is_segmentor
 from mmood.ops import list_pictures
+from mmood.recipe import load
 
 
 def split_readable(paths: list[str]) -> tuple[list[str], list[str]]:

@@ -31,16 +31,10 @@ VOS = CONFIGS / 'vos/vos_faster-rcnn_r50_fpn_18k_voc.py'
 
 
 def build_model(path: Path, device: str) -> torch.nn.Module:
-<<<<<<< HEAD
-    cfg = load(path)
-    cfg.model.backbone.init_cfg = None
-    cfg.model.roi_head.scores = ['energy']  # none that wants a fit
-=======
     cfg = load(path, {'model.backbone.init_cfg': None, 'ood.scores': SCORES})
     if cfg.model.roi_head.get('outliers', {}).get('start_share'):
         outliers = cfg.model.roi_head.outliers
         outliers.update(start_share=None, queue_size=10)  # from the start
->>>>>>> c16faf4ab1ec27792e146c8d32342f71ce30d22c
     torch.manual_seed(0)
     return MODELS.build(cfg.model).to(device)
 
