@@ -89,15 +89,15 @@ def build_segmentor(fit: bool = True, **options) -> nn.Module:
             span = torch.tensor([[-3.0], [3.0]]).expand(2, 32)
             loss.feature_range.update(span)
         if 'compound' in model.scores.names:
-            set_compound(model, [1.0, 1.0], [0.5, 0.5])
+            set_compound(model, 1.0, 0.5)
     return model
 
 
-def set_compound(model: nn.Module, mean: list, std: list) -> None:
-    """The statistics of a compound, as if it were fitted."""
+def set_compound(model: nn.Module, mean: float, std: float) -> None:
+    """The statistics of a compound's scores, as if it were fitted."""
     compound = model.scores.fitted['compound']
-    compound.mean.copy_(torch.tensor(mean))
-    compound.std.copy_(torch.tensor(std))
+    compound.mean.fill_(mean)
+    compound.std.fill_(std)
     compound.fitted_for.fill_(compound.signature)
     compound.is_fitted.fill_(True)
 
