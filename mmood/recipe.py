@@ -45,7 +45,10 @@ def resolve(cfg: Config) -> Config:
     reference to what is not there, a share of a training without a length,
     a key of ``ood`` that means nothing, and a model that no adapter fits.
     """
+    words = cfg.to_dict()  # of a pure-Python config, names for its classes
     cfg = copy.deepcopy(cfg)
+    for key, value in words.items():
+        cfg[key] = value
     expand(cfg)
     _set_lengths(cfg)
     method = cfg.pop('ood', None)
