@@ -90,7 +90,7 @@ FAMILIES = dict(
             type='FCNHead',
             in_channels=32,
             in_index=2,
-            channels=16,
+            channels=32,
             num_convs=0,
             concat_input=False,
         ),

@@ -1,4 +1,4 @@
-"""From a table to its runs: what is trained and tested, where, with what.
+"""The runs of a table: what is trained and tested, and in which folder.
 
 A run is one training and its tests, in the folder ``OUT/CONFIG/seed_N``:
 ``training`` or, once it is through, ``trained`` holds the options it was
