@@ -20,7 +20,7 @@ from helpers import (
     shell_options,
     tiny_seg_options,
 )
-from mmood.seg.models import DOoDHead
+from mmood.losses import DenoisingLoss
 
 SCRIPT = Path(__file__).with_name('train_seg_cpu_ranks.py')
 
@@ -59,7 +59,7 @@ def test_training_with_two_processes_equals_one(
     run_script(SCRIPT, path, out, ranks=2)
     two = [torch.load(f'{out}.{n}', weights_only=True) for n in range(2)]
 
-    monkeypatch.setattr(DOoDHead, '_perturbation', content_noise)
+    monkeypatch.setattr(DenoisingLoss, '_perturbation', content_noise)
     runner, record = Runner.from_cfg(config(*arguments, 1)), Record()
     runner.register_hook(record)
     runner.train()
@@ -80,7 +80,7 @@ def test_training_with_two_processes_equals_one(
 
 def table(output):
     rows = re.findall(r'^\| (?:near|far) .*$', output, flags=re.M)
-    assert len(rows) == 12 + 2  # six scores of two sets, and components
+    assert len(rows) == 6 + 2  # three scores of two sets, and components
     return rows
 
 
@@ -107,5 +107,5 @@ def test_dist_test_agrees_with_one_process(
         json.loads((tmp_path / f'{ranks}/metrics.json').read_text())
         for ranks in (1, 2)
     )
-    assert len(one) == 2 * (6 * 12 + 3)
+    assert len(one) == 2 * (3 * 12 + 3)
     assert one == pytest.approx(two, abs=1e-4)
