@@ -105,7 +105,7 @@ def test_training_from_the_cache_with_the_same_config(
     cache, segmentor, shapes, tmp_path, tiny_seg_config, monkeypatch
 ):
     """No image is read before the scores are fitted."""
-    more = {'train_dataloader.dataset.cache': str(cache)}
+    more = {'ood.features.cache': str(cache)}
     cfg = tiny_seg_config(DOOD, shapes, tmp_path, **more)
     cfg.load_from = str(segmentor)
     batches = []
@@ -117,12 +117,13 @@ def test_training_from_the_cache_with_the_same_config(
 
     monkeypatch.setattr(DenoisingLoss, 'forward', watched)
     Runner.from_cfg(cfg).train()
-    assert [tuple(b.shape) for b in batches] == [(6 * 128, 32)] * 4
+    # Of each image 2048 / 6.
+    assert [tuple(b.shape) for b in batches] == [(6 * 341, 32)] * 4
     known = FeatureCache(cache).vectors(np.arange(2304))
     known = {row.tobytes() for row in known}
     assert all(r.numpy().tobytes() in known for b in batches for r in b)
     state = load_weights(tmp_path / 'iter_4.pth')
-    assert equal_weights(state, load_weights(segmentor))
+    assert equal_weights(state, load_weights(segmentor), 'backbone.')
     seen = torch.cat(batches).float()
     minimum = state['losses.DenoisingLoss.feature_range.minimum']
     assert torch.equal(minimum, seen.amin(0))
@@ -136,7 +137,7 @@ def test_the_cache_needs_its_segmentor_too(
     cache, shapes, tmp_path, tiny_seg_config
 ):
     """Else the error would come after the whole training."""
-    more = {'train_dataloader.dataset.cache': str(cache)}
+    more = {'ood.features.cache': str(cache)}
     cfg = tiny_seg_config(DOOD, shapes, tmp_path, **more)
     with pytest.raises(RuntimeError, match='no trained weights: pass load_f'):
         Runner.from_cfg(cfg).train()
@@ -151,7 +152,7 @@ def test_resumed_training_from_the_cache_ends_the_same(
     after a resume; they are fixed here.
     """
     monkeypatch.setattr(DenoisingLoss, '_perturbation', content_noise)
-    more = {'train_dataloader.dataset.cache': str(cache)}
+    more = {'ood.features.cache': str(cache)}
     cfg = tiny_seg_config(DOOD, shapes, tmp_path / 'whole', **more)
     cfg.load_from = str(segmentor)
     Runner.from_cfg(cfg).train()

@@ -32,11 +32,11 @@ def config(build, data, segmentor, folder, ranks):
     """
     more = {
         'train_dataloader.batch_size': 6 // ranks,
-        'custom_hooks.0.max_images': 15,
-        'custom_hooks.0.dataloader.batch_size': 4,
-        'val_dataloader.dataset.indices': 3,
+        'max_fit_images': 15,
     }
     cfg = build(DOOD, data, folder / f'work{ranks}', **more)
+    cfg.fit_dataloader.batch_size = 4
+    cfg.val_dataloader.dataset.indices = 3
     cfg.load_from = str(segmentor)
     cfg.launcher = 'pytorch' if ranks > 1 else 'none'
     return cfg
@@ -72,7 +72,7 @@ def test_training_with_two_processes_equals_one(
     for name, value in runner.model.state_dict().items():
         for rank in two:
             found = rank['state'][name]
-            if name in frozen:
+            if name in frozen and not name.startswith('scores.'):
                 assert torch.equal(found, frozen[name]), name
             torch.testing.assert_close(found, value, atol=1e-4, rtol=1e-3)
             torch.testing.assert_close(found, two[0]['state'][name])
