@@ -7,6 +7,7 @@ import copy
 import os
 import os.path as osp
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,13 @@ from mmood.config import ConfigError
 from mmood.families import type_name
 from mmood.recipe import load
 from mmood.runner import OODRunner
+
+# Warnings of other packages about themselves.
+_NOT_OURS = (
+    'pkg_resources is deprecated',
+    '``build_loss`` would be deprecated',
+    'Default ``avg_non_ignore`` is False',
+)
 
 
 @contextmanager
@@ -82,6 +90,8 @@ def load_config(args: argparse.Namespace) -> Config:
     Its ``custom_imports`` are also looked for in the current folder, as
     those of ``projects/`` from the repository's root.
     """
+    for message in _NOT_OURS:
+        warnings.filterwarnings('ignore', message)
     sys.path.append(os.getcwd())
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = load(args.config, args.cfg_options)

@@ -23,7 +23,9 @@ def expand(cfg: Config) -> None:
 
     A string ``'$name'`` becomes a copy of the config's variable of this name
     (``'$a.b'``: of a part of one), and ``'${name}'`` within a longer string
-    its text. Nothing is evaluated. Raises ConfigError, with the key, for a
+    its text. Nothing is evaluated. The scope that MMEngine gives to parts of
+    an ``mmood::`` base goes: there too types of ours have a prefix, others
+    are of the config's default scope. Raises ConfigError, with the key, for a
     name that is not there and for variables that refer to themselves.
     """
     for key in list(cfg):
@@ -38,6 +40,7 @@ def _expanded(
             {
                 k: _expanded(cfg, v, f'{where}.{k}', within)
                 for k, v in value.items()
+                if (k, v) != ('_scope_', 'mmood')
             }
         )
     if isinstance(value, (list, tuple)):

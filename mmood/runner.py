@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
+
 from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 
 from mmood.recipe import resolve
 from mmood.registry import RUNNERS
+
+# MMEngine's words on its own deprecated parts, and four lines for each
+# parameter with a learning rate of its own.
+_LEFT_OUT = (
+    '"FileClient" will be deprecated',
+    '"HardDiskBackend" is the alias',
+    'paramwise_options -- ',
+)
 
 
 @RUNNERS.register_module()
@@ -14,9 +27,64 @@ class OODRunner(Runner):
     """Stock runner of what `mmood.recipe.resolve` makes of a config.
 
     ``runner_type = 'mmood.OODRunner'`` in a config has the training tools of
-    MMDetection and MMSegmentation take it.
+    MMDetection and MMSegmentation take it. Its log leaves out what nobody
+    can act on, and has one line on differing learning rates.
     """
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> OODRunner:
         return super().from_cfg(resolve(cfg))
+
+    def build_logger(self, *args, **kwargs) -> MMLogger:
+        logger = super().build_logger(*args, **kwargs)
+        logger.addFilter(_is_said)
+        return logger
+
+    def build_optim_wrapper(
+        self, optim_wrapper: OptimWrapper | dict
+    ) -> OptimWrapper | OptimWrapperDict:
+        built = super().build_optim_wrapper(optim_wrapper)
+        if isinstance(built, OptimWrapper):
+            text = parameter_groups(built.optimizer.param_groups)
+            if text:
+                self.logger.info(text)
+        return built
+
+    def build_param_scheduler(self, scheduler: object) -> list | dict:
+        length = len(self.train_loop.dataloader)
+        parts = scheduler if isinstance(scheduler, list) else [scheduler]
+        for part in parts:
+            if isinstance(part, dict) and part.get('convert_to_iter_based'):
+                _last_an_iteration(part, length)
+        return super().build_param_scheduler(scheduler)
+
+
+def _last_an_iteration(scheduler: dict, epoch_length: int) -> None:
+    """Have what takes a part of an epoch take an iteration at least.
+
+    MMEngine rounds the parts down, and refuses what is over at once.
+    """
+    begin, end = scheduler.get('begin', 0), scheduler.get('end')
+    if end is not None and int(end * epoch_length) <= int(
+        begin * epoch_length
+    ):
+        scheduler['end'] = begin + 1.5 / epoch_length
+
+
+def _is_said(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(_LEFT_OUT)
+
+
+def parameter_groups(groups: list[dict]) -> str:
+    """How many parameters have which settings; '' if all have the same."""
+    counts: Counter = Counter()
+    for group in groups:
+        settings = group['lr'], group.get('weight_decay', 0)
+        counts[settings] += len(group['params'])
+    if len(counts) < 2:
+        return ''
+    parts = [
+        f'{number} with lr {lr:g} and weight_decay {decay:g}'
+        for (lr, decay), number in counts.most_common()
+    ]
+    return f'parameters: {", ".join(parts)}'

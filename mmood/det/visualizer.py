@@ -20,7 +20,7 @@ class OODDetLocalVisualizer(DetLocalVisualizer):
     """Known boxes blue with their class, unknown ones green, annotations
     yellow.
 
-    What is unknown stands in ``pred_instances.is_ood``; the number behind
+    ``pred_instances.is_ood`` says which are unknown; the number behind
     "unknown" is the OOD score. Annotations of OOD sets, whose categories the
     detector does not know, are called "object", whatever their numbers;
     training objects that are flagged OOD "outlier".

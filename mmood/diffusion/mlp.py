@@ -147,6 +147,12 @@ def zeroed(layer: nn.Module) -> nn.Module:
     return layer
 
 
+def _check_least(least: int, **numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < least:
+            raise ValueError(f'{name} must be at least {least}, got {number}')
+
+
 class ResidualDenoiser(nn.Module):
     """Input, middle and output blocks with skips, (N, C, *) -> the same.
 
@@ -175,20 +181,14 @@ class ResidualDenoiser(nn.Module):
         groups: int = 32,
     ) -> None:
         super().__init__()
-        numbers = dict(
+        _check_least(
+            1,
             channels=channels,
             num_blocks=num_blocks,
             num_steps=num_steps,
             groups=groups,
         )
-        for name, number in numbers.items():
-            if number < 1:
-                raise ValueError(f'{name} must be at least 1, got {number}')
-        if num_middle_blocks < 0:
-            raise ValueError(
-                f'num_middle_blocks must not be negative, got '
-                f'{num_middle_blocks}'
-            )
+        _check_least(0, num_middle_blocks=num_middle_blocks)
         self.channels, self.num_steps = channels, num_steps
         self.time = TimeEmbedding(channels, time_embedding, num_steps)
 

@@ -1,4 +1,4 @@
-"""Images with objects that were not there before."""
+"""Dream-Box: outlier objects painted into the annotated boxes of images."""
 
 from .diffusers_painter import DiffusersPainter
 from .filters import PixelDistance, StructuralDistance

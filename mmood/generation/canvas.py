@@ -1,4 +1,4 @@
-"""One image: its objects painted over one after another, and judged.
+"""Painting over the objects of an image one after another.
 
 Shapes: pixels (H, W, 3) uint8 RGB. Images and annotations are those of a
 COCO file.

@@ -1,4 +1,4 @@
-"""Boxes, crops around them and the soft way back into the image.
+"""Boxes, crops around them, and blending a crop into the image.
 
 Shapes: images (H, W, 3) uint8 RGB, crops (h, w, 3). A `Box` is
 (x1, y1, x2, y2) in whole pixels, x2 and y2 excluded.

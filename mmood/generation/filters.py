@@ -1,4 +1,4 @@
-"""What a painting must differ in from the original to be kept.
+"""Filters that discard paintings too similar to the original.
 
 A filter measures a painting, ``filter(before, after, box, label)``, says
 whether it ``keeps`` one of that value and has a ``name`` for the report.

@@ -1,4 +1,4 @@
-"""A generation run: which images, who paints them, what is left to do.
+"""A generation run: selecting images, painting them, merging the results.
 
 Every object is painted from a seed of its own, so the pictures do not
 depend on the number of ranks, on the order, or on where a run was stopped.

@@ -1,4 +1,4 @@
-"""What paints an outlier into a crop, and the way from image to image.
+"""The interface of painters, and painting a box of an image with one.
 
 Shapes: images (H, W, 3) uint8 RGB, crops (h, w, 3), masks (h, w) bool.
 """

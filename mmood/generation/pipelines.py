@@ -1,4 +1,4 @@
-"""Inpainting pipelines of diffusers: which, from where, on what device."""
+"""Loading inpainting pipelines of diffusers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outlier objects drawn by rule: no weights, no network, milliseconds.
+"""Outlier objects drawn by rules, without a network.
 
 Shapes: crop (h, w, 3) uint8, mask (h, w) bool.
 """

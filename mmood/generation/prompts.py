@@ -1,4 +1,4 @@
-"""What a text-to-image model is told to paint in place of a known object.
+"""Prompts for what is painted in place of a known object.
 
 A prompt source turns the object's class into a `Prompt`: ``GenericPrompts``
 words it as an odd variant of the class, ``ClassEmbeddings`` asks for the

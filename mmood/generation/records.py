@@ -1,4 +1,4 @@
-"""What generation reads and leaves on the disk: COCO in, records, COCO out.
+"""The files that generation reads and writes.
 
 A folder holds ``images/<stem>_<image id>.png``, one ``records/<image
 id>.json`` per source image, written after its picture, and, merged from the

@@ -1,4 +1,4 @@
-"""Settings of a generation run: what makes one run another one."""
+"""Settings of a generation run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shapes: small scenes with known and unknown objects, drawn on the spot.
+"""Shapes: drawing small scenes with known and unknown objects.
 
 Everything about an object but its outline is random and independent of its
 class: colours, texture, shading, size, rotation, stretch, place. The

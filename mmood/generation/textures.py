@@ -56,5 +56,5 @@ def _waves(rng: np.random.Generator, size: int, across: bool) -> np.ndarray:
 
 
 def f32(value: float) -> np.float32:
-    """Keeps single precision single."""
+    """A number as numpy float32, which keeps arrays in single precision."""
     return np.float32(value)

@@ -1,4 +1,4 @@
-"""Whether model, weights and data mean the same, before it costs time."""
+"""Check that model, weights and data have the same classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cached features belong to the config and the weights they were made with."""
+"""Check that cached features were made with this config and these weights."""
 
 from __future__ import annotations
 

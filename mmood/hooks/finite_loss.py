@@ -1,4 +1,4 @@
-"""Stop a training whose loss is no number any more."""
+"""Stop a training whose loss is not finite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say which parts of a method never came into play."""
+"""Say which parts of a method never contributed to a training."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .boxes import box_iou
 from .inputs import as_boxes, as_scores, check_share
 from .protocols import protocol_rule
 from .ranking import auroc, average_precision, fpr_at_tpr
@@ -130,17 +131,6 @@ def object_recall(
         image_boxes, image_objects = map(as_boxes, of_image, _BOXES)
         total += len(image_objects)
         if len(image_boxes) and len(image_objects):
-            overlaps = _iou(image_boxes, image_objects)
+            overlaps = box_iou(image_boxes[:, None], image_objects)
             found += int((overlaps.max(0) >= iou).sum())
     return found / total if total else float('nan')
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union, (n, 4), (G, 4) -> (n, G)."""
-    corner = np.maximum(a[:, None, :2], b[None, :, :2])
-    other = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.prod(np.clip(other - corner, 0, None), axis=2)
-    area_a = np.prod(a[:, 2:] - a[:, :2], axis=1)
-    area_b = np.prod(b[:, 2:] - b[:, :2], axis=1)
-    union = area_a[:, None] + area_b[None] - inter
-    return inter / np.maximum(union, 1e-12)

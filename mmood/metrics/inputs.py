@@ -1,4 +1,4 @@
-"""What every metric takes: checked once, in numpy.
+"""Checking what metrics are given, as numpy arrays.
 
 Shapes: N entries of any shape.
 """

@@ -1,4 +1,4 @@
-"""What the protocols of the field do differently."""
+"""In what the protocols of the field differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a table of ranking measures should not leave unsaid."""
+"""Remarks on a table of ranking measures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How SegmentMeIfYouCan's public evaluator finds its threshold.
+"""The threshold of SegmentMeIfYouCan's public evaluator.
 
 Shapes: N pixels of a frame, B bins of it.
 Source: Chan et al., "SegmentMeIfYouCan: A Benchmark for Anomaly

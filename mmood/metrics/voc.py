@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from .boxes import box_iou
 from .image_detections import ImageDetections
 from .inputs import as_scores
 
@@ -240,18 +241,8 @@ def _best_overlap(
         # All pairs of a detection in a row, its objects in their order.
         theirs = np.arange(number.sum()) + np.repeat(low[rows] - first, number)
         mine = np.repeat(rows, number)
-        iou = _paired_iou(found.boxes[mine], objects.boxes[theirs], offset)
+        iou = box_iou(found.boxes[mine], objects.boxes[theirs], offset)
         best[rows] = np.maximum.reduceat(iou, first)
         largest = np.flatnonzero(iou == best[mine])[::-1]
         which[mine[largest]] = theirs[largest]  # the last one written stays
     return best, which
-
-
-def _paired_iou(a: np.ndarray, b: np.ndarray, offset: float) -> np.ndarray:
-    """Intersection over union of rows, (P, 4), (P, 4) -> (P,)."""
-    low = np.maximum(a[:, :2], b[:, :2])
-    high = np.minimum(a[:, 2:], b[:, 2:])
-    inter = np.clip(high - low + offset, 0, None).prod(1)
-    area_a = (a[:, 2:] - a[:, :2] + offset).prod(1)
-    area_b = (b[:, 2:] - b[:, :2] + offset).prod(1)
-    return inter / np.maximum(area_a + area_b - inter, 1e-12)

@@ -1,4 +1,4 @@
-"""Whether a part of a training that waits for something ever counted."""
+"""Counter of what a part that starts late contributes to a training."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ class Activity(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args, **kwargs
     ) -> None:
-        """A checkpoint of another training has no count, and need not."""
+        """A checkpoint of another training may lack the count."""
         value = state_dict.get(f'{prefix}count')
         self.count.fill_(0 if value is None else int(value))

@@ -80,27 +80,32 @@ class ClassQueues(nn.Module):
         self._check(features, labels)
         order, number = by_class(labels, len(self.seen))
         features, labels = features[order].float(), labels[order]
-        counts = labels.bincount(minlength=len(self.seen))
+        counts = class_counts(labels, len(self.seen))
         size = self.memory.shape[1]
-        newest = number >= counts[labels] - size
+        # Of those that share a place all write the newest one's features: a
+        # mask of the newest would wait for the device.
+        later = (counts[labels] - 1 - number) // size
+        newest = torch.arange(len(labels), device=labels.device) + later * size
         place = (self.seen[labels] + number) % size
-        self.memory[labels[newest], place[newest]] = features[newest]
+        self.memory[labels, place] = features[newest]
         self.seen += counts
 
     def _check(self, features: Tensor, labels: Tensor) -> None:
-        bad = int((~torch.isfinite(features)).any(1).sum())
+        bad = (~torch.isfinite(features)).any(1).sum()
+        outside = (labels < 0) | (labels >= len(self.seen))
+        # Together, to wait for the device only once.
+        bad, strange = torch.stack([bad, outside.sum()]).tolist()
         if bad:
             raise ValueError(
                 f'{bad} of {len(features)} samples for the class queues have '
                 'nan or infinite features: the training diverges, lower the '
                 'learning rate'
             )
-        outside = labels[(labels < 0) | (labels >= len(self.seen))]
-        if len(outside):
+        if strange:
+            got = labels[outside].unique().tolist()
             raise ValueError(
                 f'labels for the class queues must be in [0, '
-                f'{len(self.seen)}), got {outside.unique().tolist()}: leave '
-                'out background samples'
+                f'{len(self.seen)}), got {got}: leave out background samples'
             )
 
     def _load_from_state_dict(
@@ -116,6 +121,15 @@ class ClassQueues(nn.Module):
             self.seen.zero_()
 
 
+def class_counts(labels: Tensor, num_classes: int) -> Tensor:
+    """How many labels (N,) are of each class, (K,).
+
+    As ``bincount``, which waits for the device.
+    """
+    classes = torch.arange(num_classes, device=labels.device)
+    return (labels[:, None] == classes).sum(0)
+
+
 def by_class(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """The stable order that sorts labels (N,), and their numbers, (N,).
 
@@ -123,7 +137,7 @@ def by_class(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     that are before it. Labels are in [0, num_classes).
     """
     order = labels.argsort(stable=True)
-    counts = labels.bincount(minlength=num_classes)
+    counts = class_counts(labels, num_classes)
     first = counts.cumsum(0) - counts
     places = torch.arange(len(labels), device=labels.device)
     return order, places - first[labels[order]]

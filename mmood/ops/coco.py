@@ -1,4 +1,4 @@
-"""Reading and checking COCO annotation files, for whoever needs one.
+"""Reading and checking COCO annotation files.
 
 A box is ``[x, y, w, h]`` in pixels, continuous, 0-based. What is used
 although it is not as COCO describes it, and how:

@@ -1,4 +1,4 @@
-"""What a single record of a COCO annotation file must have."""
+"""The fields that a record of a COCO annotation file must have."""
 
 from __future__ import annotations
 

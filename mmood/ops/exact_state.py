@@ -1,4 +1,4 @@
-"""State that weight averaging must copy as it is, not average.
+"""State that weight averaging must copy instead of averaging it.
 
 A module names such buffers in ``exact_buffers``: queues, ranges, what was
 fitted or calibrated on ID data. Of these, what holds for one set of weights

@@ -31,6 +31,7 @@ class FeatureRange(nn.Module):
         infinity = torch.full((channels,), float('inf'))
         self.register_buffer('minimum', infinity)
         self.register_buffer('maximum', -infinity)
+        self._is_known = False  # so that the device is asked only once
 
     @torch.no_grad()
     def update(self, x: Tensor) -> None:
@@ -64,7 +65,8 @@ class FeatureRange(nn.Module):
         Raises RuntimeError if no feature was seen yet.
         """
         half = (self.maximum - self.minimum) / 2
-        if not torch.isfinite(half).all():
+        self._is_known = self._is_known or bool(torch.isfinite(half).all())
+        if not self._is_known:
             raise RuntimeError(
                 'the range of the features is unknown: train the diffusion '
                 'model or load its checkpoint before it is used'
@@ -76,3 +78,7 @@ class FeatureRange(nn.Module):
         return (x - shift.view(shape)) / scale.view(
             shape if self.per_channel else ()
         )
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._is_known = False

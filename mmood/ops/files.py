@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Writing files so that a reader never finds half of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Picture files: which are in a folder, how large the loader finds them.
+"""Finding the picture files of a folder, and their sizes.
 
 The loader is mmcv's ``imread``, which is OpenCV's: it turns a photograph as
 its EXIF says and reads up to `MAX_PIXELS`. Sizes here are (width, height) in

@@ -1,4 +1,4 @@
-"""Label pictures: one id per pixel, read as it was written or refused."""
+"""Reading label pictures, which hold one id per pixel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders that one run at a time writes to."""
+"""Locks of folders, so that one run at a time writes to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures that a user hands over, and the files that are made of them.
+"""The pictures that a user gives, and the names of the files made of them.
 
 Shapes: H x W pixels, BGR as OpenCV reads them.
 """

@@ -1,4 +1,4 @@
-"""Sets of images that are measured apart, each under its own name."""
+"""Checks of the named sets of images that are measured apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Half precision, raised where small differences count."""
+"""Raising half precision to float32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Averages that mean the same on any number of ranks.
+"""The mean over the values of all ranks, whatever their numbers.
 
 What DDP makes of the ranks' gradients is their mean. So that it is the
 gradient of the mean over all ranks' values, each rank divides the sum of its

@@ -1,4 +1,4 @@
-"""A pool that mixes the samples of many training steps.
+"""A buffer that mixes the samples of many training steps.
 
 Shapes: N vectors, C channels.
 """
@@ -39,8 +39,8 @@ class ShuffleBuffer(nn.Module):
             x = x[torch.randperm(len(x), device=x.device)[: self.capacity]]
         if self._ring is None:
             self._ring = x.new_empty(self.capacity, x.shape[1])
-        places = torch.arange(self._next, self._next + len(x))
-        self._ring[places.to(x.device) % self.capacity] = x.detach()
+        places = torch.arange(len(x), device=x.device) + self._next
+        self._ring[places % self.capacity] = x.detach()
         self._next = (self._next + len(x)) % self.capacity
         self._filled = min(self._filled + len(x), self.capacity)
 

@@ -42,11 +42,11 @@ def tied_gaussians(
 
 def _cholesky(sigma: Tensor, jitter: float) -> Tensor:
     """The factor of ``sigma + jitter I``, with the first jitter that works."""
-    identity = torch.eye(len(sigma)).to(sigma)
+    identity = torch.eye(len(sigma), dtype=sigma.dtype, device=sigma.device)
     for power in range(TRIES):
         noise = jitter * 10**power
         factor, info = torch.linalg.cholesky_ex(sigma + noise * identity)
-        if info == 0 and torch.isfinite(factor).all():
+        if (info == 0) & torch.isfinite(factor).all():
             return factor
     raise ValueError(
         f'the covariance of {len(sigma)} channels has no Cholesky factor, '

@@ -97,8 +97,11 @@ class VirtualOutlierSynthesis(OutlierSource):
         sampled = self._sampled()
         if not sampled:
             return None
+        held = self.queues.memory
+        if len(sampled) < len(held):
+            held = held[sampled]
         gaussians = tied_gaussians(
-            self.queues.memory[sampled],
+            held,
             jitter=self.jitter,
             shrinkage=self.shrinkage,
         )

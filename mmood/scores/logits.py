@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmood.ops import raised
+
 from .samples import KINDS, Samples, register_score
 
 
@@ -20,9 +22,7 @@ def _check(logits: Tensor, dim: int) -> Tensor:
             f'logits of shape {tuple(logits.shape)} have no class in '
             f'dimension {dim}'
         )
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        return logits.float()
-    return logits
+    return raised(logits)
 
 
 def class_logits(values: Tensor, dim: int = 0) -> Tensor:

@@ -55,7 +55,7 @@ def plot_roc_and_histogram(
 
 
 def _figure() -> Figure:
-    """Room for two axes; matplotlib is imported where something is drawn."""
+    """A figure for two axes; matplotlib is imported when one is drawn."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(9, 4), layout='constrained')

@@ -235,8 +235,8 @@ def test_images_without_ground_truth_train(shapes, tiny_config, tmp_path):
 def test_checkpoint_of_another_class_count(
     trained, shapes, tiny_config, tmp_path
 ):
-    more = {'model.roi_head.bbox_head.num_classes': 5}
-    cfg = tiny_config(DFDD, shapes, tmp_path, **more)
+    cfg = tiny_config(DFDD, shapes, tmp_path)
+    cfg.model.roi_head.bbox_head.num_classes = 5
     cfg.load_from = str(trained[0] / 'epoch_1.pth')
     with pytest.raises(ValueError, match='set num_classes'):
         Runner.from_cfg(cfg).test()

@@ -50,7 +50,6 @@ def paint(crop, mask, seed=0, swaps=SWAPS, label='cat'):
     return ProceduralPainter(swaps).paint(crop, mask, label, seed)
 
 
-# -------------------------------------------------------------- outlines
 def outlines(count=150):
     return [random_outline(np.random.default_rng(s)) for s in range(count)]
 
@@ -120,7 +119,6 @@ def test_drawn_outlines_fill_their_box(box):
         assert height >= 0.9 * (y2 - y1) - 1
 
 
-# ----------------------------------------------------------------- noise
 @pytest.mark.parametrize('sigma', [2, 5, 12])
 def test_noise_level_finds_the_noise(sigma):
     flat = np.full((64, 64, 3), 120.0)
@@ -151,7 +149,6 @@ def test_what_is_painted_has_the_noise_of_the_rest(sigma, swap):
     assert np.median(levels) == pytest.approx(sigma, rel=0.2, abs=2)
 
 
-# -------------------------------------------------------------- pictures
 def test_a_seed_makes_one_picture():
     crop, _, mask = disc()
     before = crop.copy(), mask.copy()
@@ -238,7 +235,6 @@ def test_only_the_box_changes_in_an_image():
         np.testing.assert_array_equal(result[far], image[far])
 
 
-# ---------------------------------------------------- degenerate crops
 @pytest.mark.parametrize('swap', SWAPS)
 @pytest.mark.parametrize('flat', [True, False])
 @pytest.mark.parametrize(
@@ -270,7 +266,6 @@ def test_a_full_mask_is_filled():
     assert (np.abs(image.astype(int) - crop) > 1).any(2).mean() > 0.2
 
 
-# ------------------------------------------------------------- arguments
 def test_it_is_built_from_a_config():
     painter = PAINTERS.build(dict(type='mmood.ProceduralPainter'))
     assert isinstance(painter, ProceduralPainter)

@@ -48,7 +48,6 @@ def expected(module, known, outlier):
     return log_loss(target, p, labels=[0, 1])
 
 
-# ------------------------------------------------------- weighted energy
 @pytest.mark.parametrize('shape', [(5, 4), (2, 4, 3, 2), (0, 4), (3, 1)])
 def test_energy_matches_scipy(shape):
     z, w = 5 * torch.randn(shape), torch.randn(shape[1])
@@ -112,7 +111,6 @@ def test_refuses_other_weights_than_one_per_class(shape, weights):
         weighted_energy(torch.zeros(shape), torch.zeros(weights))
 
 
-# ------------------------------------------------------------------ loss
 @pytest.mark.parametrize(('n', 'm'), [(5, 3), (1, 1), (4, 0), (0, 3)])
 @pytest.mark.parametrize('shape', [(), (2, 3)])
 def test_matches_sklearn(n, m, shape):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mmood.ops import ClassQueues, by_class
+from waits import Waits
 
 
 def batch(n, classes=3, channels=2):
@@ -86,6 +87,14 @@ def test_by_class_numbers_the_samples_of_each():
     assert numbers.tolist() == [0, 1, 0, 1, 2]
     order, numbers = by_class(torch.tensor([], dtype=torch.long), 4)
     assert len(order) == len(numbers) == 0
+
+
+def test_checking_is_the_only_wait_for_the_device():
+    """Said by ``tolist``; also where a batch comes round the ring."""
+    batches = [batch(n) for n in (0, 3, 40)]
+    with Waits():
+        queues = filled(batches, 3, 4)
+    assert contents(queues) == reference(batches, 3, 4)
 
 
 def test_a_class_without_a_sample_is_empty():

@@ -8,6 +8,7 @@ import torch
 
 from helpers import assert_near
 from mmood.ops import FeatureRange
+from waits import Waits
 
 
 def seen(*batches, channels=None, **kwargs):
@@ -115,6 +116,18 @@ def test_the_range_is_in_the_state_dict_and_in_place():
     other.load_state_dict(module.state_dict())
     x = torch.randn(2, 3, 2, 2)
     assert_near(other(x), module(x))
+
+
+def test_whether_the_range_is_known_is_asked_once():
+    """And again after another state is loaded."""
+    x, empty = torch.randn(4, 3), FeatureRange(3).state_dict()
+    module = seen(x)
+    expected = module(x)
+    with Waits():
+        assert module(x).shape == expected.shape
+    module.load_state_dict(empty)
+    with pytest.raises(RuntimeError, match='range .* unknown'):
+        module(x)
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])

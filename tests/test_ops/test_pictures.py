@@ -17,7 +17,6 @@ def paint(path, value=0, size=(4, 6, 3)):
     return path
 
 
-# --------------------------------------------------------------- inputs
 def test_a_folder_stands_for_its_visible_images_in_order(tmp_path):
     for name in ('b.JPG', 'a.Png', 'c.jpeg', 'in/d.png'):
         paint(tmp_path / name)
@@ -66,7 +65,6 @@ def test_what_is_no_picture(tmp_path, make, error, message):
         list_pictures(make(tmp_path))
 
 
-# --------------------------------------------------------------- arrays
 def test_gray_is_repeated_and_alpha_dropped():
     picture = np.random.randint(0, 256, (4, 5, 4), dtype=np.uint8)
     gray = picture[..., 0]
@@ -91,7 +89,6 @@ def test_arrays_of_another_type(dtype):
         as_bgr(np.zeros((4, 4, 3), dtype))
 
 
-# ---------------------------------------------------------------- names
 def test_no_two_pictures_share_a_name():
     names = OutputNames()
     paths = ('x/1.png', 'y/1.png', 'x/1.jpg', 'x/1_2.png', 'X/a', 'x/A.png')
@@ -115,7 +112,6 @@ def test_drawings_have_the_format_of_the_picture_if_it_has_colours():
     assert found == ['n.JPG', 'n.tif', 'n.png', 'n.png', 'n.png']
 
 
-# ---------------------------------------------------------------- files
 def test_written_pictures(tmp_path):
     rgb = np.zeros((4, 5, 3), np.uint8)
     rgb[..., 0] = 200

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mmood.ops import ShuffleBuffer
+from waits import Waits
 
 
 def rows(*numbers):
@@ -103,3 +104,11 @@ def test_it_holds_a_copy_without_gradient_and_no_state():
 def test_bad_capacity(capacity):
     with pytest.raises(ValueError, match=f'at least 1, got {capacity}'):
         ShuffleBuffer(capacity)
+
+
+def test_nothing_waits_for_the_device():
+    buffer = ShuffleBuffer(3)
+    with Waits():
+        buffer.add(rows(1, 2))
+        buffer.add(rows(3, 4, 5, 6))
+        assert buffer.draw(2).shape == (2, 2)

@@ -26,7 +26,6 @@ def covariance(scale_tril):
     return factor @ factor.T
 
 
-# ------------------------------------------------------------------- fit
 @pytest.mark.parametrize('shape', [(3, 40, 5), (1, 40, 5), (4, 6, 1)])
 def test_mean_and_covariance_are_sklearn_s(shape):
     x = features(*shape)
@@ -105,7 +104,6 @@ def test_no_features_and_features_beyond_help():
             tied_gaussians(x)
 
 
-# --------------------------------------------------------------- samples
 CHANNELS, CANDIDATES = 3, 50
 
 

@@ -1,4 +1,4 @@
-"""What stands under a table: scores that mislead, measures that are nan."""
+"""Remarks under a table: misleading scores and measures that are nan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a table to its runs: what is trained and tested, where, with what.
+"""The runs of a table: what is trained and tested, and in which folder.
 
 A run is one training and its tests, in the folder ``OUT/CONFIG/seed_N``:
 ``training`` or, once it is through, ``trained`` holds the options it was
@@ -121,7 +121,7 @@ def train(run: Run, execute: Execute) -> str:
             options['load_from'] = start
             if run.row.cache:
                 cache = extract(run, start, execute)
-                options['train_dataloader.dataset.cache'] = cache
+                options['ood.features.cache'] = cache
         write_json(begun, _recipe(run.row))
         command = _command('train', run.row.config, '--resume')
         command += ['--work-dir', str(run.folder)]

@@ -1,4 +1,4 @@
-"""Honest timing of pairs."""
+"""Timing two functions in turns, which cancels drifts of the machine."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def incremental_parts(folder: Path, device: str) -> list[Part]:
 
 
 def speed_parts(folder: Path, device: str) -> list[Part]:
-    """The benchmark's ratios; each alone, for honest times."""
+    """The benchmark's ratios; each alone, as nothing may slow it down."""
     tool = str(ROOT / 'tools/analysis_tools/benchmark.py')
     parts = []
     for task, more in SPEED.items():

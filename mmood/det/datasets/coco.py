@@ -1,4 +1,4 @@
-"""COCO sets that know what they are and refuse to be half right.
+"""COCO datasets that name their set and refuse files that do not fit.
 
 Labels go by name: label i is the i-th of ``metainfo.classes``, in every file.
 The stock set numbers them in the order of the file, which is another one in
@@ -98,7 +98,7 @@ class OriginCocoDataset(CocoDataset):
         )
 
     def COCOAPI(self, path: str) -> CheckedCOCO:
-        """What the stock set opens its file with, before it parses it."""
+        """Open the annotation file; called before the stock set parses it."""
         coco = CheckedCOCO(path)
         self._labels = self.category_labels(coco.dataset)
         self._counts = _count_odd(coco.dataset, self._labels)
@@ -200,7 +200,7 @@ def _count_odd(content: dict, labels: Mapping) -> Counter:
 
 @DATASETS.register_module()
 class IDCocoDataset(OriginCocoDataset):
-    """In-distribution set in COCO format, the stock one with its eyes open.
+    """ID set in COCO format that refuses objects of other classes.
 
     ``CocoDataset`` drops annotations of classes it was not given. Here that
     is an error; ``ignore_other_classes=True`` permits it, to train on a part

@@ -1,4 +1,4 @@
-"""How many painted images come with the plain ones.
+"""A sampler that mixes painted images into the plain ones.
 
 Shapes: N plain and M painted images, P painted ones drawn in an epoch.
 """

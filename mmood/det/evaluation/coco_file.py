@@ -1,4 +1,4 @@
-"""What the annotations of the ID set say of a test."""
+"""Checks of a test against the annotations of its ID set, and COCO curves."""
 
 from __future__ import annotations
 

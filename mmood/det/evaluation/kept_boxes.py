@@ -1,4 +1,4 @@
-"""The boxes of a test that count, set by set.
+"""The boxes of a test that count, and their measures on each set.
 
 Shapes: n detections of an image.
 """

@@ -1,4 +1,4 @@
-"""One pass over ID and OOD images, one table.
+"""The OOD measures of boxes, on ID and OOD images in one pass.
 
 Shapes: n detections of an image, K classes.
 """

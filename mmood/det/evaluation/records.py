@@ -7,11 +7,10 @@ import zipfile
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mmood.metrics.voc import ImageDetections
-from mmood.ops import atomic_write, stated_origin, write_json
+from mmood.ops import atomic_write, raised, stated_origin, write_json
 from mmood.ops.coco_records import shorten
 
 SCORES = 'ood_scores'
@@ -75,7 +74,7 @@ def finite_predictions(sample: dict) -> dict:
     Raises ValueError for boxes or confidences that are nan or infinite.
     """
     pred = {
-        key: single(value) if isinstance(value, Tensor) else value
+        key: raised(value) if isinstance(value, Tensor) else value
         for key, value in sample['pred_instances'].items()
     }
     for key in ('bboxes', 'scores', 'max_class_scores'):
@@ -94,17 +93,10 @@ def ood_scores(pred: Mapping) -> dict[str, np.ndarray]:
     Without a name: the one that ``is_ood`` goes by. Fields have no order.
     """
     return {
-        key[len(SCORES) + 1 :]: single(pred[key]).cpu().numpy()
+        key[len(SCORES) + 1 :]: raised(pred[key]).cpu().numpy()
         for key in pred
         if key == SCORES or key.startswith(f'{SCORES}_')
     }
-
-
-def single(values: Tensor) -> Tensor:
-    """Floats of less than single precision in it, others as they are."""
-    if not values.is_floating_point():
-        return values
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def class_names(dataset_meta: dict | list) -> tuple[str, ...]:

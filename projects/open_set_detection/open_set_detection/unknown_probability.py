@@ -8,11 +8,11 @@ Object Detection", CVPR 2022, Sec. 3.3.
 from __future__ import annotations
 
 import torch
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import get_rank
 from torch import Tensor
 
 from mmood.losses.batch import Batch
-from mmood.ops import Activity, gather_rows
+from mmood.ops import Activity, gather_rows, rank_mean
 from mmood.registry import MODELS
 
 from .open_set_loss import OpenSetLoss, columns_of
@@ -88,20 +88,19 @@ class UnknownProbabilityLoss(OpenSetLoss):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of a batch; a collective call, also without a RoI."""
         labels = columns_of(batch)
-        chosen, count = labels[:0], 0
+        chosen = labels[:0]
         if batch.iteration > self.start:
-            chosen, count = hardest(batch, self.top_k)
+            chosen = hardest(batch, self.top_k)
         values = unknown_probability_loss(
             batch.logits[chosen], labels[chosen], self.alpha
         )
-        self.activity.add(count)
-        mean = values.sum() * get_world_size() / max(count, 1)
-        return {'loss_unknown': self.loss_weight * mean}
+        self.activity.add(len(chosen))
+        return {'loss_unknown': self.loss_weight * rank_mean(values)}
 
 
 @torch.no_grad()
-def hardest(batch: Batch, top_k: int) -> tuple[Tensor, int]:
-    """Places (n,) of this rank's chosen RoIs, and the ranks' number of them.
+def hardest(batch: Batch, top_k: int) -> Tensor:
+    """Places (n,) of this rank's chosen RoIs.
 
     The ``top_k`` known and the ``top_k`` background RoIs of all ranks with
     the lowest largest logit, the unknown one left out; equals by rank, then
@@ -125,4 +124,4 @@ def hardest(batch: Batch, top_k: int) -> tuple[Tensor, int]:
     rows = rows[rows[:, 0].argsort(stable=True)]
     rows = torch.cat([rows[rows[:, 1] == kind][:top_k] for kind in (1, 2)])
     own = rows[rows[:, 2] == get_rank()]
-    return own[:, 3].long(), len(rows)
+    return own[:, 3].long()
