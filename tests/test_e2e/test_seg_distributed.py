@@ -28,13 +28,17 @@ SCRIPT = Path(__file__).with_name('train_seg_cpu_ranks.py')
 def config(build, data, segmentor, folder, ranks):
     """Six images per step, all of whose features are in every batch.
 
-    Statistics of 15 images, an odd number, in batches of 4.
+    Scores are fitted on 15 images, an odd number, in batches of 4.
     """
     more = {
         'train_dataloader.batch_size': 6 // ranks,
         'max_fit_images': 15,
     }
     cfg = build(DOOD, data, folder / f'work{ranks}', **more)
+    cfg.model.scores += [
+        dict(type='mahalanobis', shrinkage=0.1),
+        dict(type='knn', k=3, bank_size=50),
+    ]
     cfg.fit_dataloader.batch_size = 4
     cfg.val_dataloader.dataset.indices = 3
     cfg.load_from = str(segmentor)
