@@ -20,7 +20,12 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmood.registry import MODELS
-from mmood.scores import Samples, ScoreSet, class_logits
+from mmood.scores import (
+    FirstThreshold,
+    Samples,
+    ScoreSet,
+    class_logits,
+)
 from mmood.scores.samples import ScoreConfig
 
 from .feature_probe import probe_for
@@ -43,7 +48,7 @@ _TILE = dict(cpu=2**19, cuda=2**24)
 
 
 @MODELS.register_module()
-class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
+class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
     """Any `EncoderDecoder` of mmseg with OOD scores for each pixel.
 
     Class maps, logits, state keys and the training are the parent's. Each
@@ -72,6 +77,8 @@ class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
     Raises ValueError as `ScoreSet` does, and for scores of features without
     a probe.
     """
+
+    exact_buffers = ('ood_threshold',)
 
     def __init__(
         self,
