@@ -42,14 +42,18 @@ def load(path: str | Path, options: Mapping | None = None) -> Config:
 def resolve(cfg: Config) -> Config:
     """A config that says everything itself, which stock tools can run.
 
-    A copy; what is resolved stays as it is. Of a config that `bake` has
+    A copy; what is ``resolved`` stays as it is. Of a config that `bake` has
     resolved before, what has been changed since is changed in its recipe,
     and all that follows from it is made anew; what was changed wins over
     what follows. Raises ConfigError for a reference to what is not there, a
     share of a training without a length, a key of ``ood`` that means
     nothing, and a model that no adapter fits.
     """
-    return _resolved(*_unbaked(cfg))
+    if cfg.get('resolved'):
+        return copy.deepcopy(cfg)
+    cfg = _resolved(*_unbaked(cfg))
+    cfg.resolved = True
+    return cfg
 
 
 def bake(variables: dict) -> None:

@@ -14,8 +14,9 @@ from helpers import ROOT, run_here
 
 sys.path.append(str(ROOT / 'tools/gpu_check'))
 import gpu_check
-import parts
 import train_method
+
+import parts
 
 
 def python(name: str, code: str, budget: int = 60, **more) -> parts.Part:
