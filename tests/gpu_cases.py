@@ -1,7 +1,7 @@
 """Each score, loss and part that has tensors, on fixed inputs.
 
 A case takes a `gpu_helpers.Place` and gives tensors. `PARTS` are named like
-the registered class that they run, `FUNCTIONS` like the function.
+the registered class that they run, `FUNCTIONS` like the function or score.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 
+from batches import full_batch
 from gpu_helpers import Place, with_gradient
-from gpu_losses import LOSSES, C, Case, Head, K, M, N, leaves
-from mmood import losses, ops, outliers, scores
+from mmood import ops, outliers, scores
 from mmood.diffusion import (
     BlurDiffusion,
     DenoisingMLP,
@@ -22,48 +21,45 @@ from mmood.diffusion import (
     GaussianDiffusion,
     NoiseDiffusion,
 )
-from mmood.necks import DFDDNeck
+from mmood.necks import DFDDNeck, collect_losses
+from parts import LOSSES, NAMES, SOURCES, C, K, Score, build, labels
+
+N, M = 40, 24
+Case = Callable[[Place], object]
 
 
-def logit_score(name: str, place: Place) -> Tensor:
-    return scores.get_score(name)(place.randn(N, K))
+def leaves(place: Place, *shapes: tuple) -> list[Tensor]:
+    return [
+        place.randn(*shape, seed=seed).requires_grad_()
+        for seed, shape in enumerate(shapes)
+    ]
 
 
-def fitted(build: Callable, place: Place) -> list[Tensor]:
-    """Fit on two batches, then score other features."""
-    score = place(build())
-    score.reset()
-    for seed in (1, 2):
-        x, labels = place.randn(N, C, seed=seed), place.labels(N, K)
-        samples = scores.Samples(place.randn(N, K, seed=seed), x)
-        food = samples if score.source == 'samples' else x
-        keys = torch.arange(N) + N * seed
-        score.update(food, labels=labels, keys=keys)
-    score.finish(('a', 'b', 'c', 'd', 'e'))
-    x = 2 * place.randn(M, C, seed=3)
-    samples = scores.Samples(place.randn(M, K, seed=3), x)
-    return [score(samples if score.source == 'samples' else x)]
+def loss(name: str, place: Place) -> list[Tensor]:
+    part = place(build(name))
+    rows, made = leaves(place, (N, C), (M, C))
+    batch = full_batch(rows, made, labels(N).to(place.device), K)
+    return with_gradient(part(batch), rows, made)
 
 
-def moved(score: nn.Module, classifier: Callable, place: Place) -> Tensor:
-    head = place(Head(classifier()).eval())
-    return score(place.randn(N, 2, 3, 3), head)
+def source(name: str, place: Place) -> list[Tensor]:
+    part = place(build(name))
+    rows, made = leaves(place, (N, C), (M, C))
+    batch = full_batch(rows, made, labels(N).to(place.device), K)
+    found, losses = part(batch)
+    return [found.features, found.logits, *losses.values()]
+
+
+def score(name: str, place: Place) -> Tensor:
+    """Fitted there, of other features."""
+    part = place(Score(name)).fit(place.randn(2 * N, C))
+    return part(2 * place.randn(M, C, seed=3))
 
 
 def decomposed(place: Place) -> list[Tensor]:
     layer = place(scores.DecomposedLinear(C, K))
     (x,) = leaves(place, (N, C))
     return with_gradient(layer(x).square().sum(), x)
-
-
-def csi_score(place: Place) -> Tensor:
-    head, loss = place(Head()), place(losses.CSILoss(C, channels=4))
-    score = loss.score
-    score.reset()
-    labels, keys = place.labels(N, K), torch.arange(N)
-    score.update(place.randn(N, 2, 3, 3), head, labels=labels, keys=keys)
-    score.finish()
-    return score(place.randn(M, 2, 3, 3, seed=1), head)
 
 
 def noise_score(kind: str, place: Place) -> Tensor:
@@ -89,14 +85,6 @@ def denoised(build: Callable, shape: tuple, place: Place) -> list[Tensor]:
     return with_gradient(network(x, t).square().sum(), x)
 
 
-def made_up(build: Callable, place: Place) -> list[Tensor]:
-    source = place(build())
-    (features,) = leaves(place, (N, C))
-    for _ in range(2):
-        made, found = source(features, place.labels(N, K), active=True)
-    return [made, *found.values()]
-
-
 def gaussians(place: Place) -> list[Tensor]:
     means, factor = outliers.tied_gaussians(place.randn(K, N, C))
     return [means, factor, outliers.low_likelihood_samples(means, factor)]
@@ -108,9 +96,9 @@ def neck(kind: str, place: Place) -> list[Tensor]:
     found = part(maps)
     loss = sum(m.square().sum() for m in found) / 100
     return [
-        *with_gradient(loss + found.loss_deblur, *maps),
-        *found.blurred,
-        *found.deblurred,
+        *with_gradient({**collect_losses(found), 'loss': loss}, *maps),
+        *found.maps['blurred'],
+        *found.maps['deblurred'],
     ]
 
 
@@ -161,33 +149,19 @@ def shuffled(place: Place) -> Tensor:
 
 
 PARTS: dict[str, Case] = dict(
-    Mahalanobis=partial(fitted, lambda: scores.Mahalanobis(C, K)),
-    GramMatrices=partial(fitted, lambda: scores.GramMatrices(C, K)),
-    KNN=partial(fitted, lambda: scores.KNN(C, 3, bank_size=30)),
-    ODIN=partial(moved, scores.ODIN(), lambda: None),
-    GeneralizedODIN=partial(
-        moved, scores.GeneralizedODIN(), lambda: scores.DecomposedLinear(C, K)
-    ),
+    **{name: partial(loss, name) for name in LOSSES},
+    **{name: partial(source, name) for name in SOURCES},
     DecomposedLinear=decomposed,
     DenoisingMLP=partial(denoised, DenoisingMLP, (N, C)),
     DenoisingUNet=partial(denoised, DenoisingUNet, (2, C, 9, 7)),
-    **LOSSES,
-    FlowFeatureSynthesis=partial(
-        made_up, lambda: outliers.FlowFeatureSynthesis(C)
-    ),
-    GANSynthesis=partial(made_up, lambda: outliers.GANSynthesis(C)),
-    VirtualOutlierSynthesis=partial(
-        made_up, lambda: outliers.VirtualOutlierSynthesis(K, C, queue_size=16)
-    ),
     DFDDNeck=partial(neck, 'blur'),
 )
 FUNCTIONS: dict[str, Case] = {
-    **{name: partial(logit_score, name) for name in scores.score_names()},
+    **{name: partial(score, name) for name in NAMES},
     **{
         f'diffusion_score, {kind}': partial(noise_score, kind)
         for kind in ('cosine', 'mse_score', 'mse_recon')
     },
-    'CSIScore': csi_score,
     'DFDDNeck, noise': partial(neck, 'noise'),
     'tied_gaussians': gaussians,
     'gaussian_blur2d': lambda place: ops.gaussian_blur2d(

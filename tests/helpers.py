@@ -31,6 +31,7 @@ def tiny_options(data: Path) -> dict:
     return {
         'data_root': f'{data}/',
         'max_epochs': 1,
+        'warmup': '1/2',
         'model.roi_head.bbox_head.fc_out_channels': 32,
         'model.train_cfg.rcnn.sampler.num': 16,
         'model.train_cfg.rpn_proposal.max_per_img': 30,
@@ -47,36 +48,25 @@ def tiny_options(data: Path) -> dict:
 def tiny_seg_options(data: Path, name: str = DOOD) -> dict:
     """The same for the segmentation configs: four steps, width 32."""
     options = {
-        'model.data_preprocessor.size': (64, 64),
-        'model.backbone.img_size': (64, 64),
-        'model.backbone.embed_dims': 32,
+        'data_root': f'{data}/',
+        'crop_size': (64, 64),
+        'width': 32,
+        'max_iters': 4,
+        'max_fit_images': 16,
         'model.backbone.num_layers': 2,
         'model.backbone.num_heads': 2,
-        'model.decode_head.in_channels': 32,
-        'model.decode_head.channels': 32,
-        'train_cfg.max_iters': 4,
         'train_dataloader.batch_size': 6,
         'train_dataloader.persistent_workers': False,
+        'train_dataloader.num_workers': 0,
+        'val_dataloader.num_workers': 0,
+        'test_dataloader.num_workers': 0,
         'default_hooks.logger.interval': 1,
         'default_hooks.checkpoint.interval': 2,
-        'val_dataloader.dataset.data_root': str(data),
-        'test_dataloader.dataset.datasets.0.data_root': str(data),
-        'test_dataloader.dataset.datasets.1.data_root': str(data),
     }
-    for loader in ('train', 'val', 'test'):
-        options[f'{loader}_dataloader.num_workers'] = 0
-    if name == SEGMENTOR:
-        options['train_dataloader.dataset.data_root'] = str(data)
-        return options
-    return {
-        **options,
-        'model.ood_head.channels': 32,
-        'model.ood_head.score.timesteps': 3,
-        'train_dataloader.dataset.dataset.data_root': str(data),
-        'custom_hooks.0.max_images': 16,
-        'custom_hooks.0.dataloader.num_workers': 0,
-        'custom_hooks.0.dataloader.dataset.data_root': str(data),
-    }
+    if name != SEGMENTOR:
+        options['probed_channels'] = 32
+        options['ood.scores.1.timesteps'] = 3
+    return options
 
 
 def shell_options(options: dict) -> list[str]:

@@ -1,4 +1,4 @@
-"""A tiny DoOD segmentor, its batches, and samples for the pixel measures."""
+"""A tiny segmentor, its batches, and samples for the pixel measures."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import PixelData
+from mmseg.models.segmentors import EncoderDecoder
 from mmseg.structures import SegDataSample
 from torch import nn
 
 from mmood.registry import METRICS, MODELS
+
+COMPOUND = dict(type='compound', of=['energy', 'diffusion'])
+# DOoD's scores.
+SCORES = (COMPOUND, dict(type='diffusion', timesteps=3), 'energy')
 
 
 def tiny_segmentor(**options) -> ConfigDict:
@@ -46,26 +51,22 @@ def tiny_segmentor(**options) -> ConfigDict:
             dropout_ratio=0.0,
             norm_cfg=None,
         ),
-        ood_head=tiny_head(),
+        scores=list(SCORES),
+        losses=[tiny_loss()],
         test_cfg=dict(mode='whole'),
     )
     return ConfigDict({**cfg, **options})
 
 
-def tiny_head(unet: bool = False, **options) -> dict:
-    """Config of a DOoD head for width 32, three times."""
+def tiny_loss(unet: bool = False, **options) -> dict:
+    """Config of DOoD's loss for width 32."""
     denoiser = dict(
         type='mmood.DenoisingUNet' if unet else 'mmood.DenoisingMLP',
         num_blocks=3,
         num_middle_blocks=1,
     )
-    head = dict(
-        type='mmood.DOoDHead',
-        channels=32,
-        denoiser=denoiser,
-        score=dict(timesteps=3),
-    )
-    return {**head, **options}
+    loss = dict(type='mmood.DenoisingLoss', channels=32, denoiser=denoiser)
+    return {**loss, **options}
 
 
 def lively(module: nn.Module, std: float = 0.2) -> nn.Module:
@@ -84,10 +85,33 @@ def build_segmentor(fit: bool = True, **options) -> nn.Module:
     model = lively(MODELS.build(tiny_segmentor(**options)))
     if fit:
         model.load_state_dict(model.state_dict())
-        span = torch.tensor([[-3.0], [3.0]]).expand(2, 32)
-        model.ood_head.feature_range.update(span)
-        model.ood_head.set_statistics(torch.ones(2), torch.ones(2) / 2)
+        for loss in model.losses.values():
+            span = torch.tensor([[-3.0], [3.0]]).expand(2, 32)
+            loss.feature_range.update(span)
+        if 'compound' in model.scores.names:
+            set_compound(model, 1.0, 0.5)
     return model
+
+
+def set_compound(model: nn.Module, mean: float, std: float) -> None:
+    """The statistics of a compound's scores, as if it were fitted."""
+    compound = model.scores.fitted['compound']
+    compound.mean.fill_(mean)
+    compound.std.fill_(std)
+    compound.fitted_for.fill_(compound.signature)
+    compound.is_fitted.fill_(True)
+
+
+def stock_segmentor(model: nn.Module, cfg: dict) -> nn.Module:
+    """mmseg's own segmentor of a config of ours, with the same weights."""
+    cfg = ConfigDict(cfg)
+    for name in ('type', 'scores', 'losses', 'probe', 'upsample'):
+        cfg.pop(name, None)
+    cfg.data_preprocessor = None
+    stock = EncoderDecoder(**cfg).eval()
+    missing, _ = stock.load_state_dict(model.state_dict(), strict=False)
+    assert not missing
+    return stock
 
 
 def seg_batch(count: int = 2, size: tuple = (32, 32)) -> tuple:
@@ -102,29 +126,22 @@ def seg_batch(count: int = 2, size: tuple = (32, 32)) -> tuple:
     return torch.randn(count, 3, *size), samples
 
 
-def pixel_sample(
-    label, origin='far', name='a.png', logits=None, fold=0, **maps
-) -> dict:
-    """What `OODSegMetric` gets for an image; ``data`` is the last map."""
+def pixel_sample(label, origin='far', name='a.png', fold=0, **maps) -> dict:
+    """What `OODSegMetric` gets for an image; ``data`` is the first map."""
     label = np.asarray(label)
-    if logits is None:
-        logits = np.zeros((2, *label.shape))
     sample = dict(
         img_path=name,
         origin=origin,
         fold=fold,
         gt_sem_seg=dict(data=torch.from_numpy(label)[None].long()),
-        seg_logits=dict(data=torch.from_numpy(logits).float()),
     )
-    if maps:
-        scores = {
-            key: torch.as_tensor(np.array(value))[None].float()
-            for key, value in maps.items()
-        }
-        scores['data'] = list(scores.values())[-1]
-        scores['is_ood'] = scores['data'] > 0
-        sample['pred_ood'] = scores
-    return sample
+    scores = {
+        key: torch.as_tensor(np.array(value))[None].float()
+        for key, value in maps.items()
+    }
+    first = next(iter(scores.values()))
+    more = dict(data=first, is_ood=first > 0, score_names=tuple(maps))
+    return {**sample, 'pred_ood': {**scores, **more}}
 
 
 def random_label(shape: tuple = (12, 10)) -> np.ndarray:
@@ -136,9 +153,9 @@ def noisy_sample(origin: str, name: str, shape=(12, 10), **meta) -> dict:
     """`pixel_sample` with scores that know something, ties among them."""
     truth = random_label(shape)
     scores = np.round(np.random.randn(*shape) + (truth == 1), 1)
-    logits = np.round(2 * np.random.randn(4, *shape), 1)
-    maps = dict(diffusion=scores, compound=scores**3)
-    return pixel_sample(truth, origin, name, logits, **maps, **meta)
+    maps = dict(compound=scores**3, diffusion=scores)
+    maps['energy'] = np.round(2 * np.random.randn(*shape), 1)
+    return pixel_sample(truth, origin, name, **maps, **meta)
 
 
 def assert_best_classes(classes, logits, atol: float = 1e-3) -> None:

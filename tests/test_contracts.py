@@ -1,8 +1,7 @@
 """What every score, loss, source of outliers and measure promises.
 
-All registered ones are found, built with the sizes that they ask for and
-called alike; what only one of them promises stands in its own file. Shapes:
-N samples, C = 6 channels, K = 4 classes.
+All registered ones are called alike, see `parts`; what only one of them
+promises stands in its own file.
 """
 
 from __future__ import annotations
@@ -17,62 +16,12 @@ from torch import Tensor, nn
 import mmood.losses
 import mmood.metrics
 import mmood.outliers
-from batches import as_ranks, full_batch
+from batches import as_ranks
 from helpers import assert_near
-from mmood.losses import BACKGROUND, IGNORE, Batch, OODLoss, build_part
-from mmood.outliers import OutlierSource
-from mmood.registry import METRICS, MODELS
-from mmood.scores import Samples, ScoreSet, score_names
+from mmood.losses import OODLoss
+from mmood.registry import METRICS, MODELS, SCORES
+from parts import LOSSES, NAMES, SOURCES, Score, batch, build, rows
 from waits import Waits
-
-C, K = 6, 4
-SIZES = dict(num_classes=K, channels=C, in_channels=C)
-# Arguments where the defaults ask for more data than there is here.
-OPTIONS = dict(
-    VirtualOutlierSynthesis=dict(queue_size=3, num_candidates=20, patience=0),
-    SIRENLoss=dict(channels=8),
-    CSILoss=dict(channels=4),
-    BlurredOutliers={},
-)
-SCORES = dict(
-    compound=dict(of=['energy', 'max_logit']),
-    diffusion=dict(timesteps=3),
-    knn=dict(k=3),
-    siren_knn=dict(k=3),
-)
-
-
-def rows(count: int, seed: int = 1) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, C, generator=generator)
-
-
-def labels(count: int) -> Tensor:
-    """The classes in turn, and rows that are on none."""
-    values = torch.tensor([*range(K), *range(K), BACKGROUND, IGNORE])
-    return values.repeat(count)[:count]
-
-
-def batch(x: Tensor, start: int = 0) -> Batch:
-    """Rows x, which ``start`` others come before, and as many outliers."""
-    return full_batch(x, 0.5 * x.flip(1), labels(start + len(x))[start:], K)
-
-
-def registered(base: type, room: str) -> list[str]:
-    MODELS.import_from_location()
-    return sorted(
-        name
-        for name, kind in MODELS.module_dict.items()
-        if issubclass(kind, base) and kind.__module__.startswith(room)
-    )
-
-
-def build(name: str) -> nn.Module:
-    config = dict(type=f'mmood.{name}', **OPTIONS.get(name, {}))
-    sizes = dict(SIZES)
-    if name in registered(OODLoss, 'mmood'):  # its `channels` are others
-        sizes.pop('channels') if name != 'DenoisingLoss' else None
-    return build_part(config, **sizes)
 
 
 def losses_of(loss: nn.Module, x: Tensor) -> dict[str, Tensor]:
@@ -89,61 +38,19 @@ def outliers_of(source: nn.Module, x: Tensor) -> dict[str, Tensor]:
     return dict(losses, outliers=outliers.features.float())
 
 
-def trained() -> list[nn.Module]:
-    """Losses that have learned something, for the scores that need them."""
+def fitted(name: str) -> Score:
     torch.manual_seed(0)
-    losses = [build(name) for name in LOSSES]
-    for loss in losses:
-        loss(batch(rows(20)))
-        if isinstance(loss, mmood.losses.CSILoss):
-            loss.shift_classifier.bias.data += 5
-    return losses
+    return Score(name).fit(rows(80))
 
 
-class Scores(nn.Module):
-    """A list of one score, fitted, and what it is made of."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        configs = [dict(type=name, **SCORES.get(name, {}))]
-        configs += SCORES.get(name, {}).get('of', [])
-        losses = trained()
-        self.losses, self.name = nn.ModuleList(losses), name
-        self.scores = ScoreSet(
-            configs, num_classes=K, channels=C, losses=losses
-        )
-        for names in self.scores.stages():
-            self.scores.start(names)
-            samples = self.scores.with_values(seen(rows(80)))
-            classes = torch.arange(80) % K
-            self.scores.update(samples, classes, torch.arange(80))
-            self.scores.finish()
+def scored(part: Score, x: Tensor) -> dict[str, Tensor]:
+    return dict(score=part(x))
 
 
-def seen(x: Tensor) -> Samples:
-    """All that an adapter can show of rows (N, C)."""
-
-    def view(maps: Tensor) -> Samples:
-        features = maps[..., 0, 0]
-        numerators = features[:, :K].float().sigmoid()
-        return Samples(features[:, :K], features, numerators=numerators)
-
-    inputs = x[..., None, None].expand(-1, -1, 2, 2)
-    samples = view(inputs)
-    samples.inputs, samples.view = inputs, view
-    return samples
-
-
-def scored(part: Scores, x: Tensor) -> dict[str, Tensor]:
-    return dict(score=part.scores(seen(x))[part.name])
-
-
-LOSSES = registered(OODLoss, 'mmood.losses')
-SOURCES = registered(OutlierSource, 'mmood.outliers')
 PARTS: dict[str, tuple[Callable, Callable]] = {
     **{name: (lambda n=name: build(n), losses_of) for name in LOSSES},
     **{name: (lambda n=name: build(n), outliers_of) for name in SOURCES},
-    **{n: (lambda n=n: Scores(n), scored) for n in score_names()},
+    **{name: (lambda n=name: fitted(n), scored) for name in NAMES},
 }
 # Their inputs are moved or mixed, their outliers returned, as halves, or
 # layers of their own come before the rest.
@@ -166,7 +73,7 @@ def test_each_part_is_registered_under_its_name():
         room = mmood.losses if issubclass(kind, OODLoss) else mmood.outliers
         assert getattr(room, name) is kind
     assert {'UncertaintyLoss', 'SIRENLoss', 'DenoisingLoss'} <= set(LOSSES)
-    assert len(SOURCES) == 5 and 'dreambox' in score_names()
+    assert len(SOURCES) == 5 and 'dreambox' in NAMES
 
 
 def test_half_precision_is_raised(part):
@@ -217,6 +124,19 @@ def test_a_checkpoint_restores_it(part):
         assert_near(found[name], value)
 
 
+OF_LOGITS = [
+    name for name in NAMES if {*SCORES.get(name).reads} <= {'logits', 'values'}
+]
+
+
+@pytest.mark.parametrize('name', OF_LOGITS)
+def test_no_class_scores_higher_than_a_clear_one(name):
+    x = torch.zeros(2, 6)
+    x[1, 0] = 8
+    flat, confident = fitted(name)(x).tolist()
+    assert flat > confident + 0.1
+
+
 # Rows of a rank are compared with each other, or come in equal numbers.
 APART = ('CSILoss', 'DenoisingLoss')
 
@@ -258,15 +178,7 @@ def test_no_loss_waits_for_the_device(name):
 
 
 @pytest.mark.parametrize(
-    'wait',
-    [
-        float,
-        bool,
-        torch.nonzero,
-        lambda x: torch.ones(1)[x[None] > 0],
-        lambda x: torch.zeros(1).index_put_((x[None] > 0,), x),
-        lambda x: x[None].long().bincount(),
-    ],
+    'wait', [float, bool, torch.nonzero, lambda x: torch.ones(2)[x[None] > 0]]
 )
 def test_what_waits_is_seen(wait):
     with pytest.raises(AssertionError, match='waits'), Waits():

@@ -22,9 +22,11 @@ SHARED = ('diffusion', 'scores', 'losses', 'outliers', 'necks')
 # float16 has no room for squares of features, and where a sign or an order
 # decides, rounding may change it: they run in full precision in a detector.
 EXACT = (
-    'ODIN',
-    'GeneralizedODIN',
-    'KNN',
+    'odin',
+    'godin',
+    'knn',
+    'siren_knn',
+    'csi',
     'diffusion_score, mse_recon',
     'NoiseDiffusion',
 )
@@ -32,6 +34,7 @@ EXACT = (
 FLOAT32 = (
     'BlurredClassifierLoss',
     'EnergyOODLoss',
+    'dreambox',
     'VirtualOutlierSynthesis',
     'ClassQueues',
 )

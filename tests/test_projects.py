@@ -47,7 +47,8 @@ def test_config_is_short_shallow_and_on_the_page(path):
     assert len(path.read_text().splitlines()) <= 40
     page = (path.parents[1] / 'README.md').read_text()
     assert f'](configs/{path.name})' in page
-    assert config_depth(path) <= 3  # itself and two levels of ours
+    # Itself, a base of the project, two levels of ours.
+    assert config_depth(path) <= 4
 
 
 def test_no_file_is_in_two_projects():

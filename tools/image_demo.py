@@ -8,9 +8,9 @@ import sys
 import cv2
 from mmengine.config import Config
 
-from mmood.config import read_config
 from mmood.launch import is_segmentor
 from mmood.ops import list_pictures
+from mmood.recipe import load
 
 
 def split_readable(paths: list[str]) -> tuple[list[str], list[str]]:
@@ -90,7 +90,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     try:
-        cfg = read_config(args.config)
+        cfg = load(args.config)
         images = list_pictures(args.inputs)
         images, broken = split_readable(images[: args.limit])
         if images:

@@ -1,11 +1,5 @@
 _base_ = [
-    '../posthoc/faster-rcnn_r50_fpn_90k_bdd100k.py',
+    '../_base_/faster-rcnn_r50_fpn_90k_bdd100k.py',
     '../_base_/methods/vos.py',
 ]
-model = dict(roi_head=_base_.vos)
-train_pipeline = [
-    *_base_.train_pipeline[:-1],
-    dict(type='mmood.RandomGaussianBlur'),
-    _base_.train_pipeline[-1],
-]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+ood = dict(train_transforms=[dict(type='mmood.RandomGaussianBlur')])

@@ -14,9 +14,9 @@ def check_neck(model: nn.Module) -> None:
     ``collects_losses``.
     """
     parts = list(model.modules())
-    made = {name: p for p in parts for name in getattr(p, 'makes', ())}
+    made = {name: part for part in parts for name in _names(part, 'makes')}
     for part in parts:
-        for name in getattr(part, 'maps', ()):
+        for name in _names(part, 'maps'):
             if name not in made:
                 raise ValueError(
                     f'{type(part).__name__} looks at {name} maps, and no '
@@ -32,3 +32,9 @@ def check_neck(model: nn.Module) -> None:
                 f'{type(neck).__name__}: set roi_head.type to '
                 'mmood.OODRoIHead, or deblur=False in the neck'
             )
+
+
+def _names(part: nn.Module, attribute: str) -> tuple[str, ...]:
+    """What a part of ours says; others may mean something else by it."""
+    names = getattr(part, attribute, ())
+    return names if isinstance(names, tuple) else ()

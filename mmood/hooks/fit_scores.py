@@ -20,6 +20,7 @@ from mmood.registry import HOOKS
 from mmood.scores import ScoreSet
 
 from .after_training import AfterTraining, share, unwrapped
+from .check_data import classes_of, sets_of
 
 
 @HOOKS.register_module()
@@ -78,9 +79,9 @@ class FitScoresHook(AfterTraining):
 
     def before_test_epoch(self, runner: Runner) -> None:
         part = fittable(unwrapped(runner))
-        metainfo = getattr(runner.test_dataloader.dataset, 'metainfo', {})
+        first = next(sets_of(runner.test_dataloader.dataset))
         if part is not None:
-            part.scores.check_classes(metainfo.get('classes'))
+            part.scores.check_classes(classes_of(first))
 
     def fit(self, runner: Runner) -> None:
         """Fit the runner's model; a collective call."""

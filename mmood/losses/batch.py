@@ -90,8 +90,11 @@ class Batch:
 
     @cached_property
     def known(self) -> Samples:
-        """The known rows: logits (N, K) of known classes, features."""
-        return self.rows(self.known_rows)
+        """The known rows; logits (N, K) of the known classes."""
+        known = self.rows(self.known_rows)
+        if self.inputs is not None:
+            known.inputs, known.view = self.inputs[self.known_rows], self.view
+        return known
 
     @cached_property
     def inliers(self) -> Samples:

@@ -140,7 +140,7 @@ def _views(batch: Batch) -> tuple[Tensor, Tensor]:
             'CSILoss needs the pooled maps of boxes (inputs, view and jitter '
             'of a Batch), which the RoI heads of mmood give'
         )
-    inputs, second = batch.inputs[batch.known_rows], batch.jitter()
+    inputs, second = batch.known.inputs, batch.jitter()
     if inputs.shape != second.shape:
         raise ValueError(
             'jitter must give maps of the same boxes, got '

@@ -196,13 +196,16 @@ class ScoreSet(nn.Module):
         """Those that `update` goes to."""
         return self._open
 
+    @property
+    def compounded(self) -> set[str]:
+        """What the compounds being fitted are made of."""
+        fitted = self.fitted
+        parts = (getattr(fitted[name], 'of', ()) for name in self._open)
+        return {part for of in parts for part in of}
+
     def with_values(self, samples: Samples) -> Samples:
         """The samples with what the compounds being fitted are made of."""
-        parts = {
-            part
-            for name in self._open
-            for part in getattr(self.fitted[name], 'of', ())
-        }
+        parts = self.compounded
         values = self.forward(samples, parts) if parts else {}
         return replace(samples, values=values)
 
@@ -211,13 +214,15 @@ class ScoreSet(nn.Module):
         samples: Samples,
         labels: Tensor | None = None,
         keys: Tensor | None = None,
+        names: Iterable[str] | None = None,
     ) -> None:
         """Fit on samples with known classes (N, *) and identities (N, *).
 
-        Takes part whoever reads nothing else than what the samples have.
+        Takes part whoever reads nothing else than what the samples have; of
+        ``names`` only those.
         """
         self._count += len(samples)
-        for name in self._open:
+        for name in self._open if names is None else names:
             if all(samples.has(part) for part in self.reads(name)):
                 self.fitted[name].update(samples, labels, keys)
 

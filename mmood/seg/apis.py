@@ -13,7 +13,8 @@ from mmseg.structures import SegDataSample
 from rich.progress import track
 from torch import nn
 
-from mmood.launch import for_first_set, type_name
+from mmood.families import type_name
+from mmood.launch import for_first_set
 from mmood.ops import atomic_write, write_json
 from mmood.registry import MODELS  # noqa: F401  (safe checkpoints)
 from mmood.seg.visualizer import OODSegLocalVisualizer, class_palette

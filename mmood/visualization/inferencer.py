@@ -13,6 +13,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
@@ -22,7 +23,8 @@ from mmengine.visualization import Visualizer
 from torch import Tensor, nn
 
 from mmood.checkpoint import check_weights
-from mmood.launch import for_first_set, type_name
+from mmood.families import type_name
+from mmood.launch import for_first_set
 from mmood.ops import carry
 from mmood.ops.pictures import (
     OutputNames,
@@ -30,6 +32,7 @@ from mmood.ops.pictures import (
     list_pictures,
     write_picture,
 )
+from mmood.recipe import load, resolve
 
 from .picture_loader import PictureLoader
 
@@ -48,11 +51,19 @@ class PictureInferencer:
     judged: str  # what is called OOD
 
     def __init__(
-        self, *args, ood_threshold: float | None = None, **kwargs
+        self,
+        model: str | Path | Config | None = None,
+        *args,
+        ood_threshold: float | None = None,
+        **kwargs,
     ) -> None:
         self._all_names: dict[str, OutputNames] = defaultdict(OutputNames)
         self._sources: set[str] = set()
-        super().__init__(*args, **kwargs)
+        if isinstance(model, (str, Path)) and osp.isfile(model):
+            model = load(model)
+        elif isinstance(model, Config):
+            model = resolve(model)
+        super().__init__(model, *args, **kwargs)
         if not hasattr(self.part, 'scores'):
             raise ValueError(f'{self.wanted}, got {type(self.part).__name__}')
         threshold = self.part.scores.thresholds[self.part.scores.first]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from folders import compare, config_file, reuse, write
 from mmengine.config import Config
-from stages import SECTION, Plan, Stage, plan_of, stage_config
+from stages import SECTIONS, Plan, Stage, plan_of, stage_config
 from table_parts import TOOLS, Row, Table, read_metrics
 
 from mmood.checkpoint import last_checkpoint
@@ -108,12 +108,12 @@ def jobs_of(
 def prepare(row: Row) -> tuple[Config, Plan, dict]:
     """A row's config, its plan and the overrides for each of its stages.
 
-    Overrides of ``incremental`` are already in the plan.
+    Overrides of `SECTIONS` are already in the plan.
     """
     cfg = read_config(row.config, import_custom_modules=False)
     own, others = {}, {}
     for key, value in row.cfg_options.items():
-        part = own if key.split('.')[0] == SECTION else others
+        part = own if key.split('.')[0] in SECTIONS else others
         part[key] = value
     cfg.merge_from_dict(own)
     return cfg, plan_of(cfg), others

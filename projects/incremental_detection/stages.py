@@ -25,7 +25,7 @@ from mmood.recipe import resolve
 from mmood.references import merge_options
 
 KINDS = ('base', 'increment', 'finetune')
-SECTION, METHOD = 'incremental', 'increment'
+SECTIONS = SECTION, METHOD = 'incremental', 'increment'
 _SET = 'ClassStepCocoDataset'
 
 
@@ -151,7 +151,7 @@ def stage_config(
         processes: noted in the config's key ``stage``, no more.
     """
     cfg = copy.deepcopy(cfg)
-    for section in (SECTION, METHOD):
+    for section in SECTIONS:
         cfg.pop(section, None)
     cfg.classes = plan.classes
     merge_options(

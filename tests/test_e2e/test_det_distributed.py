@@ -25,11 +25,14 @@ def test_queues_and_prototypes_are_those_of_all_ranks(
 ):
     """VOS and SIREN in one head; VOS starts in the middle."""
     more = {
-        'model.roi_head.outliers.queue_size': 4,
-        'model.roi_head.outliers.patience': 0,
-        'model.roi_head.outlier_start_share': None,
-        'model.roi_head.outlier_start_iter': 4,
-        'model.roi_head.auxiliary': dict(type='mmood.SIRENLoss', channels=8),
+        'ood.outliers.queue_size': 4,
+        'ood.outliers.patience': 0,
+        'ood.outliers.start_share': None,
+        'ood.outliers.start_iter': 4,
+        'ood.losses': [
+            dict(type='mmood.LogisticUncertaintyLoss', loss_weight=0.1),
+            dict(type='mmood.SIRENLoss', channels=8),
+        ],
     }
 
     def build(work_dir, _):
@@ -41,7 +44,7 @@ def test_queues_and_prototypes_are_those_of_all_ranks(
         'outliers.queues.memory',
         'outliers.queues.seen',
         'outliers.waited',
-        'auxiliary.prototypes',
+        'losses.SIRENLoss.prototypes',
     ]
     for key in (f'roi_head.{name}' for name in shared):
         torch.testing.assert_close(first[key], second[key], msg=key)
@@ -114,10 +117,10 @@ def test_dist_scripts_run_on_a_cpu_and_agree_with_one_process(
     assert_equal_tables(table(two), table(one), abs=0.1)
 
     state = torch.load(checkpoint, weights_only=True)['state_dict']
-    assert torch.isfinite(state['roi_head.ood_threshold'])
+    assert torch.isfinite(state['roi_head.scores.thresholds.energy'])
     cfg = tiny_config(DFDD, shapes, tmp_path / 'again')
     cfg.load_from = str(checkpoint)
     metrics = Runner.from_cfg(cfg).val()
     assert metrics['ood/ood_threshold'] == pytest.approx(
-        state['roi_head.ood_threshold'].item(), abs=1e-4
+        state['roi_head.scores.thresholds.energy'].item(), abs=1e-4
     )

@@ -12,23 +12,28 @@ from helpers import ROOT, run_script, tiny_options
 NAME = 'faster-rcnn_r18_fpn_shapes.py'
 POSTHOC = f'posthoc/{NAME}'
 # A nearest neighbour is all that so little data has.
-KNN = dict(name='knn', k=1)
+COMPOUND = dict(type='compound', of=['energy', 'knn'])
+KNN = dict(type='knn', k=1)
 ALL = ['energy', 'msp', 'max_logit', 'entropy', 'odin', 'mahalanobis', 'gram']
 # config: (options, losses it adds, scores it reports)
 ROWS = {
-    POSTHOC: ({'model.roi_head.scores': [*ALL, KNN]}, [], [*ALL, 'knn']),
+    POSTHOC: (
+        {'ood.scores': [*ALL, KNN, COMPOUND]},
+        [],
+        [*ALL, 'knn', 'compound'],
+    ),
     f'vos/vos_{NAME}': (
-        {'model.roi_head.outliers.queue_size': 2},
+        {'ood.outliers.queue_size': 2, 'ood.outliers.start_share': 1 / 3},
         ['loss_uncertainty'],
         ['energy', 'msp'],
     ),
     f'vos/vos-blur-aug_{NAME}': (
-        {'model.roi_head.outliers.queue_size': 2},
+        {'ood.outliers.queue_size': 2, 'ood.outliers.start_share': 1 / 3},
         ['loss_uncertainty'],
         ['energy', 'msp'],
     ),
     f'ffs/ffs_{NAME}': (
-        {},
+        {'ood.outliers.start_share': 1 / 3},
         ['loss_uncertainty', 'loss_flow'],
         ['energy', 'msp'],
     ),
@@ -38,7 +43,7 @@ ROWS = {
         ['energy', 'msp'],
     ),
     f'siren/siren_{NAME}': (
-        {'model.roi_head.scores.1.k': 1},
+        {'ood.scores.1.k': 1},
         ['loss_vmf'],
         ['vmf', 'siren_knn', 'energy'],
     ),
@@ -64,8 +69,6 @@ TINY = {
     'model.test_cfg.rcnn.score_thr': 0.0,
     'val_evaluator.score_threshold': 0.0,
     'test_evaluator.score_threshold': 0.0,
-    'model.roi_head.outlier_start_share': None,
-    'model.roi_head.outlier_start_iter': 3,
 }
 
 
@@ -102,19 +105,18 @@ def test_row_trains_and_tests(name, shapes, tiny_config, tmp_path):
 
 def test_fit_tool_with_two_processes_equals_one(shapes, tiny_config, tmp_path):
     """From a checkpoint that was trained without these scores."""
-    more = {'model.roi_head.scores': ['energy']}
+    more = {'ood.scores': ['energy']}
     cfg = tiny_config(POSTHOC, shapes, tmp_path, **TINY, **more)
     Runner.from_cfg(cfg).train()
     scores = (
-        "[dict(name='knn', k=1), 'gram', "
-        "dict(name='mahalanobis', shrinkage=0.1)]"
+        "[dict(type='knn', k=1), 'gram', "
+        "dict(type='mahalanobis', shrinkage=0.1)]"
     )
     options = {**tiny_options(shapes), **TINY}
     options = [f'{key}={value}' for key, value in options.items()]
     path = tmp_path / 'list.py'
     path.write_text(
-        f"_base_ = '{ROOT}/configs/{POSTHOC}'\n"
-        f'model = dict(roi_head=dict(scores={scores}))\n'
+        f"_base_ = '{ROOT}/configs/{POSTHOC}'\nood = dict(scores={scores})\n"
     )
     states = {}
     for ranks in (1, 2):

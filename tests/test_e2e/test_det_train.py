@@ -47,13 +47,11 @@ def test_thresholds_are_calibrated_and_stored(trained):
     allow_checkpoint_types()
     state = torch.load(trained[0] / 'epoch_1.pth', weights_only=True)
     weights = state['state_dict']
-    assert torch.isfinite(weights['roi_head.ood_threshold'])
+    threshold = weights['roi_head.scores.thresholds.energy']
     assert 0 < weights['roi_head.score_threshold'] < 1
     # The last checkpoint and the last validation name the same number.
     logged = re.findall(r'ood/ood_threshold: (-?[\d.]+)', trained[1])
-    assert weights['roi_head.ood_threshold'].item() == pytest.approx(
-        float(logged[-1]), abs=1e-4
-    )
+    assert threshold.item() == pytest.approx(float(logged[-1]), abs=1e-4)
 
 
 def test_test_tool_prints_the_table_and_dumps(trained, shapes, tmp_path):
@@ -91,7 +89,7 @@ def test_inferencer_takes_the_threshold_of_the_checkpoint(
         path, checkpoint, device='cpu', show_progress=False
     )
     state = torch.load(checkpoint, weights_only=True)['state_dict']
-    gamma = state['roi_head.ood_threshold'].item()
+    gamma = state['roi_head.scores.thresholds.energy'].item()
     result = inferencer(
         str(shapes / 'near/images'),
         out_dir=str(tmp_path / 'out'),
@@ -154,8 +152,8 @@ def test_killed_training_resumes_and_ends_the_same(
     curve, not equal it.
     """
     more = {
-        'train_cfg.max_epochs': 3,
-        'param_scheduler.0.end': 2,
+        'max_epochs': 3,
+        'warmup': '2/3',
     }
     whole = tmp_path / 'whole'
     Runner.from_cfg(tiny_config(DFDD, shapes, whole, **more)).train()
@@ -213,7 +211,7 @@ def test_gradient_accumulation_steps_every_second_batch(
 
 
 def test_non_finite_loss_stops_and_names_it(shapes, tiny_config, tmp_path):
-    more = {'model.roi_head.loss_uncertainty.loss_weight': float('inf')}
+    more = {'ood.losses.0.loss_weight': float('inf')}
     runner = Runner.from_cfg(tiny_config(DFDD, shapes, tmp_path, **more))
     with pytest.raises(FloatingPointError, match='loss_uncertainty not'):
         runner.train()
@@ -237,8 +235,8 @@ def test_images_without_ground_truth_train(shapes, tiny_config, tmp_path):
 def test_checkpoint_of_another_class_count(
     trained, shapes, tiny_config, tmp_path
 ):
-    more = {'model.roi_head.bbox_head.num_classes': 5}
-    cfg = tiny_config(DFDD, shapes, tmp_path, **more)
+    cfg = tiny_config(DFDD, shapes, tmp_path)
+    cfg.model.roi_head.bbox_head.num_classes = 5
     cfg.load_from = str(trained[0] / 'epoch_1.pth')
     with pytest.raises(ValueError, match='set num_classes'):
         Runner.from_cfg(cfg).test()

@@ -72,8 +72,9 @@ class Fixed(OutlierSource):
 
 
 def test_known_rows_are_those_of_a_class():
-    b = batch()
+    b = batch(inputs=torch.randn(len(LABELS), 2, 3, 3))
     places = [0, 2, 4, 6]
+    assert_near(b.known.inputs, b.inputs[places])
     assert b.known_rows.tolist() == places
     assert b.known_labels.tolist() == [2, 0, 1, 0]
     assert_near(b.known.features, b.features[places])

@@ -32,7 +32,7 @@ PIPELINE = [
 def model():
     """A segmentor whose threshold splits its scores."""
     model = build_segmentor()
-    model.ood_threshold.fill_(-3.4)
+    model.scores.thresholds['compound'].fill_(-3.4)
     return model
 
 
@@ -130,7 +130,6 @@ def test_samples_instead_of_arrays(make, model, files):
     assert_near(found[1].pred_ood.data, one.pred_ood.data)
 
 
-# ------------------------------------------------------------ threshold
 def test_a_threshold_of_ones_own(make, files):
     with warnings.catch_warnings():
         warnings.filterwarnings('error', message='.*ood_threshold')
@@ -160,12 +159,12 @@ def test_a_threshold_and_a_score_for_one_call(make, model, files):
     assert result['score'] == 'diffusion'
     with pytest.warns(UserWarning, match="of the score 'diffusion', no pixel"):
         assert not inferencer(files[0], score='diffusion')['is_ood'].any()
-    with pytest.raises(ValueError, match="'diffusion'.*, got 'energy'"):
-        inferencer(files[0], score='energy')
+    with pytest.raises(ValueError, match="'diffusion'.*, got 'entropy'"):
+        inferencer(files[0], score='entropy')
 
 
 def test_a_checkpoint_without_a_threshold(make, model, tmp_path, files):
-    model.ood_threshold.fill_(float('nan'))
+    model.scores.thresholds.forget()
     state = dict(state_dict=model.state_dict(), meta=dict(dataset_meta=META))
     path = tmp_path / 'none.pth'
     torch.save(state, path)
@@ -177,14 +176,13 @@ def test_a_checkpoint_without_a_threshold(make, model, tmp_path, files):
 def test_a_plain_segmentor(make, model):
     def plain(cfg):
         cfg.model.type = 'EncoderDecoder'
-        del cfg.model['ood_head']
+        del cfg.model['scores'], cfg.model['losses']
 
     message = 'must be an mmood.OODEncoderDecoder, got EncoderDecoder'
     with pytest.raises(ValueError, match=message):
         make(plain)
 
 
-# ---------------------------------------------------------------- files
 def test_saved_maps_and_masks(make, model, files, tmp_path):
     """They have the pictures' names, whatever the call."""
     inferencer, out = make(), tmp_path / 'out'
@@ -321,7 +319,6 @@ def test_drawn_files_show_the_scores_in_turbo(
         np.testing.assert_allclose(middle, mixed, atol=1)
 
 
-# ----------------------------------------------------------- visualizer
 def sample(size=(6, 8), origin=None, **fields):
     one = SegDataSample(metainfo=dict(origin=origin) if origin else None)
     one.pred_sem_seg = PixelData(data=torch.ones(1, *size).long())

@@ -47,17 +47,38 @@ def test_either_keys_or_a_module(options):
 @pytest.mark.parametrize('number', [2, -3])
 def test_a_layer_that_is_not_there(number):
     message = f'keys {number} .* VisionTransformer has 2 attention layers'
-    refused(vit(probe=dict(keys=number)), message)
+    with pytest.raises(ValueError, match=message):
+        vit(probe=dict(keys=number))
 
 
 def test_no_attention_at_all():
-    refused(cnn(), 'ResNetV1c has no .*give probe.module')
+    with pytest.raises(ValueError, match='ResNetV1c has no .*probe.module'):
+        cnn(probe=dict(keys=-1))
+    message = "Loss reads features, and ResNetV1c .*module='backbone.layer4'"
+    with pytest.raises(ValueError, match=message):
+        cnn()
+    message = "the score 'knn' reads features, and ResNetV1c .*channels=2048"
+    with pytest.raises(ValueError, match=message):
+        cnn(losses=[], scores=['energy', 'knn'])
+
+
+def test_a_fitted_score_wants_to_know_the_channels():
+    options = dict(losses=[], scores=['knn', 'gram'])
+    probe = dict(module='decode_head.conv_seg')
+    message = "'knn' .* nothing says how many: set probe.channels .*conv_seg"
+    with pytest.raises(ValueError, match=message):
+        cnn(probe=probe, **options)
+    model = cnn(probe=dict(probe, channels=4), **options)
+    assert {s.channels for s in model.scores.fitted.values()} == {4}
+    model = vit(**options)
+    assert {s.channels for s in model.scores.fitted.values()} == {32}
 
 
 @pytest.mark.parametrize('name', ['layer4', 'backbone.layer9', 'backbone.'])
 def test_a_module_that_is_not_there(name):
-    message = f"'{name}' is no module .* 'backbone', 'decode_head',"
-    refused(cnn(probe=dict(module=name)), message)
+    message = f"'{name}' is no module .* 'backbone', 'decode_head'"
+    with pytest.raises(ValueError, match=message):
+        cnn(probe=dict(module=name))
 
 
 @pytest.mark.parametrize(
@@ -75,11 +96,11 @@ def test_an_output_that_is_no_map(name, index, message):
     assert f"'{name}'" in refused(model, message)
 
 
-@pytest.mark.parametrize('name', ['decode_head', 'ood_head', 'decode_head.x'])
+@pytest.mark.parametrize('name', ['decode_head', 'auxiliary_head.conv_seg'])
 def test_a_module_that_does_not_run(name):
     """mmseg calls ``decode_head.forward``, which runs no hook."""
-    model = vit(probe=dict(module=name))
-    model.decode_head.x = nn.Identity()
+    head = dict(tiny_segmentor()['decode_head'], in_index=0)
+    model = vit(probe=dict(module=name), auxiliary_head=head)
     refused(model, f"'{name}' did not run")
 
 

@@ -12,7 +12,6 @@ from sklearn.metrics import (
 )
 
 from mmood.metrics import PROTOCOLS, fpr_at_tpr
-from mmood.scores import get_score
 from mmood.seg.evaluation import pixel_counts
 from seg_helpers import (
     evaluate_pixels,
@@ -33,10 +32,7 @@ def pixels(samples, score, origin='far'):
         if one.get('origin') != origin:
             continue
         truth = one['gt_sem_seg']['data'][0].numpy()
-        if score in one.get('pred_ood', {}):
-            values = one['pred_ood'][score][0]
-        else:
-            values = get_score(score)(one['seg_logits']['data'], dim=0)
+        values = one['pred_ood'][score][0]
         scores.append(values.numpy()[truth != 255])
         is_ood.append(truth[truth != 255] == 1)
     return np.concatenate(scores), np.concatenate(is_ood)
@@ -69,7 +65,7 @@ def check(result, samples, scores, protocol='dood', tpr=0.95, origin='far'):
 
 TAILS = ('mean', '_std')
 SMALL = dict(min_prediction_size=4, min_object_size=2)
-ALL = ('msp', 'max_logit', 'entropy', 'energy', 'diffusion', 'compound')
+ALL = ('compound', 'diffusion', 'energy')
 
 
 @pytest.mark.parametrize('protocol', sorted(PROTOCOLS))
@@ -84,7 +80,7 @@ def test_pixels_of_a_set_are_pooled(protocol):
     result = evaluate_pixels(samples, protocol=protocol)
     for origin in ('far', 'near'):
         check(result, samples, ALL, protocol, origin=origin)
-    assert len(result) == 2 * 6 * 4
+    assert len(result) == 2 * 3 * 4
 
 
 def test_golden_numbers():
@@ -94,7 +90,7 @@ def test_golden_numbers():
     truth = np.repeat([0, 1], 10).reshape(4, 5)
     one = pixel_sample(truth, diffusion=np.array(scores).reshape(4, 5))
     for protocol, expected in (('dood', 0.7), ('fishyscapes', 0.9)):
-        row = evaluate_pixels([one], protocol=protocol, scores=[])
+        row = evaluate_pixels([one], protocol=protocol)
         assert row['ood/far/diffusion/FPR95'] == expected
         assert row['ood/far/diffusion/AP'] == pytest.approx(0.7521516422)
         assert row['ood/far/diffusion/AUROC'] == pytest.approx(0.69)
@@ -103,14 +99,12 @@ def test_golden_numbers():
 
 def test_false_positives_at_another_rate():
     samples = [noisy_sample('far', 'a.png', (40, 40))]
-    result = evaluate_pixels(
-        samples, protocol='openood', tpr=0.5, scores=['msp']
-    )
-    check(result, samples, ['msp'], 'openood', tpr=0.5)
-    scores, is_ood = pixels(samples, 'msp')
+    result = evaluate_pixels(samples, protocol='openood', tpr=0.5)
+    check(result, samples, ['energy'], 'openood', tpr=0.5)
+    scores, is_ood = pixels(samples, 'energy')
     fprs, tprs, _ = roc_curve(is_ood, scores)
     expected = fprs[np.searchsorted(tprs, 0.5)]
-    assert result['ood/far/msp/FPR95'] == pytest.approx(expected)
+    assert result['ood/far/energy/FPR95'] == pytest.approx(expected)
 
 
 def test_nothing_is_wrong_with_many_pixels(monkeypatch):
@@ -131,14 +125,13 @@ def test_batches_of_several_images():
     assert found == pytest.approx(evaluate_pixels(samples), abs=1e-3)
 
 
-# --------------------------------------------------------------- labels
 @pytest.mark.parametrize('mode', ['nearest', 'bilinear'])
 def test_labels_larger_than_the_scores(mode):
     """The scores are resized, the label never."""
     truth = random_label((8, 12))
     small = np.random.randn(4, 6)
-    one = pixel_sample(truth, logits=np.zeros((2, 8, 12)), diffusion=small)
-    result = evaluate_pixels([one], upsample=mode, scores=['msp'])
+    one = pixel_sample(truth, diffusion=small)
+    result = evaluate_pixels([one], upsample=mode)
     large = torch.nn.functional.interpolate(
         torch.from_numpy(small)[None, None], (8, 12), mode=mode
     )
@@ -155,14 +148,14 @@ def test_label_of_another_aspect_ratio():
     )
     message = 'x/7.png: the label is 8 x 12, the diffusion map 8 x 8'
     with pytest.raises(ValueError, match=message):
-        evaluate_pixels([one], scores=[])
+        evaluate_pixels([one])
 
 
 def test_sizes_that_rounding_made():
     """A 1333 x 750 label of a 667 x 375 map shows the same."""
     truth = random_label((13, 133))
     one = pixel_sample(truth, diffusion=np.random.randn(26, 265))
-    result = evaluate_pixels([one], scores=[])
+    result = evaluate_pixels([one])
     assert 0 < result['ood/far/diffusion/AUROC'] < 1
 
 
@@ -172,12 +165,9 @@ def test_nan_spoils_one_score_of_one_set(log, score):
     bad = noisy_sample('far', 'folder/bad.png', fold=1)
     good = [noisy_sample('far', f'{i}.png', fold=i % 3) for i in range(4)]
     good.append(noisy_sample('near', 'near.png'))
-    if score == 'energy':
-        bad['seg_logits']['data'][2, 3, 4] = float('nan')
-    else:
-        bad['pred_ood'][score][0, 3, 4] = float('nan')
+    bad['pred_ood'][score][0, 3, 4] = float('nan')
     bad['gt_sem_seg']['data'][0, 3, 4] = 0
-    args = dict(scores=['energy'], resample=True, components=SMALL)
+    args = dict(resample=True, components=SMALL)
     found = evaluate_pixels([*good, bad], **args)
     spoilt = {key for key, value in found.items() if np.isnan(value)}
     near = {key for key in found if key.startswith('ood/near')}
@@ -205,7 +195,9 @@ def test_nan_leaves_no_threshold(log):
     one['gt_sem_seg']['data'][0, 0, 0] = 0
     found = evaluate_pixels([one, noisy_sample('id', 'b.png')])
     assert np.isnan(found['ood/ood_threshold'])
-    reason = 'ood_threshold is nan: a.png: the default map has 1 nan'
+    assert np.isnan(found['ood/ood_threshold/compound'])
+    assert np.isfinite(found['ood/ood_threshold/energy'])
+    reason = 'ood_threshold/compound is nan: a.png: the compound map has 1 nan'
     assert reason in log['warning']
 
 
@@ -237,10 +229,9 @@ def test_infinite_scores_are_the_most_extreme():
     truth = np.array([[0, 0, 1, 1]])
     inf = float('inf')
     one = pixel_sample(truth, diffusion=[[-inf, 1.0, 0.5, inf]])
-    assert evaluate_pixels([one], scores=[])['ood/far/diffusion/AUROC'] == 0.75
+    assert evaluate_pixels([one])['ood/far/diffusion/AUROC'] == 0.75
 
 
-# ------------------------------------------------------ degenerate sets
 def test_no_image():
     assert evaluate_pixels([]) == {}
 
@@ -248,7 +239,7 @@ def test_no_image():
 def test_everything_is_ignored(log):
     one = noisy_sample('far', 'a.png')
     one['gt_sem_seg']['data'].fill_(255)
-    result = evaluate_pixels([one], scores=['msp'], resample=True)
+    result = evaluate_pixels([one], resample=True)
     assert len(result) == 3 * 12
     assert all(np.isnan(value) for value in result.values())
     warnings = {'far has no valid pixel: its measures are nan'}
@@ -259,11 +250,9 @@ def test_everything_is_ignored(log):
 def test_a_set_of_one_side(log, value, side):
     one = noisy_sample('far', 'a.png')
     one['gt_sem_seg']['data'].fill_(value)
-    result = evaluate_pixels(
-        [one, noisy_sample('near', 'b.png')], scores=['msp']
-    )
-    assert np.isnan(result['ood/far/msp/AP'])
-    assert 0 < result['ood/near/msp/AP'] < 1
+    result = evaluate_pixels([one, noisy_sample('near', 'b.png')])
+    assert np.isnan(result['ood/far/energy/AP'])
+    assert 0 < result['ood/near/energy/AP'] < 1
     assert f'far has no {side} pixel: its measures are nan' in log['warning']
     assert not any(line.startswith('near') for line in log['warning'])
 
@@ -276,17 +265,14 @@ def test_an_image_without_ood_pixels_still_counts():
     assert with_it != evaluate_pixels(samples[:1])
 
 
-def test_a_plain_segmentor():
-    """Logit scores alone; no threshold, since there is no default score."""
-    samples = [noisy_sample('far', 'a.png'), noisy_sample('id', 'b.png')]
-    for one in samples:
-        del one['pred_ood']
-    result = evaluate_pixels(samples, scores=['max_logit', 'energy'])
-    check(result, samples, ['max_logit', 'energy'])
-    assert len(result) == 8
+def test_a_plain_segmentor_is_refused():
+    one = noisy_sample('far', 'x/a.png')
+    del one['pred_ood']
+    message = "x/a.png: .* no OOD scores: set model.type='mmood.OODEncoderD"
+    with pytest.raises(ValueError, match=message):
+        evaluate_pixels([one])
 
 
-# --------------------------------------------------------- the ID set
 @pytest.mark.parametrize('tpr', [0.95, 0.8, 1.0])
 def test_threshold_is_the_quantile_of_the_id_pixels(tpr):
     """In ID images the label 1 is a class."""
@@ -303,10 +289,10 @@ def test_threshold_is_the_quantile_of_the_id_pixels(tpr):
     assert (values <= expected).mean() >= tpr
     assert {k.split('/')[1] for k in result} == {'far', 'ood_threshold'}
     alone = evaluate_pixels(samples, tpr=tpr)
-    # That of each score by its name beside it, those of logits too.
+    # That of each score by its name beside it.
     assert alone['ood/ood_threshold/compound'] == expected
     assert set(alone) == {k for k in result if 'ood_threshold' in k}
-    assert len(alone) == 7
+    assert len(alone) == 4
 
 
 def test_id_images_without_valid_pixels():
@@ -315,22 +301,10 @@ def test_id_images_without_valid_pixels():
     assert np.isnan(evaluate_pixels([one])['ood/ood_threshold'])
 
 
-def test_one_channel_is_two_classes():
-    """Unsure pixels are OOD, and both classes are sure elsewhere."""
-    truth = random_label((12, 10))
-    z = np.where(truth == 1, 0.3, np.sign(np.random.randn(12, 10)) * 8.0)
-    results = []
-    for logits in (np.stack([0 * z, z]), 1 / (1 + np.exp(-z))[None]):
-        sample = pixel_sample(truth, 'far', 'a.png', logits)
-        results.append(evaluate_pixels([sample]))
-    assert results[0]['ood/far/msp/AUROC'] == 1
-    assert results[1] == pytest.approx(results[0], abs=1e-6)
-
-
 def test_an_inverted_score_is_named(log):
     truth = np.array([[0, 1]])
     map_ = np.array([[2.0, 1.0]])
-    one = pixel_sample(truth, logits=np.zeros((2, 1, 2)), diffusion=map_)
-    evaluate_pixels([one], scores=())
+    one = pixel_sample(truth, diffusion=map_)
+    evaluate_pixels([one])
     (remark,) = (line for line in log['info'] if 'AUROC below' in line)
     assert 'below 50 of diffusion (0.0): unknown pixels score' in remark

@@ -14,6 +14,7 @@ from seg_helpers import (
     noisy_sample,
     pixel_metric,
     pixel_sample,
+    random_label,
 )
 
 COLUMNS = ('AP', 'AUROC', 'FPR95', 'Fmax')
@@ -60,7 +61,6 @@ def test_the_surplus_image_of_a_padded_sampler_is_not_counted(monkeypatch):
     ('kwargs', 'message'),
     [
         (dict(protocol='coco'), "protocol 'coco'"),
-        (dict(scores=['vim']), "score 'vim'"),
         (dict(save_maps=True), 'save_maps needs out_dir'),
     ],
 )
@@ -69,7 +69,6 @@ def test_bad_arguments(kwargs, message):
         pixel_metric(**kwargs)
 
 
-# --------------------------------------------------------------- folds
 def test_resampling_leaves_one_fold_out_at_a_time():
     """Folds 0, 1, 2 and 5 of images; also where the folds are uneven."""
     folds = [0, 1, 2, 5, 1, 0]
@@ -77,14 +76,12 @@ def test_resampling_leaves_one_fold_out_at_a_time():
         noisy_sample('far', f'{i}.png', fold=fold)
         for i, fold in enumerate(folds)
     ]
-    result = evaluate_pixels(samples, resample=True, scores=['energy'])
+    result = evaluate_pixels(samples, resample=True)
     parts = [
-        evaluate_pixels(
-            [one for one in samples if one['fold'] != fold], scores=['energy']
-        )
+        evaluate_pixels([one for one in samples if one['fold'] != fold])
         for fold in (0, 1, 2, 5)
     ]
-    whole = evaluate_pixels(samples, scores=['energy'])
+    whole = evaluate_pixels(samples)
     for score in ('energy', 'diffusion', 'compound'):
         for column in COLUMNS:
             name = f'ood/far/{score}/{column}'
@@ -97,12 +94,11 @@ def test_resampling_leaves_one_fold_out_at_a_time():
 
 def test_resampling_without_folds_is_nan():
     samples = [noisy_sample('far', f'{i}.png') for i in range(3)]
-    result = evaluate_pixels(samples, resample=True, scores=[])
+    result = evaluate_pixels(samples, resample=True)
     assert np.isnan(result['ood/far/compound/AP_mean'])
     assert 0 < result['ood/far/compound/AP'] < 1
 
 
-# ---------------------------------------------------------- components
 def blobs(origin, name, shift=0):
     """Two objects, one well covered, and a false region."""
     truth = np.zeros((20, 24), int)
@@ -113,7 +109,7 @@ def blobs(origin, name, shift=0):
     scores[3:9, 2 + shift : 8 + shift] += 3
     scores[10:12, 12:22] += 2
     scores[2:6, 18:22] += 2.5
-    return pixel_sample(truth, origin, name, diffusion=scores, other=-scores)
+    return pixel_sample(truth, origin, name, other=-scores, diffusion=scores)
 
 
 def best_threshold(samples, score):
@@ -135,11 +131,12 @@ def best_threshold(samples, score):
 @pytest.mark.parametrize('score', ['diffusion', 'other'])
 def test_components_at_the_best_pixel_threshold(score):
     samples = [blobs('far', 'a.png'), blobs('far', 'b.png', 2)]
-    more = [noisy_sample('near', 'c.png', (30, 30))]
-    for one in more:
-        one['pred_ood']['other'] = -one['pred_ood']['diffusion']
+    truth, scores = random_label((30, 30)), np.random.randn(30, 30)
+    more = [
+        pixel_sample(truth, 'near', 'c.png', other=-scores, diffusion=scores)
+    ]
     args = dict(SMALL, score=score)
-    result = evaluate_pixels(samples + more, scores=[], components=args)
+    result = evaluate_pixels(samples + more, components=args)
     for origin, images in (('far', samples), ('near', more)):
         threshold = best_threshold(images, score)
         expected = component_metrics(
@@ -153,7 +150,7 @@ def test_components_at_the_best_pixel_threshold(score):
 
 
 @pytest.mark.parametrize('order', [['id', 'far'], ['far', 'id']])
-def test_components_of_the_last_score_wherever_the_id_images_stand(order):
+def test_components_of_the_first_score_wherever_the_id_images_stand(order):
     sets = dict(id=blobs('id', 'i.png'), far=blobs('far', 'f.png'))
     found = evaluate_pixels(
         [sets[origin] for origin in order], components=SMALL
@@ -176,7 +173,7 @@ def test_components_of_a_set_without_ood_pixels():
 def test_images_of_one_name_in_two_folders(tmp_path):
     """Each keeps its own map until the threshold is known."""
     first, second = blobs('far', 'city/0.png'), blobs('far', 'town/0.png', 4)
-    args = dict(scores=[], components=dict(SMALL, score='diffusion'))
+    args = dict(components=dict(SMALL, score='diffusion'))
     result = evaluate_pixels([first, second], **args)
     args.update(save_maps=True, out_dir=str(tmp_path))
     with pytest.raises(ValueError, match='town/0.png: the map of another'):
@@ -186,29 +183,28 @@ def test_images_of_one_name_in_two_folders(tmp_path):
     assert result == pytest.approx(again, abs=1e-3, nan_ok=True)
 
 
-def test_the_order_of_the_scores_is_always_the_same(log):
+def test_the_order_of_the_scores_is_the_models(log):
     """A PixelData has none: it may change from process to process."""
-    one = blobs('far', 'a.png')  # its last map is ``other``
+    one = blobs('far', 'a.png')  # its first map is ``other``
     maps = one['pred_ood']
     tables = []
     for order in (sorted(maps), sorted(maps)[::-1]):
-        one['pred_ood'] = {key: maps[key].clone() for key in order}
-        result = evaluate_pixels([one], scores=[], components=SMALL)
+        one['pred_ood'] = {key: maps[key] for key in order}
+        result = evaluate_pixels([one], components=SMALL)
         tables.append(log['info'].copy())
         log['info'].clear()
         assert 'ood/far/other/sIoU' in result
     assert tables[0] == tables[1]
-    assert tables[0][0].index('diffusion') < tables[0][0].index('other')
+    assert tables[0][0].index('other') < tables[0][0].index('diffusion')
 
 
-# --------------------------------------------------------------- files
 def test_the_table_is_in_percent_and_in_order(log):
     samples = [
         pixel_sample([[0, 0, 1, 1]], 'near', diffusion=[[0, 2, 1, 3]]),
         pixel_sample([[0, 0, 1, 1]], 'id', diffusion=[[0, 1, 2, 3]]),
         pixel_sample([[0, 0, 1, 1]], 'far', diffusion=[[0, 1, 2, 3]]),
     ]
-    evaluate_pixels(samples, scores=[], components=dict(min_object_size=1))
+    evaluate_pixels(samples, components=dict(min_object_size=1))
     first, *table = log['info'][0].split('\n')
     assert first == 'protocol dood, in %'
     cells = [[c.strip() for c in row.split('|')[1:-1]] for row in table]
@@ -254,12 +250,13 @@ def test_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('components', 'score'), [(None, 'compound'), (dict(score='msp'), 'msp')]
+    ('components', 'score'),
+    [(None, 'compound'), (dict(score='energy'), 'energy')],
 )
 def test_maps_are_kept_in_the_labels_size(tmp_path, components, score):
     one = noisy_sample('far', 'x/a.png', (6, 8))
-    for value in one['pred_ood'].values():
-        value.resize_(1, 3, 4)
+    for name in one['pred_ood']['score_names']:
+        one['pred_ood'][name].resize_(1, 3, 4)
     other = noisy_sample('id', 'y/a.jpg')
     evaluate_pixels(
         [one, other],
@@ -273,15 +270,9 @@ def test_maps_are_kept_in_the_labels_size(tmp_path, components, score):
     }
     assert sorted(found) == ['far/a.npy', 'id/a.npy']
     assert all(m.dtype == np.float32 for m in found.values())
-    if score == 'compound':
-        small = one['pred_ood']['compound'][0].numpy()
-        expected = np.kron(small, np.ones((2, 2)))
-        whole = other['pred_ood']['compound'][0].numpy()
-    else:
-        expected, whole = (
-            1 - s['seg_logits']['data'].softmax(0).amax(0).numpy()
-            for s in (one, other)
-        )
+    small = one['pred_ood'][score][0].numpy()
+    expected = np.kron(small, np.ones((2, 2)))
+    whole = other['pred_ood'][score][0].numpy()
     np.testing.assert_allclose(found['far/a.npy'], expected, atol=1e-5)
     np.testing.assert_allclose(found['id/a.npy'], whole, atol=1e-5)
 

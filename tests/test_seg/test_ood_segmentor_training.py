@@ -5,14 +5,21 @@ import torch
 from mmengine.optim import OptimWrapper
 
 from helpers import assert_near
-from seg_helpers import build_segmentor, seg_batch, tiny_head, tiny_segmentor
+from mmood.registry import MODELS
+from seg_helpers import (
+    build_segmentor,
+    seg_batch,
+    stock_segmentor,
+    tiny_loss,
+    tiny_segmentor,
+)
 
 
 def test_training_leaves_the_segmentor_bit_for_bit():
     model = build_segmentor(
         auxiliary_head=dict(tiny_segmentor()['decode_head'], in_index=0)
     ).train()
-    for threshold in model.ood_thresholds.buffers():
+    for threshold in model.scores.thresholds.buffers():
         threshold.fill_(1)  # nan would not equal itself
     before = {k: v.clone() for k, v in model.state_dict().items()}
     optimizer = torch.optim.AdamW(model.parameters(), 0.1, weight_decay=0.5)
@@ -27,21 +34,22 @@ def test_training_leaves_the_segmentor_bit_for_bit():
         for name, value in model.state_dict().items()
         if not torch.equal(value, before[name])
     }
-    assert changed == {'ood_head'}
+    assert changed == {'losses'}
     model.loss(images, samples)['loss_denoise'].backward()
     for name, parameter in model.named_parameters():
-        own = name.startswith('ood_head.')
+        own = name.startswith('losses.')
         assert parameter.requires_grad == own
         assert (parameter.grad is not None) == own
         assert (parameter in optimizer.state) == own
     modes = {name: m.training for name, m in model.named_children()}
-    assert modes.pop('ood_head') and not any(modes.values())
+    assert modes.pop('losses') and modes.pop('scores')
+    assert not any(modes.values())
     assert not any(m.training for m in model.backbone.modules())
 
 
-def test_eval_mode_is_that_of_the_head_too():
+def test_eval_mode_is_that_of_the_losses_too():
     model = build_segmentor().train()
-    assert model.training and model.ood_head.training
+    assert model.training and model.losses.training
     model.eval()
     assert not any(m.training for m in model.modules())
 
@@ -52,13 +60,14 @@ def record_losses(model, monkeypatch):
     def fixed(x0):
         return torch.zeros(len(x0), dtype=torch.long), torch.sin(99 * x0)
 
-    monkeypatch.setattr(model.ood_head, '_perturbation', fixed)
+    loss = model.losses['DenoisingLoss']
+    monkeypatch.setattr(loss, '_perturbation', fixed)
     return lambda *args: model.train().loss(*args)['loss_denoise'].detach()
 
 
 @pytest.mark.parametrize('unet', [False, True])
 def test_cached_features_have_the_loss_of_their_images(unet, monkeypatch):
-    model = build_segmentor(ood_head=tiny_head(unet))
+    model = build_segmentor(losses=[tiny_loss(unet)])
     loss = record_losses(model, monkeypatch)
     images, samples = seg_batch()
     samples[0].gt_sem_seg.data[0, :8] = 255
@@ -145,11 +154,44 @@ def test_weights_of_a_plain_segmentor_are_enough():
     state = {
         name: value
         for name, value in build_segmentor().state_dict().items()
-        if not name.startswith('ood_')
+        if not name.startswith(('losses.', 'scores.'))
     }
     missing, _ = model.load_state_dict(state, strict=False)
-    assert {name.split('.')[0] for name in missing} == {'ood_head'}
-    assert model.ood_threshold.isnan()
+    assert {name.split('.')[0] for name in missing} == {'losses', 'scores'}
+    assert model.scores.thresholds['compound'].isnan()
     images, samples = seg_batch(1)
     loss = model.train().loss(images, samples)
     assert torch.isfinite(loss['loss_denoise'])
+
+
+def test_without_losses_the_training_is_mmsegs():
+    """The same losses, gradients and modes, of weights that start anew."""
+    cfg = tiny_segmentor(scores=['energy', 'mahalanobis'], losses=[])
+    cfg.auxiliary_head = dict(cfg.decode_head, in_index=0)
+    model = MODELS.build(cfg).train()
+    stock = stock_segmentor(model, cfg).train()
+    assert {n: m.training for n, m in stock.named_modules()}.items() <= {
+        n: m.training for n, m in model.named_modules()
+    }.items()
+    images, samples = seg_batch()
+    losses = [m.loss(images, samples) for m in (model, stock)]
+    assert losses[0].keys() == losses[1].keys()
+    for name, value in losses[1].items():
+        assert_near(losses[0][name].detach(), value.detach())
+    for found in losses:
+        sum(v for k, v in found.items() if 'loss' in k).backward()
+    own = dict(model.named_parameters())
+    for name, parameter in stock.named_parameters():
+        assert_near(own[name].grad, parameter.grad)
+
+
+def test_losses_by_their_names():
+    """Two of one class, one of them renamed."""
+    second = tiny_loss(name='second', batch_size=8)
+    model = build_segmentor(losses=[tiny_loss(), second])
+    assert list(model.losses) == ['DenoisingLoss', 'second']
+    images, samples = seg_batch()
+    (value,) = model.train().loss(images, samples).values()
+    value.backward()  # their losses of one name are added up
+    for loss in model.losses.values():
+        assert all(p.grad is not None for p in loss.parameters())

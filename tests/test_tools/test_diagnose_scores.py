@@ -9,10 +9,7 @@ from helpers import run_here
 
 POSTHOC = 'posthoc/faster-rcnn_r18_fpn_shapes.py'
 OPTIONS = {
-    'model.roi_head.scores': [
-        'energy',
-        dict(name='mahalanobis', shrinkage=0.1),
-    ],
+    'ood.scores': ['energy', dict(type='mahalanobis', shrinkage=0.1)],
     'model.test_cfg.rcnn.score_thr': 0.0,
     'val_evaluator.score_threshold': 0.1,
 }

@@ -44,7 +44,7 @@ def inspect(model: nn.Module, batch: dict, found: dict) -> None:
     degraded = [dfdd.diffusion.degrade(x) for x in originals]
     kinds = {
         'E (as at test)': tuple(pyramid),
-        'outliers': pyramid.blurred,
+        'outliers': pyramid.maps['blurred'],
         'F_0': originals,
         'F_T': tuple(degraded),
     }
@@ -54,12 +54,12 @@ def inspect(model: nn.Module, batch: dict, found: dict) -> None:
         found[kind, 'energy'] += energy(logits[:, :-1]).tolist()
         hits = logits.argmax(1) == torch.cat(labels)
         found[kind, 'hit'] += hits.tolist()
-    if pyramid.deblurred is None:
+    if 'deblurred' not in pyramid.maps:
         return
     for i, x in enumerate(originals):
         for name, estimate in (
             ('F_T', degraded[i]),
-            ('F^_0', pyramid.deblurred[i]),
+            ('F^_0', pyramid.maps['deblurred'][i]),
         ):
             found[name, i].append((x - estimate).square().sum().item())
 

@@ -31,14 +31,15 @@ def collect(runner: Runner) -> dict[str, list[dict[str, Tensor]]]:
     """Per group the feature lengths and scores (n,) of each image's boxes."""
     model, groups = runner.model.eval(), defaultdict(list)
     head = model.roi_head
-    head.keeps_features = True
+    head.keeps_samples = True
     for batch in tqdm(runner.test_dataloader, 'boxes'):
         for sample in model.test_step(batch):
             kept = sample.pred_instances
-            kept = kept[kept.max_class_scores >= head.score_threshold]
-            values = dict(length=kept.features.norm(dim=1))
-            samples = head.samples_of(kept.features, kept.logits)
-            values.update(head.scores(samples, kept.inputs, head.view))
+            counts = kept.max_class_scores >= head.score_threshold
+            samples = kept.pop('samples')[counts]
+            kept = kept[counts]
+            values = dict(length=samples.features.norm(dim=1))
+            values.update(head.scores(samples))
             masks = {sample.origin: torch.ones(len(kept), dtype=torch.bool)}
             if sample.origin == 'id':
                 right = correct_boxes(kept, sample.instances).cpu()

@@ -17,9 +17,9 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from mmood.config import read_config
 from mmood.launch import build_runner
 from mmood.ops import write_json
+from mmood.recipe import load
 from mmood.scores import FittedScore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +51,6 @@ def shrink(cfg: Config, work_dir: Path, data: Path) -> Config:
     }
     cfg = Config(redirect(cfg.to_dict(), folders))
     loaders = [cfg[k] for k in cfg if k.endswith('_dataloader') and cfg[k]]
-    loaders += [h.dataloader for h in cfg.custom_hooks if 'dataloader' in h]
     for loader in loaders:
         loader.update(num_workers=0, persistent_workers=False)
     cfg.default_hooks.logger.interval = 1
@@ -71,22 +70,22 @@ def shrink_detector(cfg: Config) -> Config:
         if evaluator.type == 'mmood.OODDetMetric':
             evaluator.score_threshold = 0.0
     head = cfg.model.roi_head
-    if 'outlier_start_share' in head:
-        head.outlier_start_share = 0.0
-    if 'queue_size' in (head.get('outliers') or {}):
-        head.outliers.queue_size = QUEUE
-    unknown = head.get('open_set_losses', {}).get('unknown')
-    if unknown:
-        unknown.start = 1
+    outliers = head.get('outliers') or {}
+    if 'start_share' in outliers:
+        outliers.start_share = 0.0
+    if 'queue_size' in outliers:
+        outliers.queue_size = QUEUE
+    for loss in head.get('losses') or ():
+        if loss.type == 'mmood.UnknownProbabilityLoss':
+            loss.start = 1
     head.scores = [few_neighbours(score) for score in head.scores]
     return cfg
 
 
 def few_neighbours(score: str | dict) -> str | dict:
-    if score == 'knn':
-        return dict(name='knn', k=NEIGHBOURS)
-    if isinstance(score, dict) and score.get('type') == 'mmood.KNN':
-        return dict(score, k=NEIGHBOURS)
+    config = dict(type=score) if isinstance(score, str) else score
+    if config.get('type') in ('knn', 'siren_knn'):
+        return dict(config, k=NEIGHBOURS)
     return score
 
 
@@ -153,7 +152,7 @@ def train_and_test(cfg: Config, device: str) -> dict:
 
 def with_model_of(cfg: Config, path: Path) -> Config:
     """The data of the one config, the model of the other."""
-    model = read_config(path).model
+    model = load(path).model
     classes = cfg.model.decode_head.num_classes
     size = cfg.model.data_preprocessor.size
     cfg.model = model
@@ -171,15 +170,15 @@ def main() -> None:
     parser.add_argument('--device', default='cuda', choices=['cuda', 'cpu'])
     parser.add_argument('--load-from', help="another result's JSON file")
     parser.add_argument('--model-of', type=Path, help='config with a model')
-    parser.add_argument('--denoiser', help='type of an ood_head')
+    parser.add_argument('--denoiser', help='type of one')
     args = parser.parse_args()
     sys.path.append(str(ROOT))  # configs import from projects/
-    cfg = read_config(args.config)
+    cfg = load(args.config)
     if args.model_of:
         cfg = with_model_of(cfg, args.model_of)
     cfg = shrink(cfg, args.work_dir, args.data)
     if args.denoiser:
-        cfg.model.ood_head.denoiser.type = args.denoiser
+        cfg.model.losses[0].denoiser.type = args.denoiser
         cfg.train_dataloader.dataset.pop('vectors', None)
     if args.load_from:
         cfg.load_from = json.loads(Path(args.load_from).read_text())[

@@ -7,7 +7,7 @@ denoiser = dict(type='mmood.DenoisingMLP')
 ood = dict(
     scores=[
         dict(type='compound', of=['energy', 'diffusion']),
-        'diffusion',
+        dict(type='diffusion', timesteps=25),
         'energy',
     ],
     probe=dict(keys=-1),

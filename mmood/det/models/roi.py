@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 import torch
 from mmdet.models.layers import multiclass_nms
@@ -29,7 +28,7 @@ from mmood.necks.pyramid import collect_losses
 from mmood.scores import Samples, ScoreSet
 
 from .roi_tools import (
-    Flagged,
+    Step,
     batch_labels,
     check_heads,
     correct_boxes,
@@ -39,15 +38,6 @@ from .roi_tools import (
     record_calls,
     take_flagged,
 )
-
-
-class Step(NamedTuple):
-    """What the last box head made of a training step."""
-
-    sampling_results: list
-    results: dict
-    features: Tensor  # (R, C)
-    flagged: Flagged
 
 
 class RoIAdapter:

@@ -87,6 +87,15 @@ class Flagged(NamedTuple):
     proposals: Tensor
 
 
+class Step(NamedTuple):
+    """What the last box head made of a training step."""
+
+    sampling_results: list
+    results: dict
+    features: Tensor  # (R, C)
+    flagged: Flagged
+
+
 def take_flagged(sampling_results: list) -> Flagged:
     """Move the RoIs on objects that are flagged OOD out of the results.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmseg.models import SegDataPreProcessor
 
+from mmood.references import check_resolved
 from mmood.registry import MODELS
 
 
@@ -13,7 +14,12 @@ class OODSegDataPreProcessor(SegDataPreProcessor):
 
     A batch of `mmood.FeatureDataset` with a cache has ``features`` in the
     place of ``inputs``: a list, which becomes the model's ``inputs``.
+    Raises ConfigError for a config that nobody resolved.
     """
+
+    def __init__(self, *args, size: tuple | None = None, **kwargs) -> None:
+        check_resolved('model.data_preprocessor.size', size)
+        super().__init__(*args, size=size, **kwargs)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         if 'features' not in data:

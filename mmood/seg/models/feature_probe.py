@@ -14,6 +14,10 @@ from mmcv.cnn.bricks.transformer import PatchEmbed as MMCVPatchEmbed
 from mmseg.models.utils import PatchEmbed
 from torch import Tensor, nn
 
+from mmood.registry import SCORES
+from mmood.scores.samples import ScoreConfig
+from mmood.scores.score_set import split_config
+
 
 class FeatureProbe:
     """Record attention keys, or any module's output, as (B, C, H, W).
@@ -50,11 +54,15 @@ class FeatureProbe:
         self.keys, self.module, self.index = keys, module, index
         self.channels = channels
 
-    def width(self, backbone: nn.Module) -> int | None:
-        """C of the features of a model; None if nothing says it."""
-        if self.channels is not None or self.keys is None:
+    def width(self, model: nn.Module) -> int | None:
+        """C of the features of a segmentor; None if nothing says it.
+
+        Raises ValueError if the segmentor does not have them.
+        """
+        if self.keys is None:
+            self._found(model)
             return self.channels
-        return _attention(backbone, self.keys)[0].embed_dim
+        return _attention(model.backbone, self.keys)[0].embed_dim
 
     @contextmanager
     def record(self, model: nn.Module) -> Iterator[list[Tensor]]:
@@ -76,6 +84,13 @@ class FeatureProbe:
     def _hook(self, model: nn.Module, maps: list[Tensor]) -> list:
         if self.keys is not None:
             return _hook_keys(model.backbone, self.keys, maps)
+
+        def take(_: nn.Module, __: tuple, output: object) -> None:
+            maps.append(_as_map(output, self.index, self.module))
+
+        return [self._found(model).register_forward_hook(take)]
+
+    def _found(self, model: nn.Module) -> nn.Module:
         modules = dict(model.named_modules())
         if self.module not in modules:
             near = [n for n, _ in model.named_children()]
@@ -83,30 +98,50 @@ class FeatureProbe:
                 f'probe.module {self.module!r} is no module of the '
                 f'segmentor; its first level has {near}'
             )
-
-        def take(_: nn.Module, __: tuple, output: object) -> None:
-            maps.append(_as_map(output, self.index, self.module))
-
-        return [modules[self.module].register_forward_hook(take)]
+        return modules[self.module]
 
 
 def probe_for(
-    readers: Sequence[str], arguments: dict | None, backbone: nn.Module
+    scores: Sequence[ScoreConfig],
+    losses: Sequence[dict],
+    arguments: dict | None,
+    model: nn.Module,
 ) -> FeatureProbe | None:
-    """The probe of a config, or of the last attention keys; None: no reader.
+    """The probe of a segmentor's config, or of its last attention keys.
 
-    Raises ValueError if there is a reader but neither of the two.
+    None if neither a score nor a loss reads features. Raises ValueError if
+    one does, and nothing says which features or, for scores alone, how many.
     """
+    readers = [config.get('type') for config in losses]
+    readers += _feature_scores(scores)
     if not readers:
         return None
-    if arguments is None and not _has_keys(backbone):
+    if arguments is None and not _has_keys(model.backbone):
         raise ValueError(
-            f'{readers[0]} reads features, and {type(backbone).__name__} has '
-            'no attention keys: say which features, as in '
-            "probe=dict(module='backbone.layer4', channels=2048) or "
-            "probe=dict(module='decode_head.bottleneck', channels=512)"
+            f'{readers[0]} reads features, and '
+            f'{type(model.backbone).__name__} has no attention keys: say '
+            "which features, as in probe=dict(module='backbone.layer4', "
+            "channels=2048) or probe=dict(module='decode_head.bottleneck', "
+            'channels=512)'
         )
-    return FeatureProbe(**(arguments or dict(keys=-1)))
+    found = FeatureProbe(**(arguments or dict(keys=-1)))
+    if found.width(model) is None and not losses:
+        raise ValueError(
+            f'{readers[0]} reads features, and nothing says how many: set '
+            f'probe.channels to the number of {found.module!r}'
+        )
+    return found
+
+
+def _feature_scores(configs: Sequence[ScoreConfig]) -> list[str]:
+    """Those scores that read features, as an error names them."""
+    found = []
+    for config in configs:
+        name, kind, _ = split_config(config)
+        score = SCORES.get(kind) if isinstance(kind, str) else kind
+        if 'features' in getattr(score, 'reads', ()):
+            found.append(f'the score {name!r}')
+    return found
 
 
 def _as_map(output: object, index: int, name: str) -> Tensor:

@@ -19,10 +19,9 @@ from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from mmood.registry import MODELS, SCORES
+from mmood.registry import MODELS
 from mmood.scores import Samples, ScoreSet, class_logits
 from mmood.scores.samples import ScoreConfig
-from mmood.scores.score_set import split_config
 
 from .feature_probe import probe_for
 from .frozen import FrozenTraining
@@ -39,7 +38,8 @@ from .windows import (
 )
 
 _UPSAMPLE = ('nearest', 'bilinear')
-_TILE = 2**20  # logits that are scored at once
+# Logits that are scored at once: what fits a cache, or keeps a GPU busy.
+_TILE = dict(cpu=2**19, cuda=2**24)
 
 
 @MODELS.register_module()
@@ -89,15 +89,8 @@ class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
             )
         self.upsample, self.keeps_samples = upsample, False
         self._windows: list[tuple[dict, Samples | None]] | None = None
-        readers = [config.get('type') for config in losses]
-        readers += _feature_scores(scores)
-        self.probe = probe_for(readers, probe, self.backbone)
-        channels = self.probe and self.probe.width(self.backbone)
-        if self.probe and not losses and channels is None:
-            raise ValueError(
-                f'{readers[0]} reads features, and nothing says how many: set '
-                f'probe.channels to the number of {self.probe.module!r}'
-            )
+        self.probe = probe_for(scores, losses, probe, self)
+        channels = self.probe and self.probe.width(self)
         self._build_losses(losses, channels)
         for loss in self.losses.values():
             channels = channels or getattr(loss, 'channels', None)
@@ -146,7 +139,7 @@ class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
         )
         names = self._of_windows
         if self.keeps_samples:
-            names = names & self._compounded()
+            names = names & self.scores.compounded
         scores = self.scores(samples, names)
         kept = replace(samples, inputs=None, view=None)
         self._windows.append((scores, kept if self.keeps_samples else None))
@@ -218,7 +211,8 @@ class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
     ) -> dict[str, Tensor]:
         """Some rows at a time, so that what is made on the way is small."""
         _, classes, height, width = logits.shape
-        step = max(1, _TILE // (classes * width))
+        tile = _TILE.get(logits.device.type, 2**24)
+        step = max(1, tile // (classes * width))
         parts = []
         for top in range(0, height, step):
             rows = slice(top, top + step)
@@ -254,12 +248,12 @@ class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
 
     def fit_samples(
         self, sample: SegDataSample
-    ) -> Iterator[tuple[Samples, Tensor, Tensor]]:
+    ) -> Iterator[tuple[Samples, Tensor, Tensor, set[str]]]:
         """What a predicted image gives to the fit, see `ScoreSet.update`.
 
-        Rows of labelled cells of its windows, then of labelled pixels where
-        a score is fitted on pixels. Raises ValueError for an image without a
-        label.
+        Rows of labelled cells of its windows for scores of features, and of
+        labelled pixels for the others. Raises ValueError for an image
+        without a label.
         """
         if 'gt_sem_seg' not in sample:
             raise ValueError(
@@ -269,26 +263,21 @@ class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
         label = sample.gt_sem_seg.data[0].to(sample.seg_logits.data.device)
         ignored = self.decode_head.ignore_index
         key = image_key(_noise_key(sample.metainfo, label), label)
-        fitted = set(self.scores.being_fitted)
-        if fitted & self._of_windows:
+        names = self._of_windows & set(self.scores.being_fitted)
+        if names:
             size = sample.windows[-1].box[2:]
             seen = label_as_seen(label, sample.metainfo, size, ignored)
-            yield from window_rows(sample.windows, seen, ignored, key)
-        fitted &= self._of_pixels
-        if fitted:
+            for part in window_rows(sample.windows, seen, ignored, key):
+                yield *part, names
+        names = self._of_pixels & set(self.scores.being_fitted)
+        if names:
             logits = class_logits(sample.seg_logits.data)[None]
-            wanted = self._of_pixels & self._compounded()
+            wanted = self._of_pixels & self.scores.compounded
             values = self._tiled(logits, sample.values, wanted)
-            if not fitted & self._reading('logits'):
-                logits = None
             values = {**sample.values, **values}
-            yield pixel_rows(values, logits, label, ignored, key)
-
-    def _compounded(self) -> set[str]:
-        """What the compounds that are being fitted are made of."""
-        fitted = self.scores.fitted
-        names = self.scores.being_fitted
-        return {p for n in names for p in getattr(fitted[n], 'of', ())}
+            if not names & self._reading('logits'):
+                logits = None
+            yield *pixel_rows(values, logits, label, ignored, key), names
 
 
 def _kind(head: nn.Module) -> str:
@@ -297,17 +286,6 @@ def _kind(head: nn.Module) -> str:
     losses = losses if isinstance(losses, nn.ModuleList) else [losses]
     is_sigmoid = all(getattr(loss, 'use_sigmoid', False) for loss in losses)
     return 'sigmoid' if is_sigmoid and head.out_channels > 1 else 'softmax'
-
-
-def _feature_scores(configs: Sequence[ScoreConfig]) -> list[str]:
-    """The names of scores that read features."""
-    found = []
-    for config in configs:
-        name, kind, _ = split_config(config)
-        score = SCORES.get(kind) if isinstance(kind, str) else kind
-        if 'features' in getattr(score, 'reads', ()):
-            found.append(f'the score {name!r}')
-    return found
 
 
 def _both_classes(logits: Tensor) -> Tensor:

@@ -36,15 +36,15 @@ TINY = {
     'train_dataloader.dataset.pipeline.2.prob': 0.0,
     'default_hooks.logger.interval': 1,
     'incremental.exemplars': 2,
-    'incremental.base.train_cfg.max_epochs': 1,
+    'incremental.base.max_epochs': 1,
     'incremental.base.train_dataloader.dataset.indices': 8,
-    'incremental.increment.train_cfg.max_epochs': 2,
+    'incremental.increment.max_epochs': 2,
     'incremental.increment.train_dataloader.dataset.indices': 8,
     'incremental.increment.param_scheduler': [],
-    'incremental.increment.custom_hooks.1.interval': 2,
-    'incremental.increment.custom_hooks.1.dataloader.batch_size': 4,
-    'incremental.increment.custom_hooks.1.dataloader.num_workers': 0,
-    'incremental.finetune.train_cfg.max_epochs': 1,
+    'incremental.finetune.max_epochs': 1,
+    'warp.interval': 2,
+    'warp.dataloader.batch_size': 4,
+    'warp.dataloader.num_workers': 0,
     **{
         f'{name}_dataloader.num_workers': 0
         for name in ('train', 'val', 'test')
@@ -53,11 +53,8 @@ TINY = {
 
 
 def job(data: Path, out: Path, stages=None, processes=1, **more) -> Job:
-    paths = {
-        f'{name}_dataloader.dataset.data_root': str(data)
-        for name in ('train', 'val', 'test')
-    }
-    row = Row(CONFIG, PATH, cfg_options={**TINY, **paths, **more})
+    options = {**TINY, 'data_root': str(data), **more}
+    row = Row(CONFIG, PATH, cfg_options=options)
     (one,) = jobs_of(Table(out, [3], [row]), stages, processes)
     return one
 

@@ -24,22 +24,27 @@ SHAPES: dict[Callable, list[tuple]] = {
     adaptive_feature_distillation: [(4, 8, 6, 5)],
     adaptive_rpn_distillation: [(40,), (40, 4)],
 }
-PLACES = [
-    Place('cpu', torch.float64),
-    Place('cpu', torch.bfloat16),
-    pytest.param(Place('cuda'), marks=pytest.mark.gpu),
-    pytest.param(Place('cuda', torch.float16), marks=pytest.mark.gpu),
-    pytest.param(Place('cuda', torch.bfloat16), marks=pytest.mark.gpu),
-]
+HALVES = (torch.float16, torch.bfloat16)
 
 
-@pytest.mark.parametrize('place', PLACES, ids=str)
-@pytest.mark.parametrize('loss', SHAPES, ids=lambda loss: loss.__name__)
-def test_it_gives_the_same_everywhere(loss, place, record_property):
+def compared(loss: Callable, place: Place, record: Callable) -> None:
     def case(place: Place) -> list[Tensor]:
         shapes = list(enumerate(SHAPES[loss]))
         own = [place.randn(*s, seed=n).requires_grad_() for n, s in shapes]
         its = [place.randn(*s, seed=n + 5) for n, s in shapes]
         return with_gradient(loss(*own, *its), *own)
 
-    compare(case, place, record_property)
+    compare(case, place, record)
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize('loss', SHAPES, ids=lambda loss: loss.__name__)
+def test_other_precisions_agree(loss, dtype, record_property):
+    compared(loss, Place('cpu', dtype), record_property)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('dtype', [torch.float32, *HALVES], ids=str)
+@pytest.mark.parametrize('loss', SHAPES, ids=lambda loss: loss.__name__)
+def test_a_gpu_computes_the_same(loss, dtype, record_property):
+    compared(loss, Place('cuda', dtype), record_property)

@@ -128,14 +128,14 @@ def test_other_options_than_before_are_refused(tools, small, capsys):
 def test_options_go_before_those_of_the_stages(tools, small):
     options = (
         'train_cfg.max_epochs=9',
-        'incremental.finetune.param_scheduler=[7]',
+        'incremental.finetune.optim_wrapper.optimizer.lr=7',
     )
     main(small(), '--seeds', 0, '--cfg-options', *options)
     for _, _, _, stage, arguments in tools.calls:
         cfg = Config.fromfile(arguments[0])
         assert cfg.train_cfg.max_epochs == 9
         if stage == 'step_1_finetune':
-            assert cfg.param_scheduler == [7]
+            assert cfg.optim_wrapper.optimizer.lr == 7
 
 
 def test_one_stage_at_a_time(tools, small, capsys):

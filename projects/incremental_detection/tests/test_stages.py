@@ -146,6 +146,31 @@ def test_overrides_of_each_kind_of_stage(small):
     assert lrs == [1.0, 1.0, 0.1]
 
 
+def test_a_method_changes_increments_and_the_split_goes_before_it(small):
+    method = (
+        "increment = dict(model=dict(method='y', weight=2))\nmodel = dict("
+    )
+    path = small(**{'model = dict(\n': method})
+    base, increment, finetune = (config_of(path, n) for n in range(3))
+    assert (increment.model.method, increment.model.weight) == ('x', 2)
+    for other in (base, finetune):
+        assert 'weight' not in other.model
+    assert 'increment' not in increment
+
+
+def test_references_are_looked_up_for_each_stage(small):
+    path = small(
+        **{
+            'train_cfg = dict(max_epochs=1)': (
+                "length = 1\ntrain_cfg = dict(max_epochs='$length')"
+            ),
+            "base={'train_cfg.max_epochs': 6}": 'base=dict(length=6)',
+        }
+    )
+    lengths = [config_of(path, n).train_cfg.max_epochs for n in range(3)]
+    assert lengths == [6, 4, 1]
+
+
 def test_the_rest_of_a_stage_config(small):
     start = Path('somewhere/x.pth')
     cfg = config_of(small(), 1, seed=5, start=start, processes=2)

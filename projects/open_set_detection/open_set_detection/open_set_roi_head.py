@@ -75,6 +75,11 @@ class OpenSetRoIHead(OODRoIHead):
         """K."""
         return super().num_classes - self.unknown_class
 
+    @property
+    def num_known(self) -> int:
+        """K, which `mmood.CheckDataHook` compares with the data's classes."""
+        return self.num_classes
+
     def batch_of(self, x: tuple, step: tuple) -> Batch:
         batch = super().batch_of(x, step)
         found = step.sampling_results

@@ -21,9 +21,23 @@ from projects.open_set_detection.open_set_detection import OpenSetRoIHead
 PROJECT = Path(__file__).parents[1]
 CONFIGS = sorted((PROJECT / 'configs').glob('*.py'))
 _PARSED = {path: load(path) for path in CONFIGS}
+METHODS = ('plain', 'ds', 'ore', 'proser', 'opendet', 'opendet_dfdd')
+MY_DATA = """
+_base_ = 'mmdet::_base_/models/faster-rcnn_r50_fpn.py'
+classes = ('screw', 'nut', 'bolt')
+metainfo = dict(classes=classes)
+default_scope = 'mmdet'
+some_set = dict(
+    type='CocoDataset',
+    metainfo=metainfo,
+    pipeline=[dict(type='LoadImageFromFile'), dict(type='PackDetInputs')],
+)
+train_dataloader = dict(dataset=dict(some_set, ann_file='train.json'))
+val_dataloader = dict(dataset=dict(some_set, ann_file='val.json'))
+"""
 OPENDET = ['InstanceContrastiveLoss', 'UnknownProbabilityLoss']
 LOSSES = {
-    'faster-rcnn': [],
+    'plain': [],
     'proser': ['PlaceholderLoss'],
     'ore': ['EnergyWeibulls'],
     'ds': [],
@@ -56,8 +70,8 @@ def test_every_method_comes_for_both_sets():
     for rest in ('r18_fpn{}_shapes', 'r50_fpn{}_32k_voc'):
         expected.add('faster-rcnn_' + rest.format('_thr-0.1'))
         for method in LOSSES:
-            plain = method == 'faster-rcnn'
-            head = method if plain else f'{method}_faster-rcnn'
+            plain = method == 'plain'
+            head = 'faster-rcnn' if plain else f'{method}_faster-rcnn'
             expected.add(f'{head}_{rest.format("")}')
     assert names == expected
 
@@ -82,7 +96,7 @@ def test_detector_is_built_as_the_config_says(path):
         wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
         rates = {group['lr'] for group in wrapper.param_groups}
         assert max(rates) == pytest.approx(1000 * min(rates))
-    assert list(head.losses) == LOSSES[method]
+    assert list(head.losses) == LOSSES[method.replace('faster-rcnn', 'plain')]
     if 'opendet' in method:
         queues = head.losses['InstanceContrastiveLoss'].queues
         assert queues.memory.shape == (known, 256, 128)
@@ -156,6 +170,23 @@ def test_method_differs_from_its_plain_twin_by_itself_alone(path):
         del cfg['optim_wrapper']['paramwise_cfg']
     cfg['model']['test_cfg']['rcnn']['score_thr'] = 0.05
     assert {key: cfg[key] for key in plain} == plain
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_every_method_stands_beside_data_of_ones_own(method, tmp_path):
+    """With a plain detector, as the page says."""
+    (tmp_path / 'my_data.py').write_text(MY_DATA)
+    path = tmp_path / 'mine.py'
+    methods = PROJECT / 'configs/_base_/methods'
+    path.write_text(f"_base_ = ['my_data.py', '{methods / method}.py']")
+    cfg = load(path)
+    cfg.model.backbone.init_cfg = None
+    head = MODELS.build(cfg.model).roi_head
+    assert isinstance(head, OpenSetRoIHead)
+    has_column = method in ('proser', 'ore', 'opendet', 'opendet_dfdd')
+    assert (head.num_classes, head.unknown_class) == (3, has_column)
+    assert list(head.losses) == LOSSES[method.replace('_', '-')]
+    assert cfg.fit_dataloader.dataset.ann_file == 'train.json'
 
 
 def test_table_has_the_papers_rows():

@@ -9,9 +9,11 @@ import copy
 
 import pytest
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
 from torch import nn
+from torch.nn.functional import normalize
 
 from det_helpers import (
     K,
@@ -269,6 +271,41 @@ def test_boxes_to_fit_on_keep_their_labels(rejecting):
     head.keeps_samples = True
     for result, before in zip(predict(head, *batch), expected):
         assert torch.equal(result.labels, before.labels)
+
+
+def test_scores_are_fitted_on_correct_boxes_of_known_classes():
+    """Boxes that say unknown take no part; the fit is in the checkpoint."""
+    scores = ['energy', dict(type='knn', k=2)]
+    head = open_set_head(True, scores=scores, rejects=True)
+    head.test_cfg.update(score_thr=0.0, max_per_img=100)
+    batch = inputs_of(1)
+    head.keeps_samples = True
+    (kept,) = predict(head, *copy.deepcopy(batch))
+    head.keeps_samples = False
+    objects = [
+        dict(bbox=box, bbox_label=label)
+        for box, label in zip(kept.bboxes.tolist(), kept.labels.tolist())
+        if label < K
+    ]
+    sample = DetDataSample(metainfo=dict(instances=objects, img_id=3))
+    sample.pred_instances = kept
+    head.scores.start(['knn'])
+    for part in head.fit_samples(sample):
+        assert set(part[1].tolist()) == set(range(K))
+        assert part[0].logits.shape == (len(objects), K)
+        head.scores.update(*part)
+    head.scores.finish()
+    bank = head.scores.state_dict()['knn.bank']
+    known = kept.samples.features[kept.labels < K]
+    assert_near(bank.sort(0)[0], normalize(known).sort(0)[0], 1e-5, 1e-5)
+
+    other = open_set_head(True, scores=scores, rejects=True)
+    other.load_state_dict(head.state_dict())
+    other.test_cfg = head.test_cfg
+    for mine, its in zip(predict(head, *copy.deepcopy(batch)),
+                         predict(other, *copy.deepcopy(batch))):  # fmt: skip
+        assert torch.isfinite(mine.ood_scores_knn).all() and len(mine)
+        assert_near(mine.ood_scores_knn, its.ood_scores_knn)
 
 
 def test_losses_need_a_class_for_the_unknown():

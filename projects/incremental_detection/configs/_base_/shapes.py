@@ -1,32 +1,21 @@
-# Shapes for incremental detection. run.py says which classes there are and
-# which of them each set shows.
-_base_ = '../../../../configs/_base_/faster-rcnn_r18_fpn_shapes.py'
-custom_imports = dict(
-    imports=['projects.incremental_detection.incremental_detection'],
-    allow_failed_imports=False,
-)
-model = dict(
-    type='mmood.IncrementalFasterRCNN',
-    roi_head=dict(
-        type='mmood.OODRoIHead',
-        scores=['energy'],
-        bbox_head=dict(
-            reg_class_agnostic=True,
-            cls_predictor_cfg=dict(type='mmood.GrowingLinear', num_seen=1),
-        ),
-    ),
-)
-id_test_set = step_set = dict(type='mmood.ClassStepCocoDataset')
-train_dataloader = dict(dataset=step_set)
-val_dataloader = dict(dataset=step_set)
+# Shapes for incremental detection.
+_base_ = [
+    '../../../../configs/_base_/faster-rcnn_r18_fpn_shapes.py',
+    './steps.py',
+]
+model = _base_.incremental_model
+id_test_set = _base_.step_set
+train_dataloader = dict(dataset=_base_.step_set)
+val_dataloader = dict(dataset=_base_.step_set)
 test_dataloader = dict(dataset='$id_test_set')
-val_evaluator = dict(_delete_=True, type='mmood.IncrementalDetMetric')
-test_evaluator = dict(_delete_=True, type='mmood.IncrementalDetMetric')
-default_hooks = dict(
-    finite_loss=dict(type='mmood.FiniteLossHook'),
-    idle_parts=dict(type='mmood.IdlePartsHook'),
-)
+val_evaluator = test_evaluator = _base_.step_metric
+default_hooks = _base_.step_hooks
 visualizer = dict(type='mmdet.DetLocalVisualizer')
+# However long a stage is.
+param_scheduler = _base_.param_scheduler
+param_scheduler[0] = dict(
+    type='LinearLR', start_factor=0.02, by_epoch=False, end=100
+)
 # Of iOD; run.py stores the images, `exemplars` of each class. An increment is
 # so short that every 20 iterations would be 13 times.
 warp = dict(

@@ -1,9 +1,5 @@
 # Shapes with its 8 ID shapes known; near and far ones are unknown objects.
 _base_ = '../../../../configs/_base_/faster-rcnn_r18_fpn_shapes.py'
-custom_imports = dict(
-    imports=['projects.open_set_detection.open_set_detection']
-)
-model = dict(roi_head=dict(type='mmood.OpenSetRoIHead'))
 open_set = dict(
     type='mmood.OpenSetCocoDataset',
     data_root='$data_root',

@@ -1,10 +1,6 @@
 # VOC-COCO: the 20 classes of VOC known, 20, 40 or 60 more of COCO unknown.
 # The project's README says how to make the files.
 _base_ = '../../../../configs/_base_/faster-rcnn_r50_fpn_18k_voc.py'
-custom_imports = dict(
-    imports=['projects.open_set_detection.open_set_detection']
-)
-model = dict(roi_head=dict(type='mmood.OpenSetRoIHead'))
 # VOC 2007 train and 2012 trainval; 2007 val is left to calibrate on.
 # Difficult objects are ignored.
 train_ann = 'annotations/voc07train_12trainval.json'

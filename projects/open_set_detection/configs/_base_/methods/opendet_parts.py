@@ -1,4 +1,7 @@
 # What OpenDet (CVPR 2022) consists of, alone and with DFDD.
+custom_imports = dict(
+    imports=['projects.open_set_detection.open_set_detection']
+)
 top_k = 3  # for the two images of a GPU's batch, as published
 unknown_start = 100
 opendet_losses = [
@@ -19,6 +22,7 @@ opendet_losses = [
     ),
 ]
 opendet_head = dict(
+    type='mmood.OpenSetRoIHead',
     unknown_class=True,
     bbox_head=dict(
         type='ConvFCBBoxHead',

@@ -1,19 +1,26 @@
-"""DOoDHead: its training; see test_dood_scores.py for its scores."""
+"""DenoisingLoss against DOoD's formula, computed in float64."""
 
 import numpy as np
 import pytest
 import torch
 
+from mmood.losses import Batch, DiffusionScore
 from mmood.registry import MODELS
-from seg_helpers import lively, tiny_head
+from mmood.scores import Samples
+from seg_helpers import lively, tiny_loss
 
 ALPHA_BARS = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
 IGNORED = 255
 
 
 def build(unet=False, **options):
-    """A head of random weights that has seen no feature yet."""
-    return lively(MODELS.build(tiny_head(unet, **options))).train()
+    """A loss of random weights that has seen no feature yet."""
+    return lively(MODELS.build(tiny_loss(unet, **options))).train()
+
+
+def of(module, features, label=None):
+    """The loss of maps with labels, or of vectors."""
+    return module(Batch(features=features, labels=label))['loss_denoise']
 
 
 def maps(batch=2, size=(4, 4)):
@@ -39,15 +46,15 @@ def deterministic(monkeypatch):
     monkeypatch.setattr(cls, '_perturbation', lambda self, x0: fixed(x0))
 
 
-def expected_loss(head, x):
+def expected_loss(module, x):
     """DOoD, Eq. 5, of vectors (N, C), in float64."""
-    low = head.feature_range.minimum.double()
-    high = head.feature_range.maximum.double()
+    low = module.feature_range.minimum.double()
+    high = module.feature_range.maximum.double()
     x0 = (x.double() - (low + high) / 2) / ((high - low) / 2).max()
     t, noise = fixed(x0.float())
     alpha = torch.from_numpy(ALPHA_BARS)[t][:, None]
     x_t = alpha.sqrt() * x0 + (1 - alpha).sqrt() * noise
-    predicted = head.denoiser(x_t.float(), t).double()
+    predicted = module.denoiser(x_t.float(), t).double()
     return (predicted - noise).square().mean()
 
 
@@ -57,13 +64,13 @@ def vectors_of(features, keep=None):
     return vectors if keep is None else vectors[keep.flatten()]
 
 
-def gradients(head):
-    return [p.grad.clone() for p in head.denoiser.parameters()]
+def gradients(module):
+    return [p.grad.clone() for p in module.denoiser.parameters()]
 
 
-def step(head, features, label):
-    head.zero_grad()
-    loss = head.loss(features, label)['loss_denoise']
+def step(module, features, label):
+    module.zero_grad()
+    loss = of(module, features, label)
     loss.backward()
     return loss.detach()
 
@@ -71,44 +78,44 @@ def step(head, features, label):
 def test_nothing_but_ignored_pixels():
     """Zero, with a gradient for each weight, as DDP wants it."""
     for unet in (False, True):
-        head = build(unet)
-        loss = head.loss(maps(), labels() + IGNORED)
-        loss['loss_denoise'].backward()
-        assert list(loss) == ['loss_denoise'] and loss['loss_denoise'] == 0
-        assert all((g == 0).all() for g in gradients(head))
-        assert head.feature_range.minimum.isinf().all()
+        module = build(unet)
+        loss = of(module, maps(), labels() + IGNORED)
+        loss.backward()
+        assert loss == 0
+        assert all((g == 0).all() for g in gradients(module))
+        assert module.feature_range.minimum.isinf().all()
 
 
 def test_ignored_batch_after_a_valid_one_takes_what_the_buffer_holds(
     deterministic,
 ):
-    head, features = build(), maps()
-    first = step(head, features, labels())
-    again = step(head, maps(), labels() + IGNORED)
+    module, features = build(), maps()
+    first = step(module, features, labels())
+    again = step(module, maps(), labels() + IGNORED)
     torch.testing.assert_close(again, first)
     assert first > 0
 
 
 def test_loss_is_the_papers(deterministic):
-    head, features = build(), 3 * maps() + 1
-    loss = step(head, features, labels())
-    expected = expected_loss(head, vectors_of(features))
+    module, features = build(), 3 * maps() + 1
+    loss = step(module, features, labels())
+    expected = expected_loss(module, vectors_of(features))
     torch.testing.assert_close(loss.double(), expected, atol=1e-4, rtol=1e-4)
     minimum = vectors_of(features).amin(0)
-    assert torch.equal(head.feature_range.minimum, minimum)
+    assert torch.equal(module.feature_range.minimum, minimum)
 
 
 def test_an_untrained_denoiser_has_the_power_of_the_noise():
     """It predicts zero: the loss is the mean square of normal noise."""
-    head = MODELS.build(tiny_head())
-    loss = head.loss(maps(4, (16, 16)), labels(4))['loss_denoise']
+    module = MODELS.build(tiny_loss())
+    loss = of(module, maps(4, (16, 16)), labels(4))
     # 1024 x 32 squares of variance 2: deviation 0.008.
     assert loss.item() == pytest.approx(1, abs=0.04)
 
 
 def test_times_are_uniform_and_noise_is_normal():
-    head = build()
-    t, noise = head._perturbation(torch.zeros(20000, 32))
+    module = build()
+    t, noise = module._perturbation(torch.zeros(20000, 32))
     assert (int(t.min()), int(t.max())) == (0, 999)
     assert t.double().mean().item() == pytest.approx(499.5, abs=10)
     counts = torch.bincount(t // 100)
@@ -127,46 +134,46 @@ def test_only_valid_pixels_count(deterministic, unet):
     keep = torch.ones(2, 4, 4, dtype=torch.bool)
     keep[0, :2] = keep[1, 1, 2] = False
     features = maps()
-    head = build(unet)
-    loss = step(head, features, label)
-    grads = gradients(head)
-    low, high = head.feature_range.minimum, head.feature_range.maximum
+    module = build(unet)
+    loss = step(module, features, label)
+    grads = gradients(module)
+    low, high = module.feature_range.minimum, module.feature_range.maximum
     valid = vectors_of(features, keep)
     assert torch.equal(low, valid.amin(0))
     assert torch.equal(high, valid.amax(0))
     if unet:  # it sees around a feature: only their own error is left out
-        error = unet_error(head, features)
+        error = unet_error(module, features)
         torch.testing.assert_close(loss, error[keep].mean())
         assert not torch.isclose(loss, error.mean())
         return
     torch.testing.assert_close(
-        loss.double(), expected_loss(head, valid), atol=1e-4, rtol=1e-4
+        loss.double(), expected_loss(module, valid), atol=1e-4, rtol=1e-4
     )
     features[~keep[:, None].expand_as(features)] = 1e6
     other = build(unet)
-    other.load_state_dict(head.state_dict())
+    other.load_state_dict(module.state_dict())
     assert torch.isclose(step(other, features, label), loss)
     for mine, before in zip(gradients(other), grads):
         torch.testing.assert_close(mine, before, atol=1e-6, rtol=1e-4)
 
 
-def unet_error(head, features):
+def unet_error(module, features):
     """Mean square over the channels, (B, h, w)."""
-    x0 = head.feature_range(features)
+    x0 = module.feature_range(features)
     t, noise = fixed(x0)
     alpha = torch.from_numpy(ALPHA_BARS).float()[t][:, None, None, None]
     x_t = alpha.sqrt() * x0 + (1 - alpha).sqrt() * noise
-    return (head.denoiser(x_t, t) - noise).square().mean(1).detach()
+    return (module.denoiser(x_t, t) - noise).square().mean(1).detach()
 
 
 def test_a_batch_mixes_the_images_of_many_steps(deterministic):
     """Steps of 16 vectors, a ring of 32, batches of 24."""
-    head = build(batch_size=24, buffer_size=32)
+    module = build(batch_size=24, buffer_size=32)
     seen = []
-    draw = head.buffer.draw
-    head.buffer.draw = lambda count: seen.append(draw(count)) or seen[-1]
+    draw = module.buffer.draw
+    module.buffer.draw = lambda count: seen.append(draw(count)) or seen[-1]
     for number in range(4):
-        head.loss(torch.full((1, 32, 4, 4), float(number)), labels(1))
+        of(module, torch.full((1, 32, 4, 4), float(number)), labels(1))
     held = [sorted({int(v) for v in x[:, 0]}) for x in seen]
     assert held == [[0], [0, 1], [1, 2], [2, 3]]
     assert [len(x) for x in seen] == [16, 24, 24, 24]
@@ -174,63 +181,65 @@ def test_a_batch_mixes_the_images_of_many_steps(deterministic):
 
 def test_a_step_puts_no_more_than_a_batch_into_the_buffer():
     """Else one step with many vectors would push all others out."""
-    head = build(batch_size=5, buffer_size=50)
+    module = build(batch_size=5, buffer_size=50)
     features = maps()
-    head.loss(features, labels())
-    assert len(head.buffer) == 5
-    held, valid = head.buffer.draw(5), vectors_of(features)
+    of(module, features, labels())
+    assert len(module.buffer) == 5
+    held, valid = module.buffer.draw(5), vectors_of(features)
     assert (held[:, None] == valid).all(2).any(1).all()
     # The range is that of all of them.
-    assert torch.equal(head.feature_range.maximum, valid.amax(0))
+    assert torch.equal(module.feature_range.maximum, valid.amax(0))
 
 
 def test_which_vectors_go_in_is_chance():
-    head = build(batch_size=4, buffer_size=4)
+    module = build(batch_size=4, buffer_size=4)
     numbers = torch.arange(16.0).reshape(1, 1, 4, 4).expand(1, 32, 4, 4)
     counts = torch.zeros(16)
     for _ in range(200):
-        head.loss(numbers, labels(1))
-        counts[head.buffer.draw(4)[:, 0].long()] += 1
+        of(module, numbers, labels(1))
+        counts[module.buffer.draw(4)[:, 0].long()] += 1
     # 200 x 4 / 16 = 50 each, deviation 6; 5 sigma.
     assert (counts - 50).abs().max() < 31
 
 
 def test_fewer_features_than_a_batch(deterministic):
-    head, features = build(batch_size=4096), maps(1, (1, 2))
-    loss = step(head, features, labels(1))
-    expected = expected_loss(head, vectors_of(features))
+    module, features = build(batch_size=4096), maps(1, (1, 2))
+    loss = step(module, features, labels(1))
+    expected = expected_loss(module, vectors_of(features))
     torch.testing.assert_close(loss.double(), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_vectors_that_are_mixed_already(deterministic):
     """The way of cached features: no buffer in between."""
-    head, x = build(batch_size=3), torch.randn(40, 32)
-    loss = head.loss_vectors(x.half())['loss_denoise']
-    expected = expected_loss(head, x.half())
+    module, x = build(batch_size=3), torch.randn(40, 32)
+    loss = of(module, x.half())
+    expected = expected_loss(module, x.half())
     torch.testing.assert_close(loss.double(), expected, atol=1e-4, rtol=1e-4)
-    assert len(head.buffer) == 0
+    assert len(module.buffer) == 0
 
 
 def test_half_features_are_raised(deterministic):
-    head, features = build(), maps()
-    loss = step(head, features.half(), labels())
+    module, features = build(), maps()
+    loss = step(module, features.half(), labels())
     other = build()
-    other.load_state_dict(head.state_dict())
+    other.load_state_dict(module.state_dict())
     again = step(other, features.half().float(), labels())
     torch.testing.assert_close(again, loss)  # up to the order of the sum
-    assert head.buffer.draw(1).dtype == torch.float32
+    assert module.buffer.draw(1).dtype == torch.float32
 
 
 @pytest.mark.parametrize(
     'call',
     [
-        lambda head: head.loss(torch.zeros(1, 16, 2, 2), labels(1)),
-        lambda head: head.loss_vectors(torch.zeros(3, 16)),
-        lambda head: head.score_maps(torch.zeros(1, 16, 2, 2), [0]),
+        lambda module: of(module, torch.zeros(1, 16, 2, 2), labels(1)),
+        lambda module: of(module, torch.zeros(3, 16)),
+        lambda module: DiffusionScore([module])(
+            Samples(features=torch.zeros(3, 16))
+        ),
     ],
 )
 def test_features_of_another_width(call):
-    message = 'have 16 channels .* built for 32: set ood_head.channels to 16'
+    message = 'have 16 channels .* built for 32: set its channels to 16'
     with pytest.raises(ValueError, match=message):
         call(build())
 
@@ -242,7 +251,12 @@ def test_bad_batch_size(batch_size):
 
 
 def test_the_denoiser_knows_the_times_of_the_diffusion():
-    head = build(diffusion=dict(num_steps=10))
-    assert head.denoiser.num_steps == 10
-    t, _ = head._perturbation(torch.zeros(500, 32))
+    module = build(diffusion=dict(num_steps=10))
+    assert module.denoiser.num_steps == 10
+    t, _ = module._perturbation(torch.zeros(500, 32))
     assert int(t.max()) == 9
+
+
+def test_a_denoiser_of_maps_takes_no_vectors():
+    with pytest.raises(ValueError, match='denoises maps, got vectors: set ma'):
+        of(build(unet=True), torch.zeros(3, 32))

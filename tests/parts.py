@@ -1,0 +1,126 @@
+"""All registered losses, sources of outliers and scores, ready to be called.
+
+Each is built with the sizes that it asks for and sees all that there is.
+Shapes: N samples, C = 6 channels, K = 4 classes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+import mmood.losses
+from batches import full_batch
+from mmood.losses import BACKGROUND, IGNORE, Batch, OODLoss, build_part
+from mmood.outliers import OutlierSource
+from mmood.registry import MODELS, SCORES
+from mmood.scores import Samples, ScoreSet, score_names
+
+C, K = 6, 4
+# Arguments, where the defaults ask for more than there is here.
+OPTIONS = dict(
+    CSILoss=dict(channels=4),
+    DenoisingLoss=dict(channels=C),
+    SIRENLoss=dict(channels=8),
+    VirtualOutlierSynthesis=dict(queue_size=3, num_candidates=20, patience=0),
+)
+SCORE_OPTIONS = dict(
+    compound=dict(of=['energy', 'max_logit']),
+    diffusion=dict(timesteps=3),
+    knn=dict(k=3),
+    siren_knn=dict(k=3),
+)
+
+
+def registered(base: type, room: str) -> list[str]:
+    """Names of the classes of a room of ours."""
+    MODELS.import_from_location()
+    return sorted(
+        name
+        for name, kind in MODELS.module_dict.items()
+        if issubclass(kind, base) and kind.__module__.startswith(room)
+    )
+
+
+LOSSES = registered(OODLoss, 'mmood.losses')
+SOURCES = registered(OutlierSource, 'mmood.outliers')
+NAMES = [
+    name
+    for name in score_names()
+    if SCORES.get(name).__module__.startswith('mmood.')
+]
+
+
+def build(name: str) -> nn.Module:
+    """A loss, or a source of outliers."""
+    width = 'in_channels' if name in LOSSES else 'channels'
+    config = dict(type=f'mmood.{name}', **OPTIONS.get(name, {}))
+    return build_part(config, num_classes=K, **{width: C})
+
+
+def rows(count: int, seed: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, C, generator=generator)
+
+
+def labels(count: int) -> Tensor:
+    """The classes in turn, and rows that are on none."""
+    values = torch.tensor([*range(K), *range(K), BACKGROUND, IGNORE])
+    return values.repeat(count)[:count]
+
+
+def batch(x: Tensor, start: int = 0) -> Batch:
+    """Rows x, which ``start`` others come before, and as many outliers."""
+    own = labels(start + len(x))[start:].to(x.device)
+    return full_batch(x, 0.5 * x.flip(1), own, K)
+
+
+def seen(x: Tensor) -> Samples:
+    """All that an adapter can show of rows (N, C)."""
+
+    def view(maps: Tensor) -> Samples:
+        features = maps[..., 0, 0]
+        numerators = features[:, :K].float().sigmoid()
+        return Samples(features[:, :K], features, numerators=numerators)
+
+    inputs = x[..., None, None].expand(-1, -1, 2, 2)
+    samples = view(inputs)
+    samples.inputs, samples.view = inputs, view
+    return samples
+
+
+def trained() -> list[nn.Module]:
+    """Losses that have learned something, for the scores that need them."""
+    losses = [build(name) for name in LOSSES]
+    for loss in losses:
+        loss(batch(rows(20)))
+        if isinstance(loss, mmood.losses.CSILoss):
+            loss.shift_classifier.bias.data += 5
+    return losses
+
+
+class Score(nn.Module):
+    """A score, `seen` rows (N, C) -> (N,), and what it is made of."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name, options = name, SCORE_OPTIONS.get(name, {})
+        self.losses = nn.ModuleList(trained())
+        self.scores = ScoreSet(
+            [dict(type=name, **options), *options.get('of', [])],
+            num_classes=K,
+            channels=C,
+            losses=self.losses,
+        )
+
+    def fit(self, x: Tensor) -> Score:
+        places = torch.arange(len(x), device=x.device)
+        for names in self.scores.stages():
+            self.scores.start(names)
+            samples = self.scores.with_values(seen(x))
+            self.scores.update(samples, places % K, places)
+            self.scores.finish()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scores(seen(x))[self.name]

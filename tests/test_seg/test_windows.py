@@ -1,0 +1,125 @@
+"""Windows of an image, against mmseg's own sliding."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmseg.models.segmentors import EncoderDecoder
+from torch import nn
+
+from helpers import assert_near
+from mmood.scores import Samples
+from mmood.seg.models.windows import (
+    Window,
+    image_key,
+    label_as_seen,
+    mean_of_windows,
+    pixel_rows,
+    window_boxes,
+    window_rows,
+)
+
+
+class Slider(EncoderDecoder):
+    """Looks at an image of its own places, and answers noise."""
+
+    def __init__(self, crop, stride):
+        nn.Module.__init__(self)
+        self.out_channels = 1
+        test_cfg = dict(mode='slide', crop_size=crop, stride=stride)
+        self.test_cfg = ConfigDict(test_cfg)
+        self.boxes, self.maps = [], []
+
+    def encode_decode(self, inputs, batch_img_metas):
+        ends = inputs[0, :, 0, 0], inputs[0, :, -1, -1] + 1
+        self.boxes.append(tuple(int(v) for end in ends for v in end))
+        self.maps.append(torch.randn(len(inputs), 1, *inputs.shape[-2:]))
+        return self.maps[-1]
+
+
+@pytest.mark.parametrize(
+    ('size', 'crop', 'stride'),
+    [
+        ((45, 37), (24, 24), (16, 16)),
+        ((32, 32), (16, 16), (16, 16)),
+        ((33, 20), (16, 24), (5, 7)),
+        ((10, 50), (16, 16), (16, 8)),
+        ((16, 16), (16, 16), (3, 3)),
+    ],
+)
+def test_windows_are_where_mmseg_looks(size, crop, stride):
+    slider = Slider(crop, stride)
+    places = torch.meshgrid(*map(torch.arange, size), indexing='ij')
+    image = torch.stack(places).float()[None].expand(2, 2, *size)
+    merged = slider.slide_inference(image, [{}, {}])
+    boxes = window_boxes(size, slider.test_cfg)
+    assert boxes == slider.boxes
+    maps = [part[:, 0] for part in slider.maps]
+    assert_near(mean_of_windows(maps, boxes, lambda x, size: x), merged)
+    with pytest.raises(ValueError, match='it must slide as mmseg does'):
+        mean_of_windows(maps[1:], boxes, lambda x, size: x)
+
+
+def test_the_whole_image_is_one_window():
+    for test_cfg in ({}, dict(mode='whole')):
+        assert window_boxes((5, 7), test_cfg) == [(0, 0, 5, 7)]
+    x = torch.randn(2, 5, 7)
+    found = mean_of_windows([x], [(0, 0, 5, 7)], lambda x, size: x)
+    assert_near(found, x[:, None])
+
+
+@pytest.mark.parametrize('direction', [None, 'horizontal', 'vertical'])
+def test_a_label_as_the_network_sees_it(direction):
+    """Half the size, turned, then padded on the left and below."""
+    label = torch.arange(24).reshape(4, 6).repeat_interleave(2, 0)
+    label = label.repeat_interleave(2, 1)
+    meta = dict(img_padding_size=(3, 0, 0, 1))
+    if direction:
+        meta.update(flip=True, flip_direction=direction)
+    found = label_as_seen(label, meta, (5, 9), 255)
+    expected = np.full((5, 9), 255)
+    inner = np.arange(24).reshape(4, 6)
+    turned = dict(horizontal=inner[:, ::-1], vertical=inner[::-1])
+    expected[:4, 3:] = turned.get(direction, inner)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_keys_of_images():
+    """The same on any machine, others for another name or label."""
+    label = torch.zeros(2, 3).long()
+    key = image_key('a.png', label)
+    assert key == -3677785299424392643
+    assert image_key('b.png', label) != key
+    label[0, 0] = 1
+    assert image_key('a.png', label) != key
+
+
+def test_rows_of_the_labelled_cells():
+    """Two windows of 2 x 2 cells, of which three and one have a label."""
+    label = torch.full((4, 6), 255)
+    label[:2, :2], label[2:, :2], label[:2, 2:4] = 0, 1, 2
+    features = [torch.arange(8.0).reshape(1, 2, 2, 2) + 10 * i for i in (0, 1)]
+    boxes = [(0, 0, 4, 4), (0, 2, 4, 6)]
+    windows = [
+        Window(box, Samples(features=x, logits=-x))
+        for box, x in zip(boxes, features)
+    ]
+    first, second = window_rows(windows, label, 255, key=100)
+    samples, labels, keys = first
+    assert samples.features.tolist() == [[0, 4], [1, 5], [2, 6]]
+    assert samples.logits.tolist() == [[0, -4], [-1, -5], [-2, -6]]
+    assert labels.tolist() == [0, 2, 1] and keys.tolist() == [100, 101, 102]
+    samples, labels, keys = second
+    assert samples.features.tolist() == [[10, 14]]
+    assert labels.tolist() == [2] and keys.tolist() == [104]
+
+
+def test_rows_of_the_labelled_pixels():
+    """The label has half the size of the maps."""
+    label = torch.tensor([[0, 255], [3, 1]])
+    maps = dict(energy=torch.arange(16.0).reshape(1, 4, 4))
+    logits = torch.stack([maps['energy'], -maps['energy']], 1)
+    samples, labels, keys = pixel_rows(maps, logits, label, 255, key=7)
+    assert samples.values['energy'].tolist() == [5, 13, 15]
+    assert samples.logits.tolist() == [[5, -5], [13, -13], [15, -15]]
+    assert labels.tolist() == [0, 3, 1] and keys.tolist() == [7, 9, 10]
