@@ -1,6 +1,6 @@
 """Extract a segmentor's features once, for much faster training on them.
 
-Then train with --cfg-options train_dataloader.dataset.cache=FOLDER. Shards
+Then train with --cfg-options ood.features.cache=FOLDER. Shards
 that are there already are kept, so an interrupted run goes on; with torchrun
 (--launcher pytorch) each process writes its own shards.
 """
@@ -132,7 +132,7 @@ def write_cache(
         print(
             f'{len(cache)} maps, {len(cache.labels)} features: {args.out}\n'
             'train with --cfg-options '
-            f'train_dataloader.dataset.cache={args.out}'
+            f'ood.features.cache={args.out}'
         )
 
 

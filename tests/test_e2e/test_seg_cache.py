@@ -105,7 +105,7 @@ def test_training_from_the_cache_with_the_same_config(
     cache, segmentor, shapes, tmp_path, tiny_seg_config, monkeypatch
 ):
     """No image is read before the scores are fitted."""
-    more = {'train_dataloader.dataset.cache': str(cache)}
+    more = {'ood.features.cache': str(cache)}
     cfg = tiny_seg_config(DOOD, shapes, tmp_path, **more)
     cfg.load_from = str(segmentor)
     batches = []
@@ -135,7 +135,7 @@ def test_the_cache_needs_its_segmentor_too(
     cache, shapes, tmp_path, tiny_seg_config
 ):
     """Else the error would come after the whole training."""
-    more = {'train_dataloader.dataset.cache': str(cache)}
+    more = {'ood.features.cache': str(cache)}
     cfg = tiny_seg_config(DOOD, shapes, tmp_path, **more)
     with pytest.raises(RuntimeError, match='no trained weights: pass load_f'):
         Runner.from_cfg(cfg).train()
@@ -150,7 +150,7 @@ def test_resumed_training_from_the_cache_ends_the_same(
     after a resume; they are fixed here.
     """
     monkeypatch.setattr(DOoDHead, '_perturbation', content_noise)
-    more = {'train_dataloader.dataset.cache': str(cache)}
+    more = {'ood.features.cache': str(cache)}
     cfg = tiny_seg_config(DOOD, shapes, tmp_path / 'whole', **more)
     cfg.load_from = str(segmentor)
     Runner.from_cfg(cfg).train()

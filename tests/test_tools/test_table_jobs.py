@@ -76,7 +76,7 @@ def test_segmentor_comes_first_and_once(tools, write_spec):
     assert first['end'] < done['train', 'a']['start']
     start = 'load_from=out/seg/seed_0/last.pth'
     assert tools.options(done['train', 'a'])[1:] == [start]
-    cache = 'train_dataloader.dataset.cache=out/b/seed_0/features'
+    cache = 'ood.features.cache=out/b/seed_0/features'
     option = 'model.probe.keys=-2'
     assert tools.options(done['train', 'b'])[1:] == [option, start, cache]
     assert done['extract_features', 'b']['arguments'] == [

@@ -121,7 +121,7 @@ def train(run: Run, execute: Execute) -> str:
             options['load_from'] = start
             if run.row.cache:
                 cache = extract(run, start, execute)
-                options['train_dataloader.dataset.cache'] = cache
+                options['ood.features.cache'] = cache
         write_json(begun, _recipe(run.row))
         command = _command('train', run.row.config, '--resume')
         command += ['--work-dir', str(run.folder)]
