@@ -126,7 +126,7 @@ def imported_at_once(source):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names.add(node.module)
-        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             test = getattr(node, 'test', None)
             if not test or 'TYPE_CHECKING' not in ast.unparse(test):
                 nodes += ast.iter_child_nodes(node)
