@@ -25,7 +25,6 @@ from mmood.runner import OODRunner
 
 # Warnings of other packages about themselves.
 _NOT_OURS = (
-    'pkg_resources is deprecated',
     '``build_loss`` would be deprecated',
     'Default ``avg_non_ignore`` is False',
 )
