@@ -284,7 +284,6 @@ def test_a_broken_picture_is_named(inferencer, files, tmp_path):
             inferencer([files[0], str(path)])
 
 
-# ------------------------------------------------------ scores of any kind
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_predictions_of_half_precision(
     inferencer, files, monkeypatch, tmp_path, dtype
