@@ -25,7 +25,7 @@ ALONE = {'metrics', 'visualization', 'generation'}
 SAME_TIER = {('losses', 'scores')}
 OWNERS = {'mmdet': {'det'}, 'mmcv.ops': {'det'}, 'mmseg': {'seg'}}
 TOP = {'registry', 'checkpoint', 'config', 'launch', 'version'}
-TOP |= {'references', 'families', 'recipe', 'method_data', 'runner'}
+TOP |= {'changes', 'families', 'method_data', 'recipe', 'references', 'runner'}
 FILES = sorted((ROOT / 'mmood').rglob('*.py'))
 
 
