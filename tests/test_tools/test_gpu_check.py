@@ -8,15 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.config import Config
 
 from helpers import ROOT, run_here
+from mmood.recipe import load
 
 sys.path.append(str(ROOT / 'tools/gpu_check'))
 import gpu_check
-import train_method
-
 import parts
+import train_method
 
 
 def python(name: str, code: str, budget: int = 60, **more) -> parts.Part:
@@ -114,7 +113,7 @@ def test_report_of_the_tests(tmp_path):
     ],
 )
 def test_a_config_moves_to_the_small_data(name, tmp_path):
-    cfg = Config.fromfile(ROOT / 'configs' / name)
+    cfg = load(ROOT / 'configs' / name)
     cfg = train_method.shrink(cfg, tmp_path / 'work', tmp_path / 'small')
     text = repr(cfg.to_dict())
     assert "'data/shapes" not in text
