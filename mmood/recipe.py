@@ -57,7 +57,9 @@ def resolve(cfg: Config) -> Config:
             cfg.optim_wrapper = filled(own, method['optim_wrapper'])
         add_data(cfg, method)
     if cfg.get('classes') and cfg.get('model'):
-        _set_classes(cfg.model, len(cfg.classes))
+        # What is changed in the result afterwards stays: no variable is left
+        # that would change it back when it is resolved again.
+        _set_classes(cfg.model, len(cfg.pop('classes')))
     for key in cfg:  # dicts in new lists become ConfigDicts
         cfg[key] = ConfigDict(value=cfg[key])['value']
     return cfg

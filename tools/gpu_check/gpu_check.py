@@ -25,7 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from parts import ROOT, Part, all_parts
+from check_parts import ROOT, Part, all_parts
 
 from mmood import __version__
 from mmood.ops import write_json
