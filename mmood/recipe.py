@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
+from mmood.changes import apply, difference
 from mmood.config import ConfigError, read_config
 from mmood.families import adapter_of, short_name
 from mmood.method_data import DATA_KEYS, add_data
@@ -41,11 +42,59 @@ def load(path: str | Path, options: Mapping | None = None) -> Config:
 def resolve(cfg: Config) -> Config:
     """A config that says everything itself, which stock tools can run.
 
-    A copy; what is resolved stays as it is. Raises ConfigError for a
-    reference to what is not there, a share of a training without a length,
-    a key of ``ood`` that means nothing, and a model that no adapter fits.
+    A copy; what is resolved stays as it is. Of a config that `bake` has
+    resolved before, what has been changed since is changed in its recipe,
+    and all that follows from it is made anew; what was changed wins over
+    what follows. Raises ConfigError for a reference to what is not there, a
+    share of a training without a length, a key of ``ood`` that means
+    nothing, and a model that no adapter fits.
     """
+    return _resolved(*_unbaked(cfg))
+
+
+def bake(variables: dict) -> None:
+    """Resolve a config at the end of its own file, for stock tools. ::
+
+        from mmood.recipe import bake
+
+        bake(globals())
+
+    Tools that load the config without `load`, such as MMSegmentation's test,
+    then find a whole one. Its ``recipe`` keeps what it was made of, so that
+    what another config or an option changes still moves what follows.
+    """
+    own = {
+        key: value
+        for key, value in variables.items()
+        if not key.startswith('_') and not callable(value)
+    }
+    base = variables.get('_base_') or {}
+    merged = Config(filled(own, base))
+    raw, changes = _unbaked(merged)
+    baked = _resolved(raw, changes)
+    apply(raw, changes)
+    for key, value in {**baked, 'ood': raw.get('ood'), 'recipe': raw}.items():
+        value = value.to_dict() if hasattr(value, 'to_dict') else value
+        if isinstance(value, Mapping):
+            value = {**value, '_delete_': True}
+        variables[key] = value
+
+
+def _unbaked(cfg: Config) -> tuple[Config, list]:
+    """The recipe of a config, and what has been changed since `bake`."""
     cfg = copy.deepcopy(cfg)
+    recipe = cfg.pop('recipe', None)
+    if recipe is None:
+        return cfg, []
+    raw = Config(recipe, filename=cfg.filename)
+    before = _resolved(raw, [])
+    before['ood'] = raw.get('ood')
+    return raw, list(difference(before._cfg_dict, cfg._cfg_dict))
+
+
+def _resolved(cfg: Config, changes: list) -> Config:
+    cfg = copy.deepcopy(cfg)
+    apply(cfg, changes)
     expand(cfg)
     _set_lengths(cfg)
     method = cfg.pop('ood', None)
@@ -62,6 +111,7 @@ def resolve(cfg: Config) -> Config:
         _set_classes(cfg.model, len(cfg.pop('classes')))
     for key in cfg:  # dicts in new lists become ConfigDicts
         cfg[key] = ConfigDict(value=cfg[key])['value']
+    apply(cfg, [change for change in changes if change[0][0] != 'ood'])
     return cfg
 
 

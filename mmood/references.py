@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mmengine.config import Config, ConfigDict
 
@@ -95,22 +95,22 @@ def merge_options(cfg: Config, options: Mapping[str, object]) -> None:
     Raises ConfigError for a reference to what is not there.
     """
     for key in options:
-        _open(cfg, key.split('.'))
+        open_path(cfg, key.split('.'))
     cfg.merge_from_dict(dict(options))
 
 
-def _open(cfg: Config, steps: list[str]) -> None:
+def open_path(cfg: Config, steps: Sequence[str | int]) -> None:
     """Replace the references that lie on a path by what they refer to."""
     value: object = cfg
     for depth, step in enumerate(steps[:-1]):
         is_list = isinstance(value, list)
-        key = int(step) if is_list and step.isdigit() else step
+        key = int(step) if is_list and str(step).isdigit() else step
         try:
             inner = value[key]  # type: ignore[index]
         except (KeyError, IndexError, TypeError):
             return
         while isinstance(inner, str) and _WHOLE.fullmatch(inner):
-            where = '.'.join(steps[: depth + 1])
+            where = '.'.join(map(str, steps[: depth + 1]))
             inner = _lookup(cfg, inner, where)
             value[key] = inner  # type: ignore[index]
             inner = value[key]  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""What a student detector keeps of its teacher, as losses.
+"""Distillation: losses of a student that differs from its teacher.
 
 Shapes: N rows (RoIs), K columns (classes), A anchors, maps (B, C, H, W).
 
@@ -11,11 +11,10 @@ where student and teacher differ in shape.
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmood.ops import or_one
+from mmood.ops import or_one, raised
 
 
 def kl_distillation(
@@ -134,8 +133,7 @@ def _pair(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
             f'{tuple(student.shape)} and {tuple(teacher.shape)}: they must be '
             'compared on the same samples and the same classes'
         )
-    if torch.finfo(student.dtype).bits < 32:
-        student = student.float()
+    student = raised(student)
     return student, teacher.detach().to(student)
 
 
@@ -143,7 +141,7 @@ def _centred_maps(maps: Tensor) -> Tensor:
     return maps - maps.mean((1, 2, 3), keepdim=True)
 
 
-def _rows(values: Tensor, avg_factor: float | Tensor | None) -> float:
+def _rows(values: Tensor, avg_factor: float | Tensor | None) -> float | Tensor:
     """Number of rows (N) or pixels, or what replaces it; 1 for none."""
     if avg_factor is None:
         avg_factor = values.numel() / max(values.shape[1], 1)

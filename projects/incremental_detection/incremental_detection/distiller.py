@@ -1,4 +1,4 @@
-"""In what a detector is compared with its teacher.
+"""A detector in training beside its teacher, and what is compared.
 
 Shapes: R RoIs of all images, K classes of all steps, O of them old.
 """

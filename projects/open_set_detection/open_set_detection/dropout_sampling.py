@@ -1,9 +1,11 @@
-"""Dropout sampling: a classifier that asks many thinned copies of itself.
+"""Dropout sampling: the mean of a classifier with many fixed dropouts.
 
 Shapes: N boxes, C features, S samples, M classes and background.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -61,4 +63,4 @@ class DropoutSamplingLinear(nn.Linear):
             if self.bias is not None:
                 logits = logits + self.bias
             total = logits.log_softmax(2).logsumexp(1)
-            return total - torch.tensor(float(self.samples)).log()
+            return total - math.log(self.samples)

@@ -1,4 +1,4 @@
-"""OpenDet's contrastive features: a class's RoIs gather, classes part.
+"""OpenDet's contrastive loss of box features.
 
 Shapes: R RoIs of which N are queries, M keys, K known classes, C channels
 of box features, D of embeddings, Q keys per class at most.
@@ -13,7 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmood.losses.batch import Batch, OODLoss
-from mmood.ops import ClassQueues, by_class, gather_labelled, rank_mean
+from mmood.ops import (
+    ClassQueues,
+    by_class,
+    gather_labelled,
+    raised,
+    rank_mean,
+)
 from mmood.registry import MODELS
 
 
@@ -36,8 +42,7 @@ def supervised_contrastive(
     if not temperature > 0:
         raise ValueError(f'temperature must be positive, got {temperature}')
     with torch.autocast(queries.device.type, enabled=False):
-        if queries.dtype in (torch.float16, torch.bfloat16):
-            queries = queries.float()
+        queries = raised(queries)
         logits = queries @ keys.to(queries).T / temperature
     same = labels[:, None] == key_labels
     total = (logits.log_softmax(1) * same).sum(1)

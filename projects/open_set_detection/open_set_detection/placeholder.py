@@ -1,4 +1,4 @@
-"""PROSER: a place for the unknown beside each class, and between two.
+"""PROSER's classifier and data placeholders for the unknown.
 
 Shapes: R RoIs, n pairs of them, K known classes, columns: K known, unknown,
 background; (c, h, w) pooled maps.

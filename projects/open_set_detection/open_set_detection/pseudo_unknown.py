@@ -1,4 +1,4 @@
-"""ORE's auto-labelling: what looks like an object and is none of the known."""
+"""ORE's auto-labelling of background RoIs as unknown objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenDet's unknown probability: hard RoIs say what unknown looks like.
+"""OpenDet's loss of the probability of unknown, on hard RoIs.
 
 Shapes: R RoIs, K known classes, columns: K known, unknown, background.
 Source: Han et al., "Expanding Low-Density Latent Regions for Open-Set
@@ -12,7 +12,7 @@ from mmengine.dist import get_rank
 from torch import Tensor
 
 from mmood.losses.batch import Batch
-from mmood.ops import Activity, gather_rows, rank_mean
+from mmood.ops import Activity, gather_rows, raised, rank_mean
 from mmood.registry import MODELS
 
 from .open_set_loss import OpenSetLoss, columns_of
@@ -31,9 +31,7 @@ def placeholder_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
             'logits must be (R, K + 2), of at least one known class, unknown '
             f'and the background, got {tuple(logits.shape)}'
         )
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()
-    rest = logits.scatter(1, labels[:, None], float('-inf'))
+    rest = raised(logits).scatter(1, labels[:, None], float('-inf'))
     return -rest.log_softmax(1)[:, -2]
 
 
