@@ -75,7 +75,7 @@ def bake(variables: dict) -> None:
     apply(raw, changes)
     for key, value in {**baked, 'ood': raw.get('ood'), 'recipe': raw}.items():
         value = value.to_dict() if hasattr(value, 'to_dict') else value
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and key in base:
             value = {**value, '_delete_': True}
         variables[key] = value
 

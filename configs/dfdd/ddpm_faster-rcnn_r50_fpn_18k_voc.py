@@ -4,3 +4,7 @@ _base_ = [
 ]
 # As DDPM, in the place of blur.
 ood = dict(neck=dict(diffusion=dict(_delete_=True, type='noise', num_steps=5)))
+
+from mmood.recipe import bake
+
+bake(globals())

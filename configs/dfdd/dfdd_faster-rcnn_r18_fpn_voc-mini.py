@@ -2,3 +2,7 @@ _base_ = [
     '../_base_/faster-rcnn_r18_fpn_voc-mini.py',
     '../_base_/methods/dfdd.py',
 ]
+
+from mmood.recipe import bake
+
+bake(globals())

@@ -23,3 +23,7 @@ model = dict(
     decode_head=dict(num_classes=19, num_layers=1, num_heads=6),
     test_cfg=dict(mode='whole'),
 )
+
+from mmood.recipe import bake
+
+bake(globals())

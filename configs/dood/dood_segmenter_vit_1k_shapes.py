@@ -8,3 +8,7 @@ train_dataloader = dict(batch_size=16)
 train_cfg = dict(val_begin=10**9)
 optim_wrapper = dict(optimizer=dict(weight_decay=0.0))
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False)]
+
+from mmood.recipe import bake
+
+bake(globals())

@@ -20,3 +20,7 @@ model = dict(
     auxiliary_head=None,
     test_cfg=dict(mode='whole'),
 )
+
+from mmood.recipe import bake
+
+bake(globals())

@@ -4,3 +4,7 @@ _base_ = [
 ]
 warmup = '1/20'  # as long as without painted images
 ood = dict(painted=dict(data_root='data/shapes_dream/'), painted_share=0.25)
+
+from mmood.recipe import bake
+
+bake(globals())

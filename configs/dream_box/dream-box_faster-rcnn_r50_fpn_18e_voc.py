@@ -18,3 +18,7 @@ param_scheduler = [
 ood = dict(painted=dict(data_root='data/voc_dream/'))
 default_hooks = dict(checkpoint=dict(by_epoch=True, interval=1))
 log_processor = dict(by_epoch=True)
+
+from mmood.recipe import bake
+
+bake(globals())

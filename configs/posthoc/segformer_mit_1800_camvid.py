@@ -15,3 +15,7 @@ param_scheduler = [
         by_epoch=False,
     ),
 ]
+
+from mmood.recipe import bake
+
+bake(globals())

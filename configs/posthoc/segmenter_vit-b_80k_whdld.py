@@ -20,3 +20,7 @@ param_scheduler = [
     dict(type='PolyLR', eta_min=1e-4, power=0.9, by_epoch=False)
 ]
 default_hooks = dict(checkpoint=dict(interval=8000, max_keep_ckpts=-1))
+
+from mmood.recipe import bake
+
+bake(globals())

@@ -2,3 +2,7 @@ _base_ = [
     '../_base_/segmenter_vit_shapes.py',
     '../_base_/methods/posthoc_seg.py',
 ]
+
+from mmood.recipe import bake
+
+bake(globals())

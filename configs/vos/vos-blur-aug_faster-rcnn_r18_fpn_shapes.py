@@ -3,3 +3,7 @@ _base_ = [
     '../_base_/methods/vos.py',
 ]
 ood = dict(train_transforms=[dict(type='mmood.RandomGaussianBlur')])
+
+from mmood.recipe import bake
+
+bake(globals())

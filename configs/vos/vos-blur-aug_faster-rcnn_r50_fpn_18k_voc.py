@@ -6,3 +6,7 @@ ood = dict(
     outliers=dict(queue_size=1000),
     train_transforms=[dict(type='mmood.RandomGaussianBlur')],
 )
+
+from mmood.recipe import bake
+
+bake(globals())

@@ -3,3 +3,7 @@ _base_ = [
     '../_base_/methods/vos.py',
 ]
 ood = dict(outliers=dict(queue_size=1000))
+
+from mmood.recipe import bake
+
+bake(globals())

@@ -1,1 +1,5 @@
 _base_ = ['_base_/voc.py', '_base_/methods/plain.py']
+
+from mmood.recipe import bake
+
+bake(globals())

@@ -1,1 +1,5 @@
 _base_ = ['_base_/shapes.py', '_base_/methods/ore.py']
+
+from mmood.recipe import bake
+
+bake(globals())
