@@ -106,12 +106,14 @@ def _resolved(cfg: Config, changes: list) -> Config:
             cfg.optim_wrapper = filled(own, method['optim_wrapper'])
         add_data(cfg, method)
     if cfg.get('classes') and cfg.get('model'):
-        # What is changed in the result afterwards stays: no variable is left
-        # that would change it back when it is resolved again.
-        _set_classes(cfg.model, len(cfg.pop('classes')))
+        _set_classes(cfg.model, len(cfg.classes))
     for key in cfg:  # dicts in new lists become ConfigDicts
         cfg[key] = ConfigDict(value=cfg[key])['value']
     apply(cfg, [change for change in changes if change[0][0] != 'ood'])
+    if cfg.get('model'):
+        # So that a number of classes that is changed in the result stays
+        # when it is resolved again.
+        cfg.pop('classes', None)
     return cfg
 
 
