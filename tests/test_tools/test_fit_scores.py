@@ -9,12 +9,13 @@ from torch import nn
 
 import mmood.launch
 from helpers import run_here
+from mmood.scores import ScoreSet
 
 
 def test_a_config_without_the_hook(monkeypatch, tmp_path):
     """The hook is not needed, images to fit on are."""
     model, seen, loop = nn.Linear(1, 1), [], object()
-    model.needs_fit = True
+    model.scores = ScoreSet(['mahalanobis'], num_classes=2, channels=1)
 
     def build_runner(cfg):
         seen.append(cfg)
