@@ -16,17 +16,17 @@ SOURCES := $(shell find mmood configs tools -type f -not -path '*/.*' \
 CONFIG := configs/dfdd/dfdd_faster-rcnn_r18_fpn_shapes.py
 DEMO := work_dirs/demo
 # A little shorter than the config's 10 epochs.
-DEMO_OPTIONS := train_cfg.max_epochs=8
+DEMO_OPTIONS := max_epochs=8
 CHECKPOINT = "$$(cat $(DEMO)/last_checkpoint)"
 SEG := configs/posthoc/segmenter_vit_1500_shapes.py
 DOOD := configs/dood/dood_segmenter_vit_1k_shapes.py
 DEMO_SEG := work_dirs/demo-seg
-DOOD_OPTIONS := train_dataloader.dataset.cache=$(DEMO_SEG)/features
+DOOD_OPTIONS := ood.features.cache=$(DEMO_SEG)/features
 DREAM := configs/dream_box/dream-box_faster-rcnn_r18_fpn_shapes.py
 DEMO_DREAM := work_dirs/demo-dream-box
 PAINTED := data/shapes_dream
 # One seed, and a little shorter than the table's 6 epochs.
-DREAM_OPTIONS := train_cfg.max_epochs=5
+DREAM_OPTIONS := max_epochs=5
 export PYTHONWARNINGS := ignore
 
 .PHONY: setup demo demo-seg demo-dream-box test gpu-check lint clean

@@ -277,6 +277,23 @@ def test_plain_sets_metrics_and_hooks_become_those_of_a_method():
     assert images == {k: v for k, v in train.to_dict().items() if k in images}
 
 
+@pytest.mark.parametrize(
+    ('own', 'expected'),
+    [
+        ({}, dict(type='mmood.OODLogProcessor')),
+        (
+            dict(type='LogProcessor', by_epoch=False),
+            dict(type='mmood.OODLogProcessor', by_epoch=False),
+        ),
+        (dict(type='Other'), dict(type='Other')),
+    ],
+)
+def test_a_method_has_a_log_that_repeats_nothing(own, expected):
+    cfg = detector(ood=dict(scores=['energy']), log_processor=own)
+    assert resolve(cfg).log_processor == expected
+    assert 'log_processor' not in resolve(detector())
+
+
 def test_masks_keep_their_metric():
     cfg = detector(ood=dict(scores=['energy']))
     cfg.val_evaluator.metric = ['bbox', 'segm']

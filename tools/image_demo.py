@@ -8,9 +8,10 @@ import sys
 import cv2
 from mmengine.config import Config
 
-from mmood.launch import is_segmentor
+from mmood.launch import ignore_builders, is_segmentor
 from mmood.ops import list_pictures
 from mmood.recipe import load
+from mmood.scores import NotFittedError
 
 
 def split_readable(paths: list[str]) -> tuple[list[str], list[str]]:
@@ -89,13 +90,14 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    ignore_builders()
     try:
         cfg = load(args.config)
         images = list_pictures(args.inputs)
         images, broken = split_readable(images[: args.limit])
         if images:
             print(draw(args, cfg, images))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, NotFittedError) as error:
         sys.exit(f'error: {error}')
     if broken:
         left_out = f'left out, cannot be read: {", ".join(broken)}'

@@ -17,6 +17,7 @@ from mmood.launch import (
     type_name,
     use_checkpoint,
 )
+from mmood.scores import NotFittedError
 
 _KEPT = ('score_thr', 'wait_time', 'backend_args')
 
@@ -61,7 +62,7 @@ def write_results(cfg: Config, folder: str) -> None:
         config['out_dir'] = own if number else folder
 
 
-@clear_errors(OSError)
+@clear_errors(OSError, NotFittedError)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_common_arguments(parser)

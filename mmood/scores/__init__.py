@@ -2,7 +2,7 @@
 
 from .compound import CompoundScore
 from .diffusion import diffusion_score, directional_error
-from .fitted import FittedScore
+from .fitted import FittedScore, NotFittedError
 from .generalized_odin import (
     DecomposedLinear,
     generalized_odin,
@@ -33,6 +33,7 @@ __all__ = [
     'GramMatrices',
     'KNN',
     'Mahalanobis',
+    'NotFittedError',
     'Samples',
     'ScoreSet',
     'Thresholds',

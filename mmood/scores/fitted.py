@@ -18,6 +18,10 @@ from torch import Tensor, nn
 from .samples import Samples
 
 
+class NotFittedError(RuntimeError):
+    """A score is asked for that has to be fitted first."""
+
+
 class FittedScore(nn.Module):
     """A score with statistics of ID training data, fitted in one pass.
 
@@ -124,9 +128,9 @@ class FittedScore(nn.Module):
             )
 
     def forward(self, samples: Samples) -> Tensor:
-        """A value (N, *) of each. Raises RuntimeError if it is not fitted."""
+        """A value (N, *) of each. Raises NotFittedError before a fit."""
         if not self.is_fitted:
-            raise RuntimeError(
+            raise NotFittedError(
                 f'the score {type(self).__name__} is not fitted: run '
                 'tools/fit_scores.py CONFIG CHECKPOINT, or train with '
                 'mmood.FitScoresHook in custom_hooks'
@@ -134,16 +138,27 @@ class FittedScore(nn.Module):
         return self._score(samples)
 
     def _load_from_state_dict(
-        self, state_dict: dict, prefix: str, *args, **kwargs
+        self,
+        state_dict: dict,
+        prefix: str,
+        local_metadata: dict,
+        strict: bool,
+        missing_keys: list[str],
+        *args,
     ) -> None:
-        """Without a fit in it, or one of other arguments: unfitted."""
+        """Without a fit in it, or one of other arguments: unfitted.
+
+        Nothing of the model is missing then.
+        """
         for name, dim in self.resizable.items():
             value, own = state_dict.get(prefix + name), getattr(self, name)
             if value is None or value.dim() != own.dim():
                 continue
             shape = [*own.shape[:dim], value.shape[dim], *own.shape[dim + 1 :]]
             setattr(self, name, own.new_empty(shape))
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, [], *args
+        )
         given = {name: state_dict.get(prefix + name) for name in self._buffers}
         if any(
             value is None or value.shape != self._buffers[name].shape

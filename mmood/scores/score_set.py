@@ -130,7 +130,7 @@ class ScoreSet(nn.Module):
     ) -> dict[str, Tensor]:
         """Scores (N, *) by name, in the list's order.
 
-        Of ``names`` only those. Raises RuntimeError for a score that is not
+        Of ``names`` only those. Raises NotFittedError for a score that is not
         fitted, unless ``skips_unfitted``: then it is left out, and so are
         compounds of it; if nothing is left, the energy takes their place.
         """

@@ -8,15 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.config import Config
 
 from helpers import ROOT, run_here
+from mmood.recipe import load
 
 sys.path.append(str(ROOT / 'tools/gpu_check'))
+import check_parts as parts
 import gpu_check
 import train_method
-
-import parts
 
 
 def python(name: str, code: str, budget: int = 60, **more) -> parts.Part:
@@ -68,7 +67,7 @@ def test_every_shapes_config_has_a_part(tmp_path):
     found = parts.all_parts(tmp_path, 'cuda')
     assert len({part.name for part in found}) == len(found)
     words = {word for part in found for word in part.command}
-    folders = ('configs', 'projects')
+    folders = ('configs', 'projects', parts.OWN)
     configs = {
         str(path.relative_to(ROOT))
         for folder in folders
@@ -108,13 +107,15 @@ def test_report_of_the_tests(tmp_path):
 @pytest.mark.parametrize(
     'name',
     [
-        'vos/vos_faster-rcnn_r18_fpn_shapes.py',
-        'dream_box/dream-box_faster-rcnn_r18_fpn_shapes.py',
-        'dood/dood_segmenter_vit_1k_shapes.py',
+        'configs/vos/vos_faster-rcnn_r18_fpn_shapes.py',
+        'configs/dream_box/dream-box_faster-rcnn_r18_fpn_shapes.py',
+        'configs/dood/dood_segmenter_vit_1k_shapes.py',
+        f'{parts.OWN}/vos_cascade-rcnn_r18_fpn_shapes.py',
+        f'{parts.OWN}/fitted_segmenter_vit_shapes.py',
     ],
 )
 def test_a_config_moves_to_the_small_data(name, tmp_path):
-    cfg = Config.fromfile(ROOT / 'configs' / name)
+    cfg = load(ROOT / name, train_method.LENGTH)
     cfg = train_method.shrink(cfg, tmp_path / 'work', tmp_path / 'small')
     text = repr(cfg.to_dict())
     assert "'data/shapes" not in text

@@ -1,4 +1,4 @@
-"""Where scores put the boxes of a test: ID right, ID wrong, each OOD set.
+"""Where a detector's scores put boxes: ID right, ID wrong, each OOD set.
 
 Prints the number of boxes that count, the mean length of their features and
 the median of each score. Wrong ID boxes (no object of their class below)
@@ -24,6 +24,7 @@ from mmood.launch import (
     clear_errors,
     load_config,
 )
+from mmood.scores import NotFittedError
 
 
 @torch.no_grad()
@@ -62,13 +63,20 @@ def summarize(groups: dict[str, list[dict[str, Tensor]]]) -> list[list]:
     return table
 
 
-@clear_errors()
+@clear_errors(NotFittedError)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     add_common_arguments(parser)
     parser.add_argument('checkpoint', help='with fitted scores')
     args = parser.parse_args()
-    runner = build_runner(load_config(args))
+    cfg = load_config(args)
+    if 'roi_head' not in cfg.get('model', {}):
+        raise SystemExit(
+            f'error: {args.config} has no model.roi_head: this tool looks at '
+            "boxes of detectors; tools/test.py --out-dir has a segmentor's "
+            'curves of each score'
+        )
+    runner = build_runner(cfg)
     load_weights(runner.model, args.checkpoint)
     groups = collect(runner)
     scores = [k for k in next(iter(groups.values()))[0] if k != 'length']

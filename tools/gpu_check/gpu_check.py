@@ -25,10 +25,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from check_parts import ROOT, Part, all_parts
 
 from mmood import __version__
 from mmood.ops import write_json
-from parts import ROOT, Part, all_parts
 
 PACKAGES = (
     ('numpy',),

@@ -25,8 +25,8 @@ from mmood.scores import FittedScore
 ROOT = Path(__file__).resolve().parents[2]
 # Of the test's measures these go into the report.
 SHOWN = ('AUROC', 'AP_U', 'WI', 'mAP_K', 'bbox_mAP_50')
-STEPS = 12  # of a segmentor
-# Queues that so few steps fill, and every box counts, however unsure.
+LENGTH = dict(max_epochs=1, max_iters=12)
+# So few that one epoch has them of each class.
 QUEUE, NEIGHBOURS = 4, 1
 
 
@@ -44,7 +44,7 @@ def redirect(value: object, folders: dict[str, str]) -> object:
 
 
 def shrink(cfg: Config, work_dir: Path, data: Path) -> Config:
-    """The config on the small data, for some steps and one process."""
+    """A resolved config on the small data, in one process."""
     folders = {
         'data/shapes': str(data / 'shapes'),
         'data/shapes_dream': str(data / 'shapes_dream'),
@@ -56,15 +56,12 @@ def shrink(cfg: Config, work_dir: Path, data: Path) -> Config:
     cfg.default_hooks.logger.interval = 1
     cfg.work_dir, cfg.launcher = str(work_dir), 'none'
     if 'roi_head' in cfg.model:
-        return shrink_detector(cfg)
-    cfg.train_cfg.max_iters = STEPS
-    cfg.train_cfg.val_interval = STEPS
-    cfg.default_hooks.checkpoint.interval = STEPS
+        shrink_detector(cfg)
     return cfg
 
 
-def shrink_detector(cfg: Config) -> Config:
-    cfg.train_cfg.max_epochs = 1
+def shrink_detector(cfg: Config) -> None:
+    """Outliers from the first step, and boxes that count however unsure."""
     cfg.model.test_cfg.rcnn.score_thr = 0.0
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         if evaluator.type == 'mmood.OODDetMetric':
@@ -79,7 +76,6 @@ def shrink_detector(cfg: Config) -> Config:
         if loss.type == 'mmood.UnknownProbabilityLoss':
             loss.start = 1
     head.scores = [few_neighbours(score) for score in head.scores]
-    return cfg
 
 
 def few_neighbours(score: str | dict) -> str | dict:
@@ -173,7 +169,7 @@ def main() -> None:
     parser.add_argument('--denoiser', help='type of one')
     args = parser.parse_args()
     sys.path.append(str(ROOT))  # configs import from projects/
-    cfg = load(args.config)
+    cfg = load(args.config, LENGTH)
     if args.model_of:
         cfg = with_model_of(cfg, args.model_of)
     cfg = shrink(cfg, args.work_dir, args.data)

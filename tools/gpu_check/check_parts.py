@@ -15,13 +15,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = (
-    'configs/*/*faster-rcnn_r18_fpn_shapes.py',
+    'configs/[!_]*/*faster-rcnn_r18_fpn_shapes.py',
     'projects/open_set_detection/configs/*faster-rcnn_r18_fpn_shapes.py',
 )
 INCREMENTAL = 'projects/incremental_detection/configs'
 # Those that start from the same first step share its training.
 INCREMENTAL_SETS = (('finetune', 'faster-ilod', 'iod'), ('iod-dfdd',))
+# For parts that no method's config stands for.
+OWN = 'tools/gpu_check/configs'
 SEGMENTOR = 'configs/posthoc/segmenter_vit_1500_shapes.py'
+FITTED = f'{OWN}/fitted_segmenter_vit_shapes.py'
 DOOD = 'configs/dood/dood_segmenter_vit_1k_shapes.py'
 SEGFORMER = 'configs/posthoc/segformer_mit_1800_camvid.py'
 # Fewer runs than a benchmark that is to be published; no metrics on the CPU.
@@ -94,24 +97,28 @@ def training(
 
 
 def method_parts(folder: Path, device: str) -> list[Part]:
-    """The detectors of the tables and of open-set detection."""
+    """Detectors of the tables and of open-set detection, and a cascade."""
     parts = []
     for pattern in METHODS:
         room = '' if pattern.startswith('configs') else 'open-set '
         for path in sorted(ROOT.glob(pattern)):
+            if path.parent.name == '_base_':
+                continue
             method = path.stem.split('_faster')[0].split('_r18')[0]
             config = str(path.relative_to(ROOT))
             name = (room + method).replace(' ', '_')
             parts.append(training(name, config, folder, device))
-    return parts
+    cascade = f'{OWN}/vos_cascade-rcnn_r18_fpn_shapes.py'
+    return [*parts, training('vos_cascade', cascade, folder, device)]
 
 
 def segmentation_parts(folder: Path, device: str) -> list[Part]:
-    """Segmentors, and DOoD on each, with single vectors and with maps."""
+    """Segmentors, and DOoD on one, with single vectors and with maps."""
     segformer = ('--model-of', SEGFORMER)
     maps = ('--denoiser', 'mmood.DenoisingUNet')
     rows = [
         ('segmenter', SEGMENTOR, (), None),
+        ('segmenter_fitted', FITTED, (), None),
         ('segformer', SEGMENTOR, segformer, None),
         ('dood', DOOD, (), 'segmenter'),
         ('dood_unet', DOOD, maps, 'segmenter'),
