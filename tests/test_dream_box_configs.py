@@ -144,7 +144,8 @@ def test_plain_and_painted_images_are_mixed_and_learned(
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
     mixed = loader.dataset
     assert isinstance(mixed.datasets[1], OODFlagCocoDataset)
-    assert mixed.metainfo['classes'] == cfg.classes
+    classes = cfg.fit_dataloader.dataset.metainfo.classes
+    assert mixed.metainfo['classes'] == classes
     for part in mixed.datasets:
         assert isinstance(part.pipeline.transforms[-1], PackOODInputs)
     sampler = loader.batch_sampler.sampler
