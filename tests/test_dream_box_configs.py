@@ -121,7 +121,8 @@ def on_tiny_data(tmp_path):
         plain, painted = cfg.train_dataloader.dataset.datasets
         for part, number in ((plain, 9), (painted, 4)):
             part.data_root = str(tmp_path / str(number))
-            write_coco(Path(part.data_root), [boxes] * number, cfg.classes)
+            classes = plain.metainfo.classes
+            write_coco(Path(part.data_root), [boxes] * number, classes)
             for transform in part.pipeline:
                 if transform.type == 'RandomChoiceResize':
                     transform.scales = [(96, 64)]
