@@ -15,11 +15,7 @@ from mmood.scores import ScoreSet
 def test_a_config_without_the_hook(monkeypatch, tmp_path):
     """The hook is not needed, images to fit on are."""
     model, seen, loop = nn.Linear(1, 1), [], object()
-<<<<<<< HEAD
     model.scores = ScoreSet(['knn'], num_classes=2, channels=2)
-=======
-    model.scores = ScoreSet(['mahalanobis'], num_classes=2, channels=1)
->>>>>>> 0775d069fee9fafa1cb05d013665b54089d11c74
 
     def build_runner(cfg):
         seen.append(cfg)

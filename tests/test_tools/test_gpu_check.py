@@ -115,11 +115,7 @@ def test_report_of_the_tests(tmp_path):
     ],
 )
 def test_a_config_moves_to_the_small_data(name, tmp_path):
-<<<<<<< HEAD
-    cfg = load(ROOT / 'configs' / name)
-=======
     cfg = load(ROOT / name, train_method.LENGTH)
->>>>>>> 0775d069fee9fafa1cb05d013665b54089d11c74
     cfg = train_method.shrink(cfg, tmp_path / 'work', tmp_path / 'small')
     text = repr(cfg.to_dict())
     assert "'data/shapes" not in text

@@ -25,14 +25,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-<<<<<<< HEAD
-=======
 from check_parts import ROOT, Part, all_parts
->>>>>>> 0775d069fee9fafa1cb05d013665b54089d11c74
 
 from mmood import __version__
 from mmood.ops import write_json
-from parts import ROOT, Part, all_parts
 
 PACKAGES = (
     ('numpy',),
