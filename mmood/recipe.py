@@ -108,7 +108,7 @@ def _resolved(cfg: Config, changes: list) -> Config:
     if method is not None:
         _check_keys(cfg, method)
         adapter = _add_to_model(cfg.model, method)
-        if 'optim_wrapper' in method:
+        if method.get('optim_wrapper'):
             own = cfg.get('optim_wrapper') or {}
             cfg.optim_wrapper = filled(own, method['optim_wrapper'])
         add_data(cfg, method, is_detector=bool(adapter.part))
@@ -182,7 +182,7 @@ def _point(value: object, scheduler: Mapping, train_cfg: Mapping) -> object:
 def _add_to_model(model: ConfigDict, method: ConfigDict) -> Adapter:
     """The model's parts of a method; the adapter that takes them."""
     adapter, is_ours = adapter_of(model)
-    own = {key: method[key] for key in _HEAD_KEYS if key in method}
+    own = {k: method[k] for k in _HEAD_KEYS if method.get(k) is not None}
     part = model[adapter.part] if adapter.part else model
     if not is_ours:
         part['type'] = adapter.type
@@ -225,8 +225,8 @@ def _change_rpn(model: ConfigDict, rpn: Mapping) -> None:
     if not head or short_name(head) not in ('RPNHead', short_name(rpn)):
         raise ConfigError(
             f'{rpn["type"]} takes the place of an RPNHead, and '
-            f'model.rpn_head is {short_name(head or {}) or None}: leave out '
-            'ood.rpn_head'
+            f'model.rpn_head is {short_name(head or {}) or None}: set '
+            'ood.rpn_head=None to do without it'
         )
     model['rpn_head'] = filled({**head, 'type': rpn['type']}, rpn)
 

@@ -224,6 +224,14 @@ def test_a_method_goes_into_the_model_and_the_models_own_words_win():
     assert 'ood' not in found and 'ood' in cfg
 
 
+def test_a_part_of_the_block_that_is_none_is_left_out():
+    parts = ('losses', 'outliers', 'neck', 'classifier', 'rpn_head', 'packer')
+    parts += ('optim_wrapper', 'train_transforms', 'painted', 'features')
+    cfg = detector(ood=dict(dict.fromkeys(parts), scores=['energy']))
+    plain = detector(ood=dict(scores=['energy']))
+    assert resolve(cfg).to_dict() == resolve(plain).to_dict()
+
+
 def test_a_neck_alone_is_as_wide_as_what_the_rpn_sees():
     cfg = detector(ood=dict(neck=dict(type='mmood.DFDDNeck')))
     del cfg.model['neck']
