@@ -74,8 +74,8 @@ def adapter_of(model: Mapping) -> tuple[Adapter, bool]:
             continue
         if short_name(part) in adapter.wraps:
             return adapter, False
-        is_ours = type_name(part).startswith('mmood.')
-        if type_name(part) == adapter.type or is_ours and adapter.part:
+        fits = adapter.part or 'decode_head' in model
+        if fits and type_name(part).startswith('mmood.'):
             return adapter, True
     heads = {key: value for key, value in model.items() if 'head' in key}
     named = [

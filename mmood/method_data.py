@@ -19,13 +19,12 @@ _HOOKS = ('IdlePartsHook', 'FitScoresHook', 'CalibrateOODHook')
 _HOOKS += ('FiniteLossHook', 'CheckDataHook')
 
 
-def add_data(cfg: Config, method: Mapping) -> None:
+def add_data(cfg: Config, method: Mapping, is_detector: bool) -> None:
     """Change what the config trains, fits and measures on.
 
     What it says itself of ``fit_dataloader``, metrics of ours and hooks
     stays.
     """
-    is_detector = 'roi_head' in cfg.model
     if is_detector:
         _name_sets(cfg)
     train = cfg.get('train_dataloader')

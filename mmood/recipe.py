@@ -17,7 +17,7 @@ from mmengine.config import Config, ConfigDict
 
 from mmood.changes import apply, difference
 from mmood.config import ConfigError, read_config
-from mmood.families import adapter_of, short_name
+from mmood.families import Adapter, adapter_of, short_name
 from mmood.method_data import DATA_KEYS, add_data
 from mmood.references import expand, merge_options
 
@@ -42,14 +42,18 @@ def load(path: str | Path, options: Mapping | None = None) -> Config:
 def resolve(cfg: Config) -> Config:
     """A config that says everything itself, which stock tools can run.
 
-    A copy; what is resolved stays as it is. Of a config that `bake` has
+    A copy; what is ``resolved`` stays as it is. Of a config that `bake` has
     resolved before, what has been changed since is changed in its recipe,
     and all that follows from it is made anew; what was changed wins over
     what follows. Raises ConfigError for a reference to what is not there, a
     share of a training without a length, a key of ``ood`` that means
     nothing, and a model that no adapter fits.
     """
-    return _resolved(*_unbaked(cfg))
+    if cfg.get('resolved'):
+        return copy.deepcopy(cfg)
+    cfg = _resolved(*_unbaked(cfg))
+    cfg.resolved = True
+    return cfg
 
 
 def bake(variables: dict) -> None:
@@ -93,27 +97,26 @@ def _unbaked(cfg: Config) -> tuple[Config, list]:
 
 
 def _resolved(cfg: Config, changes: list) -> Config:
+    words = cfg.to_dict()  # of a pure-Python config, names for its classes
     cfg = copy.deepcopy(cfg)
+    for key, value in words.items():
+        cfg[key] = value
     apply(cfg, changes)
     expand(cfg)
     _set_lengths(cfg)
     method = cfg.pop('ood', None)
     if method is not None:
         _check_keys(cfg, method)
-        _add_to_model(cfg.model, method)
+        adapter = _add_to_model(cfg.model, method)
         if 'optim_wrapper' in method:
             own = cfg.get('optim_wrapper') or {}
             cfg.optim_wrapper = filled(own, method['optim_wrapper'])
-        add_data(cfg, method)
+        add_data(cfg, method, is_detector=bool(adapter.part))
     if cfg.get('classes') and cfg.get('model'):
         _set_classes(cfg.model, len(cfg.classes))
     for key in cfg:  # dicts in new lists become ConfigDicts
         cfg[key] = ConfigDict(value=cfg[key])['value']
     apply(cfg, [change for change in changes if change[0][0] != 'ood'])
-    if cfg.get('model'):
-        # So that a number of classes that is changed in the result stays
-        # when it is resolved again.
-        cfg.pop('classes', None)
     return cfg
 
 
@@ -172,8 +175,8 @@ def _point(value: object, scheduler: Mapping, train_cfg: Mapping) -> object:
     return max(1, round(point))
 
 
-def _add_to_model(model: ConfigDict, method: ConfigDict) -> None:
-    """The model's parts of a method."""
+def _add_to_model(model: ConfigDict, method: ConfigDict) -> Adapter:
+    """The model's parts of a method; the adapter that takes them."""
     adapter, is_ours = adapter_of(model)
     own = {key: method[key] for key in _HEAD_KEYS if key in method}
     part = model[adapter.part] if adapter.part else model
@@ -192,6 +195,7 @@ def _add_to_model(model: ConfigDict, method: ConfigDict) -> None:
         _add_neck(model, method['neck'])
     if method.get('rpn_head'):
         _change_rpn(model, method['rpn_head'])
+    return adapter
 
 
 def _add_neck(model: ConfigDict, neck: Mapping) -> None:

@@ -130,7 +130,7 @@ def check_resolved(name: str, value: object) -> None:
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         raise ConfigError(
             f'{name}={value!r} is a reference that nobody looked up: '
-            "MMSegmentation's test tool cannot read this config. Use `mim "
-            'test mmood`, tools/test.py, or the config that the training '
-            'wrote into its work folder'
+            "MMSegmentation's test tool does not. With this config use `mim "
+            'test mmood` or tools/test.py; with that tool, the config that '
+            'the training wrote into its work folder'
         )

@@ -103,9 +103,9 @@ def classes_of(dataset: object) -> Sequence[str] | None:
 def head_classes(model: nn.Module) -> dict[str, int]:
     """Number of classes that each head of a model learns, by its name.
 
-    ``num_known`` of a part, where one of its head's classes is no class of
-    the data, goes before ``num_classes``. Heads that see words, make their
-    own labels or know no class do not count.
+    A part with an ``unknown_class``, which is no class of the data, counts
+    for the heads in it. Heads that see words, make their own labels or know
+    no class do not count.
     """
     found: dict[str, int] = {}
     done: list[str] = []
@@ -113,14 +113,12 @@ def head_classes(model: nn.Module) -> dict[str, int]:
         return found
     for name, module in model.named_modules():
         last = [part for part in name.split('.') if not part.isdigit()][-1:]
-        count = getattr(module, 'num_known', None)
         is_inside = any(name.startswith(f'{outer}.') for outer in done)
         if is_inside or not last or last[0] not in _HEADS:
             continue
-        if count is not None:
+        if getattr(module, 'unknown_class', False):
             done.append(name)
-        else:
-            count = getattr(module, 'num_classes', None)
+        count = getattr(module, 'num_classes', None)
         is_other = getattr(module, 'class_agnostic', False) or hasattr(
             module, 'boundary_threshold'
         )

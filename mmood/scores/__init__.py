@@ -22,12 +22,13 @@ from .mahalanobis import Mahalanobis, mahalanobis
 from .odin import odin, odin_score, perturb
 from .samples import Samples, View, register_score
 from .score_set import ScoreSet, score_names
-from .thresholds import Thresholds
+from .thresholds import FirstThreshold, Thresholds
 from .vmf import log_vmf_density, log_vmf_normalizer, vmf_score
 
 __all__ = [
     'CompoundScore',
     'DecomposedLinear',
+    'FirstThreshold',
     'FittedScore',
     'GramMatrices',
     'KNN',

@@ -117,3 +117,30 @@ def arguments_code(arguments: Mapping) -> int:
     """A number for what a score was configured with."""
     text = json.dumps(arguments, sort_keys=True, default=str)
     return zlib.crc32(text.encode())
+
+
+class FirstThreshold:
+    """Part of a module with a `ScoreSet` ``scores``, before its parents.
+
+    ``ood_threshold`` is the threshold of the first score. In state dicts it
+    stands beside those by name, for whoever wants to read it; loading goes
+    by name.
+    """
+
+    @property
+    def ood_threshold(self) -> Tensor:
+        return self.scores.thresholds[self.scores.first]
+
+    def _save_to_state_dict(
+        self, destination: dict, prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        value = self.ood_threshold
+        value = value if keep_vars else value.detach()
+        destination[f'{prefix}ood_threshold'] = value
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args, **kwargs
+    ) -> None:
+        state_dict.pop(f'{prefix}ood_threshold', None)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

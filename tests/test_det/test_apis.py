@@ -29,16 +29,13 @@ LIMIT, COUNTING = -1.25, 0.46
 @pytest.fixture(scope='module')
 def cfg():
     """Of a small untrained detector of three classes."""
-    cfg = load(ROOT / 'configs/posthoc/faster-rcnn_r18_fpn_shapes.py')
+    path = ROOT / 'configs/posthoc/faster-rcnn_r18_fpn_shapes.py'
+    cfg = load(path, dict(classes=CLASSES))
     cfg.model.roi_head.scores = ['energy', 'msp']
-    cfg.model.roi_head.bbox_head.update(fc_out_channels=32, num_classes=3)
+    cfg.model.roi_head.bbox_head.fc_out_channels = 32
     cfg.model.test_cfg.rcnn.update(score_thr=0.01, max_per_img=25)
     cfg.model.test_cfg.rpn.max_per_img = 20
     cfg.model.backbone.init_cfg = None
-    first = cfg.test_dataloader.dataset.datasets[0]
-    cfg.test_dataloader.dataset.datasets[0] = dict(
-        first, metainfo=dict(classes=CLASSES)
-    )
     return cfg
 
 
@@ -284,7 +281,6 @@ def test_a_broken_picture_is_named(inferencer, files, tmp_path):
             inferencer([files[0], str(path)])
 
 
-# ------------------------------------------------------ scores of any kind
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_predictions_of_half_precision(
     inferencer, files, monkeypatch, tmp_path, dtype
@@ -414,6 +410,29 @@ def test_names_of_a_checkpoint_that_has_none(build, weights, tmp_path, files):
         inferencer = build(nameless, weights=path)
     (one,) = boxes(inferencer, files[0])
     assert one['class_names'] == [f'class {i}' for i in one['labels']]
+
+
+def test_masks_come_along(build, inferencer, files):
+    def mask_rcnn(cfg):
+        cfg.model.type, head = 'MaskRCNN', cfg.model.roi_head
+        channels = head.bbox_roi_extractor.out_channels
+        layer = dict(type='RoIAlign', output_size=7, sampling_ratio=2)
+        head.mask_roi_extractor = dict(
+            head.bbox_roi_extractor, roi_layer=layer
+        )
+        head.mask_head = dict(
+            type='FCNMaskHead', num_convs=1, in_channels=channels,
+            conv_out_channels=8, num_classes=3,
+        )  # fmt: skip
+        cfg.model.test_cfg.rcnn.mask_thr_binary = 0.5
+
+    (one,) = boxes(build(mask_rcnn), files[0], return_vis=True)
+    (plain,) = boxes(inferencer, files[0])
+    assert len(one['masks']) == len(plain['scores']) > 0
+    assert one['masks'][0]['size'] == [48, 64]
+    assert one['labels'] == plain['labels']
+    for key in ('bboxes', 'scores', 'ood_scores'):
+        np.testing.assert_allclose(one[key], plain[key], rtol=1e-3, atol=1e-3)
 
 
 def test_a_plain_detector(build):

@@ -181,13 +181,32 @@ def test_uncertainty_of_equal_logits_has_its_closed_form(kind):
 
 
 @both
-def test_images_without_objects_give_zero_losses_with_gradient(kind):
+@pytest.mark.parametrize('method', METHODS)
+@pytest.mark.parametrize('start', [0, 7])
+def test_all_parameters_have_gradients_whatever_comes(kind, method, start):
+    """As DDP wants it: without any object, and before outliers count."""
+    parts, _ = METHODS[method]
+    if 'outliers' in parts:
+        outliers = dict(parts['outliers'], start_iter=start)
+        parts = dict(parts, outliers=outliers)
+    head = build_head(kind, **parts)
+    neck = DFDDNeck(16) if method == 'dfdd' else None
+    for data in (samples(boxes=0), samples()):
+        head.zero_grad(set_to_none=True)
+        losses, x = losses_of(head, data, neck)
+        total(losses).backward()
+        assert torch.isfinite(x.grad).all()
+        for name, parameter in head.named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+
+
+@both
+def test_images_without_objects_give_zero_losses(kind):
     head = build_head(kind, **DFDD)
-    losses, x = losses_of(head, samples(boxes=0), DFDDNeck(16))
+    losses, _ = losses_of(head, samples(boxes=0), DFDDNeck(16))
     assert losses['loss_uncertainty'] == 0
     assert losses['loss_consistency'] == 0
-    total(losses).backward()
-    assert torch.isfinite(x.grad).all()
 
 
 @both

@@ -79,17 +79,24 @@ def test_a_detector_from_any_folder(shapes, tmp_path):
 
 @pytest.mark.parametrize('package', ['mmseg', 'mmood'])
 def test_a_segmentor_from_any_folder(package, trained, tmp_path):
-    """The same for DOoD, which our own tool tests."""
+    """DOoD by what its training wrote, and by inheritance with our tool."""
     work_dir, rest = trained
-    config = ROOT / 'configs' / DOOD
+    config, options = work_dir / Path(DOOD).name, []
     if package == 'mmood':
-        config = inherited(tmp_path, DOOD)
+        config, options = inherited(tmp_path, DOOD), rest
     checkpoint = ['--checkpoint', work_dir / 'iter_4.pth']
-    work = ['--work-dir', tmp_path]
-    output = mim(tmp_path, 'test', package, config, *checkpoint, *work, *rest)
+    work = ['--work-dir', tmp_path, *options]
+    output = mim(tmp_path, 'test', package, config, *checkpoint, *work)
     for origin in ('near', 'far'):
         for score in ('energy', 'diffusion', 'compound'):
             assert re.search(rf'\| {origin} +\| {score} +\|', output)
+
+
+def test_mmsegs_test_says_that_a_config_is_not_resolved(tmp_path):
+    """What fails in it is not the first thing that cannot be built."""
+    config = ROOT / 'configs' / DOOD
+    with pytest.raises(AssertionError, match='test mmood. or tools'):
+        mim(tmp_path, 'test', 'mmseg', config, '--checkpoint', 'none.pth')
 
 
 @pytest.fixture(scope='module')

@@ -17,7 +17,9 @@ from mmood.launch import build_runner
 from mmood.recipe import load
 
 METHODS = sorted((ROOT / 'configs/_base_/methods').glob('*.py'))
-DETECTOR_METHODS = [p.stem for p in METHODS if p.stem[-4:] not in ('_seg', 'dood')]
+DETECTOR_METHODS = [
+    p.stem for p in METHODS if p.stem[-4:] not in ('_seg', 'dood')
+]
 CLASSES = ('bolt', 'nut', 'washer')
 BOXES = [[4, 4, 24, 20], [30, 26, 24, 28], [36, 4, 20, 16]]
 # Small, and what waits for more than a step does not wait.

@@ -18,8 +18,8 @@ from helpers import (
     shell_options,
     tiny_seg_options,
 )
+from mmood.losses import DenoisingLoss
 from mmood.seg.datasets import FeatureCache, feature_cache
-from mmood.seg.models import DOoDHead
 
 
 def arguments(segmentor, folder, *more):
@@ -109,24 +109,26 @@ def test_training_from_the_cache_with_the_same_config(
     cfg = tiny_seg_config(DOOD, shapes, tmp_path, **more)
     cfg.load_from = str(segmentor)
     batches = []
-    loss = DOoDHead.loss_vectors
+    loss = DenoisingLoss.forward
 
-    def watched(self, vectors):
-        batches.append(vectors)
-        return loss(self, vectors)
+    def watched(self, batch):
+        batches.append(batch.features)
+        return loss(self, batch)
 
-    monkeypatch.setattr(DOoDHead, 'loss_vectors', watched)
+    monkeypatch.setattr(DenoisingLoss, 'forward', watched)
     Runner.from_cfg(cfg).train()
-    assert [tuple(b.shape) for b in batches] == [(6 * 128, 32)] * 4
+    # Of each image 2048 / 6.
+    assert [tuple(b.shape) for b in batches] == [(6 * 341, 32)] * 4
     known = FeatureCache(cache).vectors(np.arange(2304))
     known = {row.tobytes() for row in known}
     assert all(r.numpy().tobytes() in known for b in batches for r in b)
     state = load_weights(tmp_path / 'iter_4.pth')
-    assert equal_weights(state, load_weights(segmentor))
+    assert equal_weights(state, load_weights(segmentor), 'backbone.')
     seen = torch.cat(batches).float()
-    assert torch.equal(state['ood_head.feature_range.minimum'], seen.amin(0))
-    assert torch.isfinite(state['ood_head.score_std']).all()
-    assert torch.isfinite(state['ood_threshold'])
+    minimum = state['losses.DenoisingLoss.feature_range.minimum']
+    assert torch.equal(minimum, seen.amin(0))
+    assert state['scores.compound.is_fitted']
+    assert torch.isfinite(state['scores.thresholds.compound'])
     curve = logged_losses(tmp_path)
     assert len(curve) == 4 and curve[0] == pytest.approx(1, abs=0.05)
 
@@ -149,7 +151,7 @@ def test_resumed_training_from_the_cache_ends_the_same(
     The times and the noise of the loss are torch's, whose stream starts anew
     after a resume; they are fixed here.
     """
-    monkeypatch.setattr(DOoDHead, '_perturbation', content_noise)
+    monkeypatch.setattr(DenoisingLoss, '_perturbation', content_noise)
     more = {'ood.features.cache': str(cache)}
     cfg = tiny_seg_config(DOOD, shapes, tmp_path / 'whole', **more)
     cfg.load_from = str(segmentor)
@@ -173,13 +175,13 @@ def test_resumed_training_from_images_sees_the_same_images(
 ):
     """The shuffle buffer fills anew, so the losses are others."""
     seen = []
-    loss = DOoDHead.loss
+    loss = DenoisingLoss.forward
 
-    def watched(self, features, labels):
-        seen.append((features, len(self.buffer)))
-        return loss(self, features, labels)
+    def watched(self, batch):
+        seen.append((batch.features, len(self.buffer)))
+        return loss(self, batch)
 
-    monkeypatch.setattr(DOoDHead, 'loss', watched)
+    monkeypatch.setattr(DenoisingLoss, 'forward', watched)
     cfg = tiny_seg_config(DOOD, shapes, tmp_path / 'whole')
     cfg.load_from = str(segmentor)
     Runner.from_cfg(cfg).train()
@@ -189,5 +191,5 @@ def test_resumed_training_from_images_sees_the_same_images(
     assert [held for _, held in seen] == [0, 384, 768, 1152, 0, 384]
     for before, after in zip(seen[2:4], seen[4:]):
         torch.testing.assert_close(before[0], after[0])
-    mean = load_weights(tmp_path / 'resumed/iter_4.pth')['ood_head.score_mean']
-    assert torch.isfinite(mean).all()
+    state = load_weights(tmp_path / 'resumed/iter_4.pth')
+    assert state['scores.compound.is_fitted']

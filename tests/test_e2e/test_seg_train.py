@@ -22,24 +22,22 @@ from helpers import (
 )
 from mmood.seg import OODSegInferencer
 
-SCORES = ('msp', 'max_logit', 'entropy', 'energy', 'diffusion', 'compound')
+SCORES = ('compound', 'diffusion', 'energy')
 
 
 def test_training_fits_all_that_a_test_needs(segmentor, dood):
     path, output = dood
     state, before = load_weights(path), load_weights(segmentor)
-    assert equal_weights(state, before)
+    for part in ('backbone.', 'decode_head.'):
+        assert equal_weights(state, before, part)
     earlier = load_weights(path.with_name('iter_2.pth'))
-    assert not equal_weights(state, earlier, 'ood_head.denoiser')
-    assert earlier['ood_head.score_mean'].isnan().all()
-    logged = re.findall(
-        r'uncertainty (\S+) ± (\S+), diffusion (\S+) ± (\S+)', output
-    )
-    found = [*zip(state['ood_head.score_mean'], state['ood_head.score_std'])]
-    expected = np.array(logged[-1], float).reshape(2, 2)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert not equal_weights(state, earlier, 'losses.DenoisingLoss.denoiser')
+    assert not earlier['scores.compound.is_fitted']
+    assert state['scores.compound.is_fitted']
+    # 16 images of 64 x 64 pixels.
+    assert 'compound fitted on 65536 samples a rank' in output
     threshold = re.findall(r'ood/ood_threshold: (-?[\d.]+)', output)
-    assert state['ood_threshold'].item() == pytest.approx(
+    assert state['scores.thresholds.compound'].item() == pytest.approx(
         float(threshold[-1]), abs=1e-4
     )
 
@@ -88,7 +86,8 @@ def test_a_plain_segmentor_is_tested_too(
     cfg.load_from = str(segmentor)
     metrics = Runner.from_cfg(cfg).test()
     names = {tuple(name.split('/')[1:3]) for name in metrics}
-    assert names == {(o, s) for o in ('near', 'far') for s in SCORES[:4]}
+    scores = ('energy', 'msp', 'max_logit', 'entropy')
+    assert names == {(o, s) for o in ('near', 'far') for s in scores}
     assert 0 < metrics['ood/far/energy/AUROC'] < 1
 
 
@@ -116,14 +115,12 @@ def test_fit_scores_tool(dood, shapes, tmp_path, monkeypatch, capsys):
     """
     checkpoint = torch.load(dood[0], weights_only=True)
     state = checkpoint['state_dict']
-    fitted = {
-        *('ood_threshold', 'ood_head.fitted_for'),
-        *('ood_head.score_mean', 'ood_head.score_std'),
-    }
+    fitted = {f'scores.compound.{n}' for n in ('mean', 'std', 'fitted_for')}
+    fitted |= {f'scores.thresholds.{n}' for n in SCORES}
     expected = {name: state.pop(name) for name in fitted}
     path = tmp_path / 'bare.pth'
     torch.save(checkpoint, path)
-    other = {'ood_head.score_mean': torch.full((2,), 99.0)}
+    other = {'scores.compound.mean': torch.full((2,), 99.0)}
     torch.save(dict(state_dict={**state, **other}), tmp_path / 'other.pth')
     config = ROOT / 'configs' / DOOD
     more = {
@@ -159,7 +156,7 @@ def test_inferencer_and_image_demo(
         f'near_{i:05d}.png' for i in range(3)
     ]
     inferencer = OODSegInferencer(str(config), str(dood[0]), device='cpu')
-    threshold = load_weights(dood[0])['ood_threshold'].item()
+    threshold = load_weights(dood[0])['scores.thresholds.compound'].item()
     for i in range(3):
         result = inferencer(str(images / f'near_{i:05d}.png'))
         stored = np.load(out / f'pred/near_{i:05d}_ood.npy')

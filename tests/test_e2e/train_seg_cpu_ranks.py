@@ -5,11 +5,11 @@ from pathlib import Path
 
 from train_cpu_ranks import main
 
-from mmood.seg.models import DOoDHead
+from mmood.losses import DenoisingLoss
 
 sys.path.append(str(Path(__file__).parents[1]))
 from helpers import content_noise
 
 if __name__ == '__main__':
-    DOoDHead._perturbation = content_noise
+    DenoisingLoss._perturbation = content_noise
     main(*sys.argv[1:])

@@ -88,8 +88,8 @@ def test_which_numbers_are_those_of_classes():
         'roi_head.bbox_head.1': 4,
     }
     # The last of four classes is 'unknown', which no object has.
-    open_set = part(roi_head=part(4, bbox_head=part(4)))
-    open_set.roi_head.num_known = 3
+    open_set = part(roi_head=part(3, bbox_head=part(4)))
+    open_set.roi_head.unknown_class = True
     assert head_classes(open_set) == {'roi_head': 3}
     edges = part(2)
     edges.boundary_threshold = 0.1

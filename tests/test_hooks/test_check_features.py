@@ -12,7 +12,7 @@ from mmood.hooks.check_features import source_of
 
 
 def config(**model):
-    model = dict(backbone='vit', probe=dict(keys=-1), ood_head=1, **model)
+    model = dict(backbone='vit', probe=dict(keys=-1), losses=1, **model)
     images = dict(type='Set', pipeline=['Load'])
     return Config(
         dict(
@@ -27,7 +27,8 @@ def segmentor(value=1.0):
     model.backbone = nn.Linear(2, 2)
     nn.init.constant_(model.backbone.weight, value)
     nn.init.zeros_(model.backbone.bias)
-    model.ood_head = nn.Linear(1, 1)  # drawn by chance
+    for name in ('losses', 'scores'):
+        model.add_module(name, nn.Linear(1, 1))  # drawn by chance
     model.register_buffer('scale', torch.tensor(1, dtype=torch.bfloat16))
     return model
 
@@ -47,8 +48,8 @@ def check(about, cfg, model):
 
 def test_what_comes_after_the_features_may_differ():
     about = source_of(config(), segmentor())
-    cfg = config(compound=False)
-    cfg.model.ood_head = 2
+    cfg = config(scores=['energy'])
+    cfg.model.losses = 2
     cfg.train_dataloader.dataset.vectors = 3
     wrapped = nn.DataParallel(segmentor())
     for model in (segmentor(), wrapped):
@@ -62,7 +63,7 @@ def test_what_comes_after_the_features_may_differ():
         ('model.probe.keys', -2, 1, 'config'),
         ('model.backbone', 'swin', 1, 'config'),
         ('train_dataloader.dataset.dataset.pipeline', ['Crop'], 1, 'config'),
-        ('model.ood_head', 2, 1.001, 'segmentor'),
+        ('model.losses', 2, 1.001, 'segmentor'),
     ],
 )
 def test_other_features_are_refused(key, value, weight, named):

@@ -1,4 +1,4 @@
-"""OODSegInferencer and its drawings."""
+"""OODSegInferencer; see test_visualizer.py for its drawings."""
 
 import json
 import warnings
@@ -12,10 +12,17 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from helpers import assert_near
+from mmood.hooks import fit_scores
+from mmood.registry import MODELS
+from mmood.scores import energy
 from mmood.seg import OODSegInferencer
-from mmood.seg.visualizer import OODSegLocalVisualizer
 from mmood.visualization import color_map, draw_outline, overlay
-from seg_helpers import assert_best_classes, build_segmentor, tiny_segmentor
+from seg_helpers import (
+    assert_best_classes,
+    build_segmentor,
+    stock_segmentor,
+    tiny_segmentor,
+)
 
 META = dict(
     classes=['ground', 'a', 'b', 'c'],
@@ -173,7 +180,7 @@ def test_a_checkpoint_without_a_threshold(make, model, tmp_path, files):
     assert not result['is_ood'].any()
 
 
-def test_a_plain_segmentor(make, model):
+def test_a_stock_segmentor(make, model):
     def plain(cfg):
         cfg.model.type = 'EncoderDecoder'
         del cfg.model['scores'], cfg.model['losses']
@@ -181,6 +188,37 @@ def test_a_plain_segmentor(make, model):
     message = 'must be an mmood.OODEncoderDecoder, got EncoderDecoder'
     with pytest.raises(ValueError, match=message):
         make(plain)
+
+
+def test_scores_of_a_checkpoint_of_mmseg(make, model, tmp_path, files):
+    """Posthoc ones need nothing else; fitted ones come with the fit."""
+
+    def posthoc(cfg):
+        cfg.model.update(scores=['energy', 'knn'], losses=[])
+
+    cfg = tiny_segmentor(scores=['energy', 'knn'], losses=[])
+    fitted = MODELS.build(cfg).eval()
+    state = stock_segmentor(model, tiny_segmentor()).state_dict()
+    fitted.load_state_dict(state, strict=False)
+    image, label = torch.zeros(3, 40, 48).byte(), torch.zeros(1, 40, 48)
+    meta = dict(ori_shape=(40, 48), img_shape=(40, 48), img_path='a.png')
+    one = SegDataSample(metainfo=meta)
+    one.gt_sem_seg = PixelData(data=label.long())
+    fit_scores(fitted, [dict(inputs=[image], data_samples=[one])])
+    fitted.scores.thresholds['knn'].fill_(0.5)
+    path = tmp_path / 'fitted.pth'
+    meta = dict(dataset_meta=META)
+    torch.save(dict(state_dict=fitted.state_dict(), meta=meta), path)
+    with pytest.warns(UserWarning, match='thresholds for knn, not for energ'):
+        inferencer = make(posthoc, path)
+    result = inferencer(files[0])
+    logits = expected(fitted, cv2.imread(files[0])).seg_logits.data
+    assert_near(result['ood_scores'], energy(logits, dim=0))
+    assert result['score'] == 'energy' and not result['is_ood'].any()
+    result = inferencer(files[0], score='knn')
+    mask = result['is_ood']
+    np.testing.assert_array_equal(mask, result['ood_scores'] > 0.5)
+    assert mask.any() and result['ood_threshold'] == 0.5
 
 
 def test_saved_maps_and_masks(make, model, files, tmp_path):
@@ -317,121 +355,6 @@ def test_drawn_files_show_the_scores_in_turbo(
         palette = np.array(META['palette'])[result['predictions'][i]]
         mixed = 0.2 * image + 0.8 * palette  # mmseg's default opacity
         np.testing.assert_allclose(middle, mixed, atol=1)
-
-
-def sample(size=(6, 8), origin=None, **fields):
-    one = SegDataSample(metainfo=dict(origin=origin) if origin else None)
-    one.pred_sem_seg = PixelData(data=torch.ones(1, *size).long())
-    one.seg_logits = PixelData(data=torch.zeros(4, *size))
-    scores = torch.arange(48.0).reshape(1, *size)
-    one.pred_ood = PixelData(data=scores, is_ood=scores > 99)
-    for name, data in fields.items():
-        one.set_data({name: PixelData(data=data)})
-    return one
-
-
-@pytest.fixture
-def draw(tmp_path):
-    """Function: the picture that the visualizer writes, RGB."""
-
-    def run(one, meta=META, **kwargs):
-        visualizer = OODSegLocalVisualizer(str(tmp_path), alpha=0.5)
-        visualizer.dataset_meta = meta
-        image = np.full((6, 8, 3), 100, np.uint8)
-        path = str(tmp_path / 'a.png')
-        visualizer.add_datasample(
-            'a', image, one, out_file=path, with_labels=False, **kwargs
-        )
-        return cv2.imread(path)[..., ::-1]
-
-    return run
-
-
-def test_annotated_objects_are_outlined(draw):
-    label = torch.zeros(1, 6, 8).long()
-    label[0, 1:4, 2:6] = 1
-    label[0, 5] = 255
-    drawn = draw(sample(origin='far', gt_sem_seg=label))
-    assert drawn.shape == (6, 24, 3)
-    magenta = (drawn == (255, 0, 255)).all(-1)
-    border = label[0].numpy() == 1
-    border[2, 3:5] = False
-    np.testing.assert_array_equal(magenta[:, :8], border)
-    assert not magenta[:, 8:].any()
-    without = draw(sample(origin='far', gt_sem_seg=label), draw_gt=False)
-    assert (without[:, :8] == 100).all()
-    alone = draw(sample(origin='far', gt_sem_seg=label), draw_pred=False)
-    np.testing.assert_array_equal(alone, drawn[:, :8])
-    # A class of an ID set is nothing unknown, whatever its number.
-    of_id_set = draw(sample(origin='id', gt_sem_seg=label))
-    np.testing.assert_array_equal(of_id_set, without)
-
-
-def test_a_label_of_another_size_is_not_drawn(draw):
-    drawn = draw(sample(origin='x', gt_sem_seg=torch.ones(1, 3, 4).long()))
-    assert (drawn[:, :8] == 100).all()
-
-
-def test_equal_scores_and_no_prediction(draw):
-    """The low end of the colormap; mmseg's own drawing without scores."""
-    one = sample()
-    one.pred_ood.data.zero_()
-    right = draw(one)[:, 16:]
-    low = overlay(np.full((1, 1, 3), 100), color_map(np.zeros((1, 1)), 0, 1))
-    assert (right == low).all()
-    del one.pred_ood
-    assert draw(one).tolist() == [[[177, 50, 50]] * 8] * 6
-
-
-def test_names_of_an_ood_set_are_not_those_of_the_classes(draw):
-    """A test's loop gives the visualizer the names of the OOD set."""
-    ood = dict(
-        classes=('in-distribution', 'out-of-distribution'),
-        palette=[[70, 130, 180], [220, 20, 60]],
-    )
-    one = sample()
-    one.pred_sem_seg.data[0, :, 4:] = 3
-    middle = draw(one, meta=ood)[:, 8:16]
-    colors = {tuple(c) for c in middle.reshape(-1, 3).tolist()}
-    assert len(colors) == 2  # all four classes have one
-    assert (160, 60, 80) not in colors  # half image, half "OOD" red
-
-
-def test_one_channel_stands_for_two_classes(draw):
-    one = sample()
-    one.seg_logits = PixelData(data=torch.zeros(1, 6, 8))
-    one.pred_sem_seg.data[0, :, :4] = 0
-    two = dict(classes=('road', 'other'), palette=[[0, 0, 0], [200, 0, 0]])
-    middle = draw(one, meta=two)[:, 8:16]
-    assert middle[0].tolist() == [[50, 50, 50]] * 4 + [[150, 50, 50]] * 4
-    # Numbers and colours of our own where names and palette do not fit.
-    for meta in (META, dict(two, palette=None), dict(classes=None)):
-        middle = draw(one, meta=meta)[:, 8:16]
-        assert (middle[:, :4] != middle[:, 4:]).any()
-
-
-def test_a_plain_segmentor_on_an_ood_set(draw):
-    """The set's labels are outlined, not taken for classes."""
-    label = torch.zeros(1, 6, 8).long()
-    label[0, 2, 3] = 1
-    one = sample(origin='far', gt_sem_seg=label)
-    del one.pred_ood
-    drawn = draw(one)
-    assert drawn.shape == (6, 16, 3)
-    magenta = (drawn == (255, 0, 255)).all(-1)
-    np.testing.assert_array_equal(magenta[:, :8], label[0] == 1)
-
-
-def test_it_is_drawn_to_the_backends(tmp_path):
-    visualizer = OODSegLocalVisualizer(
-        'backend',
-        vis_backends=[dict(type='LocalVisBackend')],
-        save_dir=str(tmp_path),
-    )
-    visualizer.dataset_meta = META
-    visualizer.add_datasample('x', np.zeros((6, 8, 3), np.uint8), sample())
-    (path,) = tmp_path.rglob('x_0.png')
-    assert cv2.imread(str(path)).shape == (6, 24, 3)
 
 
 def test_pictures_of_several_sizes_in_a_batch(make):

@@ -66,7 +66,7 @@ def samples(levels):
 
 def test_the_metrics_protocol_is_that_of_the_components():
     ours, smiyc, mixed = (
-        evaluate_pixels(samples(2), scores=[], protocol=name, components=parts)
+        evaluate_pixels(samples(2), protocol=name, components=parts)
         for name, parts in (
             ('dood', SMALL),
             ('smiyc', SMALL),
@@ -84,7 +84,7 @@ def test_the_metrics_protocol_is_that_of_the_components():
 def test_infinite_scores_have_components_but_by_smiyc(log):
     one = samples(None)[0]
     one['pred_ood']['diffusion'][0, 3, 3] = float('inf')
-    args = dict(scores=[], components=SMALL)
+    args = dict(components=SMALL)
     ours = evaluate_pixels([one], **args)
     smiyc = evaluate_pixels([one], protocol='smiyc', **args)
     for name in NAMES:

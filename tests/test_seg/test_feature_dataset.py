@@ -5,10 +5,11 @@ import pytest
 import torch
 from scipy import stats
 
+from mmood.losses import Batch
 from mmood.registry import DATASETS, MODELS
 from mmood.seg.datasets import FeatureDataset
 from mmood.seg.datasets.feature_cache import open_folder, write_shard
-from seg_helpers import lively, tiny_head
+from seg_helpers import lively, tiny_loss
 
 IGNORED = 255
 
@@ -176,25 +177,25 @@ def test_the_cache_has_the_distribution_of_training_on_images(build, tmp_path):
     maps, labels = zip(*(scene(rng, i) for i in range(20)))
     valid = np.concatenate([m[:, 2:].reshape(32, -1).T for m in maps])
 
-    head = lively(MODELS.build(tiny_head(batch_size=120, buffer_size=960)))
+    loss = lively(MODELS.build(tiny_loss(batch_size=120, buffer_size=960)))
     looped = []
-    draw = head.buffer.draw
-    head.buffer.draw = lambda n: looped.append(draw(n)) or looped[-1]
+    draw = loss.buffer.draw
+    loss.buffer.draw = lambda n: looped.append(draw(n)) or looped[-1]
     order = np.random.default_rng(1)
     for _ in range(9):  # epochs of ten steps; the first fills the buffer
         for pair in order.permutation(20).reshape(10, 2):
             features = torch.from_numpy(np.stack([maps[i] for i in pair]))
             label = torch.from_numpy(np.stack([labels[i] for i in pair]))
-            head.loss(features, label)
+            loss(Batch(features=features, labels=label))
     looped = torch.cat(looped[-80:]).numpy()
 
     folder = write(tmp_path, maps, labels, per_shard=6)
     dataset = build(folder, vectors=60)
     items = [dataset[i % len(dataset)]['features'] for i in range(160)]
     cached = torch.cat(items).numpy()
-    head2 = lively(MODELS.build(tiny_head()))
+    of_cache = lively(MODELS.build(tiny_loss()))
     for item in items:
-        head2.loss_vectors(item)
+        of_cache(Batch(features=item))
 
     assert looped.shape == cached.shape == (9600, 32)
     known = {row.tobytes(): i // 48 for i, row in enumerate(valid)}
@@ -203,6 +204,6 @@ def test_the_cache_has_the_distribution_of_training_on_images(build, tmp_path):
         np.testing.assert_allclose(np.cov(sample.T), np.cov(valid.T), atol=0.4)
         shares = np.bincount([known[row.tobytes()] for row in sample])
         np.testing.assert_allclose(shares, [480] * 20, atol=110)
-    for one in (head, head2):
+    for one in (loss, of_cache):
         np.testing.assert_array_equal(one.feature_range.minimum, valid.min(0))
         np.testing.assert_array_equal(one.feature_range.maximum, valid.max(0))

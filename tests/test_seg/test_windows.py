@@ -10,13 +10,11 @@ from torch import nn
 from helpers import assert_near
 from mmood.scores import Samples
 from mmood.seg.models.windows import (
-    Window,
     image_key,
     label_as_seen,
+    labelled_rows,
     mean_of_windows,
-    pixel_rows,
     window_boxes,
-    window_rows,
 )
 
 
@@ -95,31 +93,26 @@ def test_keys_of_images():
 
 
 def test_rows_of_the_labelled_cells():
-    """Two windows of 2 x 2 cells, of which three and one have a label."""
-    label = torch.full((4, 6), 255)
-    label[:2, :2], label[2:, :2], label[:2, 2:4] = 0, 1, 2
-    features = [torch.arange(8.0).reshape(1, 2, 2, 2) + 10 * i for i in (0, 1)]
-    boxes = [(0, 0, 4, 4), (0, 2, 4, 6)]
-    windows = [
-        Window(box, Samples(features=x, logits=-x))
-        for box, x in zip(boxes, features)
-    ]
-    first, second = window_rows(windows, label, 255, key=100)
-    samples, labels, keys = first
+    """Of 2 x 2 cells three have a label in their middle."""
+    label = torch.full((4, 4), 255)
+    label[:2, :2], label[2:, :2], label[:2, 2:] = 0, 1, 2
+    x = torch.arange(8.0).reshape(1, 2, 2, 2)
+    seen = Samples(features=x, logits=-x, kind='sigmoid')
+    samples, labels, keys = labelled_rows(seen, label, 255, key=100, number=2)
     assert samples.features.tolist() == [[0, 4], [1, 5], [2, 6]]
     assert samples.logits.tolist() == [[0, -4], [-1, -5], [-2, -6]]
-    assert labels.tolist() == [0, 2, 1] and keys.tolist() == [100, 101, 102]
-    samples, labels, keys = second
-    assert samples.features.tolist() == [[10, 14]]
-    assert labels.tolist() == [2] and keys.tolist() == [104]
+    assert samples.kind == 'sigmoid' and not samples.values
+    assert labels.tolist() == [0, 2, 1] and keys.tolist() == [108, 109, 110]
 
 
 def test_rows_of_the_labelled_pixels():
     """The label has half the size of the maps."""
-    label = torch.tensor([[0, 255], [3, 1]])
-    maps = dict(energy=torch.arange(16.0).reshape(1, 4, 4))
-    logits = torch.stack([maps['energy'], -maps['energy']], 1)
-    samples, labels, keys = pixel_rows(maps, logits, label, 255, key=7)
-    assert samples.values['energy'].tolist() == [5, 13, 15]
-    assert samples.logits.tolist() == [[5, -5], [13, -13], [15, -15]]
-    assert labels.tolist() == [0, 3, 1] and keys.tolist() == [7, 9, 10]
+    label = torch.tensor([[0, 255], [255, 1]])
+    values = dict(energy=torch.arange(16.0).reshape(1, 4, 4))
+    seen = Samples(values=values)
+    samples, labels, keys = labelled_rows(seen, label, 255, key=2**63 - 1)
+    places = [0, 1, 4, 5, 10, 11, 14, 15]
+    assert samples.values['energy'].tolist() == places
+    assert samples.logits is None and samples.features is None
+    assert labels.tolist() == [0] * 4 + [1] * 4
+    assert len(set(keys.tolist())) == 8  # they wrap around

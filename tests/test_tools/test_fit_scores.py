@@ -15,7 +15,7 @@ from mmood.scores import ScoreSet
 def test_a_config_without_the_hook(monkeypatch, tmp_path):
     """The hook is not needed, images to fit on are."""
     model, seen, loop = nn.Linear(1, 1), [], object()
-    model.scores = ScoreSet(['mahalanobis'], num_classes=2, channels=1)
+    model.scores = ScoreSet(['knn'], num_classes=2, channels=2)
 
     def build_runner(cfg):
         seen.append(cfg)

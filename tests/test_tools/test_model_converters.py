@@ -95,7 +95,7 @@ def test_released_sizes_are_converted_whole(
     statistics = released_statistics(channels)
     diffusion = released_diffusion(released, statistics)
     state = dood.convert(segmenter(), diffusion)
-    converted = part(state, 'ood_head.denoiser.')
+    converted = part(state, 'losses.DenoisingLoss.denoiser.')
     assert len(released) == len(converted) == tensors
     assert sum(v.numel() for v in converted.values()) == values
     found = dood.denoiser_arguments(released)
@@ -156,12 +156,13 @@ def test_segmentors_pass_otherwise_unchanged():
 def test_all_parts_get_their_places():
     segmentor, diffusion = segmenter(), released_diffusion()
     state = dood.convert(segmentor, diffusion)
-    ours = {k for k in state if k.startswith('ood_head.')}
+    ours = {k for k in state if k.startswith('losses.DenoisingLoss.')}
     assert set(state) - ours == set(segmentor)
-    buffers = {f'ood_head.feature_range.{n}imum' for n in ('min', 'max')}
+    start = 'losses.DenoisingLoss.feature_range'
+    buffers = {f'{start}.{n}imum' for n in ('min', 'max')}
     assert {k for k in ours if '.denoiser.' not in k} == buffers
     for end in ('min', 'max'):
-        value = state[f'ood_head.feature_range.{end}imum']
+        value = state[f'{start}.{end}imum']
         assert torch.equal(value, diffusion[f'normalization.{end}'])
 
 
@@ -258,10 +259,10 @@ def test_command_writes_one_checkpoint_and_says_what_fits_it(tmp_path):
     for setting in (
         "backbone.type='mmood.DistilledVisionTransformer'",
         'decode_head.num_classes=5',
-        'ood_head.channels=256',
-        'ood_head.per_channel=False',
-        'ood_head.denoiser.num_blocks=2',
-        "ood_head.denoiser.time_embedding='periodic'",
+        'losses.0.channels=256',
+        'losses.0.per_channel=False',
+        'losses.0.denoiser.num_blocks=2',
+        "losses.0.denoiser.time_embedding='periodic'",
     ):
         assert setting in printed
     written = torch.load(out, weights_only=True)

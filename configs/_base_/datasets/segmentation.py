@@ -1,6 +1,7 @@
 # ID images with label pictures to train on; ID images to validate and OOD
 # sets to test on. Variables of the config, see cityscapes.py: dataset_type,
 # data_root, train_prefix, val_prefix, val_set, test_sets, crop_size.
+metainfo = {}  # classes of a set that has none of its own
 load_labels = dict(type='mmood.LoadIDAnnotations')
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -22,6 +23,7 @@ val_pipeline = [
 id_val_set = dict(
     type='$dataset_type',
     data_root='$data_root',
+    metainfo='$metainfo',
     data_prefix='$val_prefix',
     pipeline='$val_pipeline',
 )
@@ -33,6 +35,7 @@ train_dataloader = dict(
     dataset=dict(
         type='$dataset_type',
         data_root='$data_root',
+        metainfo='$metainfo',
         data_prefix='$train_prefix',
         pipeline='$train_pipeline',
     ),

@@ -25,7 +25,7 @@ from mmood.losses import (
     ood_losses,
 )
 from mmood.necks.pyramid import collect_losses
-from mmood.scores import Samples, ScoreSet
+from mmood.scores import FirstThreshold, Samples, ScoreSet
 
 from .roi_tools import (
     Step,
@@ -40,7 +40,7 @@ from .roi_tools import (
 )
 
 
-class RoIAdapter:
+class RoIAdapter(FirstThreshold):
     """OOD scores at test and OOD losses in training, before a RoI head.
 
     Boxes, class scores, labels and masks are the parent's, to the bit. Each
@@ -68,7 +68,7 @@ class RoIAdapter:
     """
 
     collects_losses = True
-    exact_buffers = ('score_threshold',)
+    exact_buffers = ('ood_threshold', 'score_threshold')
 
     def __init__(
         self,

@@ -12,17 +12,22 @@ import numpy as np
 from mmengine.dist import get_rank, get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
+from torch import Tensor
 
 from mmood.metrics import ScoreHistogram, check_share, protocol_rule
 from mmood.metrics.remarks import aurocs_by_set, separation_remarks
 from mmood.ops import check_populations, stated_origin, write_json
 from mmood.registry import METRICS
+from mmood.scores import Samples, ScoreSet, class_logits
 from mmood.visualization import plot_counted_curves
 
 from .components import ComponentStore
 from .measures import pixel_measures, resampled_measures, warn_one_sided
 from .output import fit_map, report, report_components
 from .pixel_counts import PixelCounts, merge_into
+
+
+_BESIDE = {'data', 'is_ood'}  # in ``pred_ood``, beside the scores
 
 
 @METRICS.register_module()
@@ -45,6 +50,8 @@ class OODSegMetric(BaseMetric):
     ``ood_threshold``, that of the first score.
 
     Args:
+        scores: of the logits of a stock segmentor, which predicts no scores;
+            only for those.
         protocol: see `mmood.metrics.fpr_at_tpr`. For those that take ID as
             the positive side AP, Fmax and FPR95 do; ``openood`` takes AP by
             trapezoids.
@@ -66,6 +73,7 @@ class OODSegMetric(BaseMetric):
 
     def __init__(
         self,
+        scores: Sequence[str] = (),
         protocol: str = 'dood',
         *,
         tpr: float = 0.95,
@@ -81,6 +89,7 @@ class OODSegMetric(BaseMetric):
         check_share('tpr', tpr)
         if save_maps and not out_dir:
             raise ValueError('save_maps needs out_dir, the folder to save in')
+        self.scores = tuple(scores)
         self.protocol, self.tpr, self.resample = protocol, tpr, resample
         self.upsample, self.out_dir = upsample, out_dir
         self.save_maps, self.component_args = save_maps, components
@@ -111,13 +120,6 @@ class OODSegMetric(BaseMetric):
     def _record(self, sample: dict) -> dict:
         path = sample.get('img_path')
         name = path or 'image without a path'
-        if 'pred_ood' not in sample:
-            raise ValueError(
-                f'{name}: the model predicted no OOD scores: set '
-                "model.type='mmood.OODEncoderDecoder' and model.scores, such "
-                "as ['energy', 'msp']"
-            )
-        predicted = sample['pred_ood']
         label = sample['gt_sem_seg']['data'][0].cpu().numpy()
         origin = stated_origin(sample, path)
         return dict(
@@ -127,12 +129,26 @@ class OODSegMetric(BaseMetric):
             fold=sample.get('fold', 0) if self.resample else 0,
             label=label,
             maps={
-                key: fit_map(
-                    predicted[key][0], label.shape, self.upsample, name, key
-                )
-                for key in predicted['score_names']
+                key: fit_map(score, label.shape, self.upsample, name, key)
+                for key, score in self._predicted(sample, name).items()
             },
         )
+
+    def _predicted(self, sample: dict, name: str) -> dict[str, Tensor]:
+        """Score maps (H, W) by name, the first score's first."""
+        if 'pred_ood' in sample:
+            maps = sample['pred_ood']
+            names = maps.get('score_names') or set(maps) - _BESIDE
+            return {key: maps[key][0] for key in names}
+        if not self.scores:
+            raise ValueError(
+                f'{name}: the model predicted no OOD scores: set '
+                "model.type='mmood.OODEncoderDecoder' and model.scores, such "
+                "as ['energy', 'msp']"
+            )
+        logits = class_logits(sample['seg_logits']['data'])[None]
+        scores = ScoreSet(self.scores, num_classes=logits.shape[1])
+        return {k: v[0] for k, v in scores(Samples(logits)).items()}
 
     def _count_pending(self) -> None:
         """Count the last image; see `evaluate` for why it waits."""

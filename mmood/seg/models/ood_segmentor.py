@@ -20,21 +20,24 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmood.registry import MODELS
-from mmood.scores import Samples, ScoreSet, class_logits
+from mmood.scores import (
+    FirstThreshold,
+    Samples,
+    ScoreSet,
+    class_logits,
+)
 from mmood.scores.samples import ScoreConfig
 
 from .feature_probe import probe_for
 from .frozen import FrozenTraining
 from .windows import (
-    Window,
     flip_dim,
     image_key,
     label_as_seen,
+    labelled_rows,
     mean_of_windows,
     padding_of,
-    pixel_rows,
     window_boxes,
-    window_rows,
 )
 
 _UPSAMPLE = ('nearest', 'bilinear')
@@ -43,7 +46,7 @@ _TILE = dict(cpu=2**19, cuda=2**24)
 
 
 @MODELS.register_module()
-class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
+class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
     """Any `EncoderDecoder` of mmseg with OOD scores for each pixel.
 
     Class maps, logits, state keys and the training are the parent's. Each
@@ -72,6 +75,8 @@ class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
     Raises ValueError as `ScoreSet` does, and for scores of features without
     a probe.
     """
+
+    exact_buffers = ('ood_threshold',)
 
     def __init__(
         self,
@@ -176,9 +181,9 @@ class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
                     for name, value in values.items()
                 }
             if self.keeps_samples:
-                sample.values = values
+                sample.window_scores = values
                 sample.windows = [
-                    Window(box, seen[i : i + 1])
+                    (box, seen[i : i + 1])
                     for box, (_, seen) in zip(boxes, windows)
                 ]
             else:
@@ -260,24 +265,27 @@ class OODEncoderDecoder(FrozenTraining, EncoderDecoder):
                 f'{sample.get("img_path")} has no label to fit scores on: add '
                 'LoadAnnotations to the pipeline of fit_dataloader'
             )
-        label = sample.gt_sem_seg.data[0].to(sample.seg_logits.data.device)
-        ignored = self.decode_head.ignore_index
+        logits = class_logits(sample.seg_logits.data)[None]
+        label = sample.gt_sem_seg.data[0].to(logits.device)
+        ignored = getattr(self.decode_head, 'ignore_index', 255)
         key = image_key(_noise_key(sample.metainfo, label), label)
         names = self._of_windows & set(self.scores.being_fitted)
         if names:
-            size = sample.windows[-1].box[2:]
-            seen = label_as_seen(label, sample.metainfo, size, ignored)
-            for part in window_rows(sample.windows, seen, ignored, key):
-                yield *part, names
+            size, meta = sample.windows[-1][0][2:], sample.metainfo
+            whole = label_as_seen(label, meta, size, ignored)
+            for i, (box, seen) in enumerate(sample.windows):
+                top, left, bottom, right = box
+                here = whole[top:bottom, left:right]
+                yield *labelled_rows(seen, here, ignored, key, i), names
         names = self._of_pixels & set(self.scores.being_fitted)
         if names:
-            logits = class_logits(sample.seg_logits.data)[None]
             wanted = self._of_pixels & self.scores.compounded
-            values = self._tiled(logits, sample.values, wanted)
-            values = {**sample.values, **values}
+            values = self._tiled(logits, sample.window_scores, wanted)
+            values = {**sample.window_scores, **values}
             if not names & self._reading('logits'):
                 logits = None
-            yield *pixel_rows(values, logits, label, ignored, key), names
+            seen = Samples(logits=logits, values=values)
+            yield *labelled_rows(seen, label, ignored, key), names
 
 
 def _kind(head: nn.Module) -> str:

@@ -7,8 +7,7 @@ padding, h x w cells of a feature map, n of them with a label.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -19,14 +18,6 @@ from mmood.scores import Samples
 from mmood.scores.fitted import rows
 
 Box = tuple[int, int, int, int]
-
-
-@dataclass
-class Window:
-    """Rows ``top`` to ``bottom`` and so on, and the maps seen there."""
-
-    box: Box
-    samples: Samples
 
 
 def window_boxes(size: Sequence[int], test_cfg: Mapping) -> list[Box]:
@@ -112,54 +103,25 @@ def image_key(name: object, label: Tensor) -> int:
     return int.from_bytes(content.digest(), 'big', signed=True)
 
 
-def window_rows(
-    windows: Sequence[Window], label: Tensor, ignore_index: int, key: int
-) -> Iterator[tuple[Samples, Tensor, Tensor]]:
-    """Features (n, C) of the labelled cells, their classes and identities.
-
-    ``label`` (H, W) is as the network sees the image; a cell has that of its
-    centre. Identities (n,) follow from the image's and the cell's place.
-    """
-    for number, window in enumerate(windows):
-        top, left, bottom, right = window.box
-        seen = window.samples
-        shape = seen.features.shape[-2:]
-        here = downsample(label[None, top:bottom, left:right], shape).flatten()
-        chosen = here != ignore_index
-        places = torch.arange(len(here), device=here.device)
-        logits = seen.logits
-        found = replace(
-            seen,
-            features=rows(seen.features)[chosen],
-            logits=None if logits is None else rows(logits)[chosen],
-        )
-        keys = places + number * len(here) + key
-        yield found, here[chosen], keys[chosen]
-
-
-def pixel_rows(
-    maps: Mapping[str, Tensor],
-    logits: Tensor | None,
-    label: Tensor,
-    ignore_index: int,
-    key: int,
+def labelled_rows(
+    seen: Samples, label: Tensor, ignore_index: int, key: int, number: int = 0
 ) -> tuple[Samples, Tensor, Tensor]:
-    """Maps and logits (1, *, H, W) at the labelled pixels, as `window_rows`.
+    """Rows (n, *) of maps (1, *, h, w) where there is a label.
 
-    Maps of another size than the label are read at its pixels' centres.
+    Also their classes (n,) and identities (n,), which follow from the
+    image's ``key``, the window's number and the place. ``label`` (H, W) is
+    that of the window; a cell has the one of its centre.
     """
-    chosen = label != ignore_index
-
-    def at_label(part: Tensor) -> Tensor:  # (1, c, H, W) -> (n, c)
-        if part.shape[-2:] != label.shape:
-            part = F.interpolate(
-                part, tuple(label.shape), mode='nearest-exact'
-            )
-        return part[0, :, chosen].T
-
-    found = Samples(
-        logits=None if logits is None else at_label(logits),
-        values={k: at_label(v[None])[:, 0] for k, v in maps.items()},
+    maps = (seen.features, seen.logits, *seen.values.values())
+    shape = next(part.shape[-2:] for part in maps if part is not None)
+    here = downsample(label[None], shape).flatten()
+    chosen = here != ignore_index
+    logits, features = (
+        None if part is None else rows(part)[chosen]
+        for part in (seen.logits, seen.features)
     )
-    places = torch.arange(label.numel(), device=label.device)
-    return found, label[chosen], places.view_as(label)[chosen] + key
+    values = {name: x.flatten()[chosen] for name, x in seen.values.items()}
+    places = torch.arange(len(here), device=here.device)
+    keys = places + number * len(here) + key
+    found = Samples(logits, features, kind=seen.kind, values=values)
+    return found, here[chosen], keys[chosen]
