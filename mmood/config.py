@@ -7,6 +7,7 @@ and knows plain values, lists and dicts only.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import IO
 
@@ -41,9 +42,12 @@ def read_config(
     if not is_data and suffix != '.py':
         raise ConfigError(f'{path} is no .py, .yaml, .yml or .json file')
     try:
-        return Config.fromfile(
-            str(path), import_custom_modules=import_custom_modules
-        )
+        with warnings.catch_warnings():
+            # How MMEngine looks for the packages of `_base_` files.
+            warnings.filterwarnings('ignore', 'pkg_resources is deprecated')
+            return Config.fromfile(
+                str(path), import_custom_modules=import_custom_modules
+            )
     except RecursionError as error:
         raise ConfigError(f'{path} is nested too deeply') from error
     except (ValueError, TypeError, AttributeError) as error:

@@ -23,12 +23,11 @@ from mmood.families import type_name
 from mmood.recipe import load
 from mmood.runner import OODRunner
 
-# Warnings of other packages about themselves.
-_NOT_OURS = (
-    'pkg_resources is deprecated',
-    '``build_loss`` would be deprecated',
-    'Default ``avg_non_ignore`` is False',
-)
+
+def ignore_builders() -> None:
+    """Ignore what MMSegmentation warns of whenever it builds a head."""
+    warnings.filterwarnings('ignore', '``build_loss`` would be deprecated')
+    warnings.filterwarnings('ignore', 'Default ``avg_non_ignore`` is False')
 
 
 @contextmanager
@@ -90,8 +89,7 @@ def load_config(args: argparse.Namespace) -> Config:
     Its ``custom_imports`` are also looked for in the current folder, as
     those of ``projects/`` from the repository's root.
     """
-    for message in _NOT_OURS:
-        warnings.filterwarnings('ignore', message)
+    ignore_builders()
     sys.path.append(os.getcwd())
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = load(args.config, args.cfg_options)

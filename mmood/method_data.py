@@ -43,6 +43,9 @@ def add_data(cfg: Config, method: Mapping, is_detector: bool) -> None:
     if method.get('features') is not None:
         hooks.append('CheckFeaturesHook')
     _add_hooks(cfg, hooks)
+    processor = cfg.get('log_processor') or {}
+    if short_name(processor) in ('', 'LogProcessor'):
+        cfg.log_processor = dict(processor, type='mmood.OODLogProcessor')
 
 
 def _sets(dataset: ConfigDict) -> Iterator[ConfigDict]:

@@ -22,7 +22,7 @@ from mmood.diffusion import (
     NoiseDiffusion,
 )
 from mmood.necks import DFDDNeck, collect_losses
-from parts import LOSSES, NAMES, SOURCES, C, K, Score, build, labels
+from registered import LOSSES, NAMES, SOURCES, C, K, Score, build, labels
 
 N, M = 40, 24
 Case = Callable[[Place], object]

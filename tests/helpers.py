@@ -168,7 +168,7 @@ def logged_losses(work_dir: Path) -> list[float]:
 
 
 def content_noise(self, x0: torch.Tensor) -> tuple:
-    """`DenoisingLoss._perturbation` without chance: it follows from the features.
+    """`DenoisingLoss._perturbation` that follows from the features alone.
 
     Features that differ by rounding get nearly the same noise, and the same
     times: those of their largest and least channel.

@@ -20,7 +20,7 @@ from batches import as_ranks
 from helpers import assert_near
 from mmood.losses import OODLoss
 from mmood.registry import METRICS, MODELS, SCORES
-from parts import LOSSES, NAMES, SOURCES, Score, batch, build, rows
+from registered import LOSSES, NAMES, SOURCES, Score, batch, build, rows
 from waits import Waits
 
 

@@ -25,7 +25,7 @@ ALONE = {'metrics', 'visualization', 'generation'}
 SAME_TIER = {('losses', 'scores')}
 OWNERS = {'mmdet': {'det'}, 'mmcv.ops': {'det'}, 'mmseg': {'seg'}}
 TOP = {'registry', 'checkpoint', 'config', 'launch', 'version'}
-TOP |= {'references', 'families', 'recipe', 'method_data', 'runner'}
+TOP |= {'changes', 'families', 'method_data', 'recipe', 'references', 'runner'}
 FILES = sorted((ROOT / 'mmood').rglob('*.py'))
 
 
@@ -126,7 +126,7 @@ def imported_at_once(source):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names.add(node.module)
-        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             test = getattr(node, 'test', None)
             if not test or 'TYPE_CHECKING' not in ast.unparse(test):
                 nodes += ast.iter_child_nodes(node)

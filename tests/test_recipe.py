@@ -14,6 +14,9 @@ from mmood.families import ADAPTERS, support_table
 from mmood.recipe import load, resolve
 from mmood.references import merge_options
 
+SHAPES = sorted((ROOT / 'configs').glob('*/*_shapes.py'))
+SHAPES = [path for path in SHAPES if path.parent.name != '_base_']
+
 
 def detector(**more) -> Config:
     """A plain Faster R-CNN with the training of a COCO set."""
@@ -266,6 +269,23 @@ def test_plain_sets_metrics_and_hooks_become_those_of_a_method():
     assert images == {k: v for k, v in train.to_dict().items() if k in images}
 
 
+@pytest.mark.parametrize(
+    ('own', 'expected'),
+    [
+        ({}, dict(type='mmood.OODLogProcessor')),
+        (
+            dict(type='LogProcessor', by_epoch=False),
+            dict(type='mmood.OODLogProcessor', by_epoch=False),
+        ),
+        (dict(type='Other'), dict(type='Other')),
+    ],
+)
+def test_a_method_has_a_log_that_repeats_nothing(own, expected):
+    cfg = detector(ood=dict(scores=['energy']), log_processor=own)
+    assert resolve(cfg).log_processor == expected
+    assert 'log_processor' not in resolve(detector())
+
+
 def test_masks_keep_their_metric():
     cfg = detector(ood=dict(scores=['energy']))
     cfg.val_evaluator.metric = ['bbox', 'segm']
@@ -351,11 +371,33 @@ def test_a_part_of_ours_stays():
     assert resolve(cfg).model.roi_head.type == 'mmood.OpenSetRoIHead'
 
 
-CONFIGS = sorted((ROOT / 'configs').glob('*/*_shapes.py'))
-CONFIGS = [path for path in CONFIGS if path.parent.name != '_base_']
+@pytest.mark.parametrize('path', SHAPES, ids=lambda path: path.stem)
+def test_a_final_config_is_whole_for_tools_of_others(path, tmp_path):
+    """It is what ours make of it, and moves on as the recipe says."""
+    stock, ours = Config.fromfile(path), load(path)
+    for key in set(stock) - {'ood', 'recipe'}:
+        assert stock[key] == ours[key], key
+    assert resolve(stock).to_dict() == ours.to_dict()
+    key = 'max_iters' if 'max_iters' in ours else 'max_epochs'
+    changed = {key: 30, 'data_root': 'x/', 'ood.scores': ['msp']}
+    stock.merge_from_dict(changed)
+    expected = load(path, changed)
+    assert resolve(stock).to_dict() == expected.to_dict()
+    assert expected.train_cfg[key] == 30
+    child = tmp_path / 'child.py'
+    child.write_text(f"_base_ = '{path}'\ndata_root = 'y/'\n{key} = 40\n")
+    found = load(child)
+    assert found.train_cfg[key] == 40
+    train = found.train_dataloader.dataset
+    while 'data_root' not in train:
+        train = train.get('dataset') or train.datasets[0]
+    assert (train.data_root, found.val_dataloader.dataset.data_root) == (
+        'y/',
+        'y/',
+    )
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', SHAPES, ids=lambda path: path.stem)
 def test_a_written_config_is_the_same_again(path, tmp_path):
     """What a training leaves in its work folder needs nobody to resolve it."""
     found = load(path)

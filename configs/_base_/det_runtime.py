@@ -8,4 +8,3 @@ default_hooks = dict(
     check_data=dict(type='mmood.CheckDataHook'),
 )
 visualizer = dict(type='mmood.OODDetLocalVisualizer')
-log_processor = dict(type='mmood.OODLogProcessor')

@@ -17,4 +17,3 @@ visualizer = dict(
     vis_backends=[dict(type='LocalVisBackend')],
     name='visualizer',
 )
-log_processor = dict(type='mmood.OODLogProcessor')

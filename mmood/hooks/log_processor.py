@@ -1,4 +1,4 @@
-"""The line of a log after a validation or a test."""
+"""Lines of a log without what was said before."""
 
 from __future__ import annotations
 
@@ -9,12 +9,23 @@ from mmood.registry import LOG_PROCESSORS
 
 @LOG_PROCESSORS.register_module()
 class OODLogProcessor(LogProcessor):
-    """MMEngine's, whose last line does not repeat the metrics' tables.
+    """MMEngine's, whose lines do not say a number twice.
 
-    Measures of a set or of a score, such as ``ood/near/energy/AUROC`` and
-    ``ood/ood_threshold/energy``, have two slashes or more in their names:
-    they remain in the scalars, and leave the line to the rest.
+    The line after a validation or a test leaves out what the tables of the
+    metrics have. Measures of a set or of a score have two slashes or more
+    in their names, such as ``ood/near/energy/AUROC``; they remain in the
+    scalars. The line of a training step has ``base_lr`` only where it is
+    not ``lr``.
     """
+
+    def get_log_after_iter(
+        self, runner: Runner, batch_idx: int, mode: str
+    ) -> tuple[dict, str]:
+        tag, line = super().get_log_after_iter(runner, batch_idx, mode)
+        if 'lr' in tag:
+            rate = f'lr: {tag["lr"]:.{self.num_digits}e}'
+            line = line.replace(f'base_{rate} {rate}', rate)
+        return tag, line
 
     def get_log_after_epoch(
         self, runner: Runner, batch_idx: int, mode: str, *args, **kwargs

@@ -5,12 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 
-# What decides of a box or a pixel.
-_DECIDES = dict(
-    boxes="the first of the model's scores",
-    pixels="the last of the model's own maps",
-)
-
 
 def separation_remarks(
     aurocs: Mapping[str, Mapping[str, float]],
@@ -37,10 +31,10 @@ def separation_remarks(
         remedy = 'no score of this test separates them'
         if known[best] > 0.5:
             remedy = f'{best} separates them best ({100 * known[best]:.1f})'
-        decides = _DECIDES[things]
         remarks.append(
             f'{origin}: AUROC below 50 of {named}: unknown {things} score '
-            f'lower than known ones; {remedy}. is_ood follows {decides}'
+            f'lower than known ones; {remedy}. is_ood follows the first of '
+            "the model's scores"
         )
     return remarks
 

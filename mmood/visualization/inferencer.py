@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
-from mmengine.dataset import Compose
+from mmengine.dataset import Compose, pseudo_collate
 from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
 from torch import Tensor, nn
@@ -175,6 +175,10 @@ class PictureInferencer:
                 self._load = pipeline.transforms[i] = PictureLoader(step)
         carry(pipeline.transforms, ['img_path'])
         return pipeline
+
+    def _init_collate(self, cfg: Config | ConfigDict) -> Callable:
+        """MMEngine's; the parent warns that it looks for one in vain."""
+        return pseudo_collate
 
     def _build_visualizer(
         self, cfg: Config | ConfigDict, kind: type, **options

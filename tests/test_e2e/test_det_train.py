@@ -54,6 +54,15 @@ def test_thresholds_are_calibrated_and_stored(trained):
     assert threshold.item() == pytest.approx(float(logged[-1]), abs=1e-4)
 
 
+def test_the_log_of_a_training_is_quiet(trained):
+    _, output = trained
+    for noise in ('pkg_resources', 'Failed to search', 'paramwise_options'):
+        assert noise not in output
+    assert len(re.findall('parameters: .* with lr', output)) == 1
+    steps = [s for s in output.splitlines() if 'Epoch(train)' in s]
+    assert steps and all(step.count('lr: ') == 1 for step in steps)
+
+
 def test_test_tool_prints_the_table_and_dumps(trained, shapes, tmp_path):
     work_dir, _ = trained
     output = run_script(
@@ -71,6 +80,8 @@ def test_test_tool_prints_the_table_and_dumps(trained, shapes, tmp_path):
     for origin in ('near', 'far'):
         for score in ('energy', 'msp'):
             assert re.search(rf'\| {origin} +\| {score} +\|', output)
+    last = re.findall(r'Epoch\(test\) .*', output)[-1]
+    assert 'ood/bbox_mAP: ' in last and 'AUROC' not in last
     scores = np.load(tmp_path / 'ood/ood_scores_energy.npz')
     assert sorted(scores) == ['far', 'id', 'near']
     assert all(len(scores[origin]) for origin in scores)

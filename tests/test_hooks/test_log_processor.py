@@ -1,4 +1,4 @@
-"""The last line of a test says what the tables do not."""
+"""Lines of the log say no number twice."""
 
 from types import SimpleNamespace
 
@@ -46,3 +46,19 @@ def test_the_line_is_short_and_the_scalars_are_all(runner):
     ]
     assert {**tag, **SCALARS}.keys() == tag.keys()
     assert tag['ood/near/energy/AUROC'] == 0.75
+
+
+@pytest.mark.parametrize('base', [0.5, 0.25])
+def test_a_step_tells_a_learning_rate_once(request, base):
+    hub = MessageHub.get_instance(request.node.name)
+    for name, value in dict(base_lr=base, lr=0.5, loss=2.0).items():
+        hub.update_scalar(f'train/{name}', value)
+    runner = SimpleNamespace(
+        message_hub=hub, iter=1, max_iters=9, _train_loop=object()
+    )
+    tag, line = OODLogProcessor(by_epoch=False).get_log_after_iter(
+        runner, 1, 'train'
+    )
+    rates = {0.5: 'lr: 5.0000e-01', 0.25: 'base_lr: 2.5000e-01 lr: 5.0000e-01'}
+    assert line == f'Iter(train) [2/9]  {rates[base]}  loss: 2.0000'
+    assert tag['base_lr'] == base

@@ -25,7 +25,7 @@ def test_scores_that_are_not_asked_for_are_remedies():
     (near,) = separation_remarks(dict(near=ROWS['near']), ['msp'], 'pixels')
     assert near.startswith('near: AUROC below 50 of msp (40.0): unknown pixel')
     assert 'knn separates' in near and 'energy' not in near
-    assert near.endswith("follows the last of the model's own maps")
+    assert near.endswith("follows the first of the model's scores")
     assert separation_remarks(ROWS, ['knn']) == []
     assert separation_remarks({}) == []
 

@@ -12,7 +12,7 @@ from mmood.ops import (
     exact_state,
     forget_fits,
 )
-from mmood.scores import KNN, Thresholds
+from mmood.scores import KNN, Samples, Thresholds
 
 
 def model():
@@ -33,7 +33,7 @@ def used():
     one['queues'].append(x, torch.tensor([0, 1, 1, 0, 1]))
     one['range'].update(x)
     one['knn'].reset()
-    one['knn'].update(x, labels=torch.zeros(5))
+    one['knn'].update(Samples(features=x), torch.zeros(5))
     one['knn'].finish()
     one['thresholds']['knn'].fill_(0.5)
     return one

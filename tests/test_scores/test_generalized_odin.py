@@ -155,7 +155,6 @@ def test_unknown_kind():
         DecomposedLinear(3, 2, kind='dot')
 
 
-# --------------------------------------------------------------- score
 def view_of(module, body=None):
     """A view like a box head's: 4 classes, the last is the background."""
     body = nn.Flatten() if body is None else body
@@ -253,7 +252,6 @@ def test_checkpoint_round_trip():
     assert_near(module.eval()(x), other.eval()(x))
 
 
-# ------------------------------------------------------------- epsilon
 def test_epsilon_of_the_largest_numerators():
     """h falls again beyond a step: the peak of ``-(x - 0.02)^2``."""
     module = DecomposedLinear(6, 2, 'euclidean').eval()

@@ -32,7 +32,6 @@ def maps(n=7):
     return torch.randn(n, 3, 4, 4)
 
 
-# ------------------------------------------------------------- perturb
 def test_step_of_a_linear_score_is_the_sign_of_its_weight():
     weight = torch.tensor([2.0, -0.001, 0.0])
     x = torch.randn(4, 3)
@@ -111,7 +110,6 @@ def test_perturb_refuses_an_epsilon_below_zero(epsilon):
         perturb(never, maps(), epsilon)
 
 
-# ---------------------------------------------------------------- odin
 @pytest.mark.parametrize(('build', 'shape'), [(network, ()), (dense, (4, 4))])
 @pytest.mark.parametrize('n', [7, 1, 0])
 def test_without_both_tricks_it_is_msp(build, shape, n):

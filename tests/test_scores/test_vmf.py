@@ -37,7 +37,6 @@ def by_scipy(z, prototypes, kappa):
     )
 
 
-# ---------------------------------------------------------- normalization
 @pytest.mark.parametrize('kappa', KAPPA)
 def test_density_integrates_to_one_on_the_circle(kappa):
     angle = torch.linspace(0, 2 * math.pi, 2001, dtype=torch.float64)[:-1]
@@ -95,7 +94,6 @@ def test_no_sphere_below_two_dimensions(dim):
         log_vmf_normalizer(torch.ones(1), dim)
 
 
-# ------------------------------------------------------------------ score
 @pytest.mark.parametrize('dim', [3, 16, 64])
 @pytest.mark.parametrize('classes', [1, 5])
 def test_score_is_the_largest_log_density_of_scipy(dim, classes):

@@ -102,6 +102,8 @@ def method_parts(folder: Path, device: str) -> list[Part]:
     for pattern in METHODS:
         room = '' if pattern.startswith('configs') else 'open-set '
         for path in sorted(ROOT.glob(pattern)):
+            if path.parent.name == '_base_':
+                continue
             method = path.stem.split('_faster')[0].split('_r18')[0]
             config = str(path.relative_to(ROOT))
             name = (room + method).replace(' ', '_')

@@ -26,7 +26,6 @@ from .measures import pixel_measures, resampled_measures, warn_one_sided
 from .output import fit_map, report, report_components
 from .pixel_counts import PixelCounts, merge_into
 
-
 _BESIDE = {'data', 'is_ood'}  # in ``pred_ood``, beside the scores
 
 
