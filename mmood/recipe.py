@@ -117,10 +117,6 @@ def _resolved(cfg: Config, changes: list) -> Config:
     for key in cfg:  # dicts in new lists become ConfigDicts
         cfg[key] = ConfigDict(value=cfg[key])['value']
     apply(cfg, [change for change in changes if change[0][0] != 'ood'])
-    if cfg.get('model'):
-        # So that a number of classes that is changed in the result stays
-        # when it is resolved again.
-        cfg.pop('classes', None)
     return cfg
 
 

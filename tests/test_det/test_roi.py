@@ -67,7 +67,7 @@ def test_a_public_checkpoint_has_all_keys_and_no_other(name):
         head = MODELS.build(dict(cfg, type=f'mmood.{kind}'))
     expected = {k: v.shape for k, v in stock.state_dict().items()}
     found = {k: v.shape for k, v in head.state_dict().items()}
-    own = {'score_threshold', 'scores.thresholds.energy'}
+    own = {'score_threshold', 'ood_threshold', 'scores.thresholds.energy'}
     assert found.keys() - expected.keys() == own
     assert all(found[key] == shape for key, shape in expected.items())
 

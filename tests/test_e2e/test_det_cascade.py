@@ -7,14 +7,41 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from det_helpers import KINDS
 from helpers import ROOT, tiny_options
-from mmood.config import read_config
 from mmood.det import OODDetInferencer
 from mmood.det.models import OODCascadeRoIHead
-from mmood.recipe import merge_options, resolve
+from mmood.recipe import load
 
-DFDD = ROOT / 'configs/dfdd/dfdd_faster-rcnn_r18_fpn_shapes.py'
+CONFIGS = ROOT / 'configs/_base_'
+TEXT = f"""
+_base_ = [
+    '{CONFIGS}/faster-rcnn_r18_fpn_shapes.py',
+    '{CONFIGS}/methods/dfdd.py',
+]
+head = dict(_base_.model.roi_head.bbox_head, fc_out_channels=32)
+head.update(reg_class_agnostic=True)
+coder = dict(type='DeltaXYWHBBoxCoder')
+model = dict(
+    type='CascadeRCNN',
+    roi_head=dict(
+        type='CascadeRoIHead',
+        num_stages=3,
+        stage_loss_weights=[1, 0.5, 0.25],
+        bbox_head=[
+            dict(head, bbox_coder=dict(coder, target_stds=[std] * 4))
+            for std in (0.1, 0.07, 0.05)
+        ],
+    ),
+    train_cfg=dict(rcnn=['$stage'] * 3),
+)
+stage = dict(_base_.model.train_cfg.rcnn)
+stage.update(sampler=dict(stage['sampler'], num=16))
+"""
+# Of a single stage.
+OF_ONE = (
+    'model.roi_head.bbox_head.fc_out_channels',
+    'model.train_cfg.rcnn.sampler.num',
+)
 COMPOUND = dict(type='compound', of=['energy', 'mahalanobis'])
 SCORES = ['energy', dict(type='mahalanobis', shrinkage=0.1), COMPOUND]
 # Of so little training every box counts.
@@ -27,26 +54,12 @@ TINY = {
 
 
 def cascade(data, work_dir):
-    """DFDD's config with the stages of mmdet's own cascade head."""
-    cfg = read_config(DFDD)
-    merge_options(cfg, {**tiny_options(data), **TINY})
-    model, kind = cfg.model, KINDS['cascade']
-    head = dict(model.roi_head.bbox_head, reg_class_agnostic=True)
-    model.type = 'CascadeRCNN'
-    model.roi_head.update(
-        type='CascadeRoIHead',
-        num_stages=3,
-        stage_loss_weights=kind['stage_loss_weights'],
-        bbox_head=[
-            {**head, 'bbox_coder': stage['bbox_coder']}
-            for stage in kind['bbox_head']
-        ],
-    )
-    rcnn = model.train_cfg.rcnn
-    model.train_cfg.rcnn = [
-        dict(rcnn, assigner=stage['assigner']) for stage in kind['train_cfg']
-    ]
-    cfg = resolve(cfg)
+    """DFDD beside a cascade's file, shrunk."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    path = work_dir / 'cascade.py'
+    path.write_text(TEXT)
+    options = {**tiny_options(data), **TINY}
+    cfg = load(path, {k: v for k, v in options.items() if k not in OF_ONE})
     cfg.work_dir = str(work_dir)
     cfg.visualizer.name = str(work_dir)
     return cfg

@@ -107,8 +107,9 @@ def test_own_settings_of_pictures_are_kept(built):
 
 
 def test_a_config_of_the_new_style(built):
-    """Its types are classes, and it has no scope."""
+    """Its types are classes, of which names are left, and it has no scope."""
     found = built(NEW_STYLE, '--show-dir', 'pictures', '--out-dir', 'out')
     assert found.test_evaluator[0].out_dir == 'out'
     assert found.default_hooks.visualization.test_out_dir == 'pictures'
-    assert found.visualizer.type is OODDetLocalVisualizer
+    kind = OODDetLocalVisualizer
+    assert found.visualizer.type == f'{kind.__module__}.{kind.__name__}'

@@ -131,26 +131,7 @@ def run_all(
     A failed run ends neither the others nor the call; its log's end is
     shown. On KeyboardInterrupt all children are ended first.
     """
-    children, progress = Children(), Progress(runs)
-    free: queue.Queue = queue.Queue()
-    for slot in gpus or [None] * jobs:
-        free.put(slot)
-    futures: dict[Run, Future] = {}
-
-    def job(run: Run) -> bool:
-        if run.finished:
-            progress.say(run, 'finished before')
-            return True
-        if run.needs and not futures[run.needs].result():
-            progress.say(run, f'left out, it needs {run.needs.name}')
-            return False
-        gpu = free.get()
-        try:
-            env = _environment(jobs, gpu)
-            return _attempt(run, work, children, progress, env)
-        finally:
-            free.put(gpu)
-
+    crew = _Crew(runs, work, jobs, gpus)
     is_idle = all(run.finished for run in runs)
     with (
         nullcontext() if is_idle else lock_folder(out),
@@ -159,41 +140,66 @@ def run_all(
     ):
         try:
             for run in runs:
-                futures[run] = pool.submit(job, run)
-            return [run for run in runs if not futures[run].result()]
+                crew.futures[run] = pool.submit(crew.job, run)
+            return [run for run in runs if not crew.futures[run].result()]
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
-            children.stop()
+            crew.children.stop()
             raise
 
 
-def _attempt(
-    run: Run,
-    work: Callable[[Run, Execute], None],
-    children: Children,
-    progress: Progress,
-    env: dict,
-) -> bool:
-    """Work on one run; whether it went well."""
-    log = run.folder / 'run.log'
+class _Crew:
+    """What the jobs share: children, GPUs, progress, what came out so far."""
 
-    def execute(step: str, command: list[str]) -> None:
-        progress.say(run, f'{step}, {progress.clock()}, log {log}')
-        children.run(command, log, env)
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        work: Callable[[Run, Execute], None],
+        jobs: int,
+        gpus: Sequence[str],
+    ) -> None:
+        self.children = Children()
+        self.futures: dict[Run, Future] = {}
+        self._work, self._jobs = work, jobs
+        self._progress = Progress(runs)
+        self._free: queue.Queue = queue.Queue()
+        for slot in gpus or [None] * jobs:
+            self._free.put(slot)
 
-    try:
-        work(run, execute)
-    except subprocess.CalledProcessError as error:
-        if not children.stopped:
-            head = f'failed with status {error.returncode}, end of {log}:'
-            progress.say(run, f'{head}\n{_tail(log)}')
-        return False
-    except Exception as error:
-        progress.say(run, f'failed: {error}')
-        return False
-    finally:
-        progress.count()
-    return True
+    def job(self, run: Run) -> bool:
+        """Work on a run where it is due; whether it is finished."""
+        if run.finished:
+            self._progress.say(run, 'finished before')
+            return True
+        if run.needs and not self.futures[run.needs].result():
+            self._progress.say(run, f'left out, it needs {run.needs.name}')
+            return False
+        gpu = self._free.get()
+        try:
+            return self._attempt(run, _environment(self._jobs, gpu))
+        finally:
+            self._free.put(gpu)
+
+    def _attempt(self, run: Run, env: dict) -> bool:
+        progress, log = self._progress, run.folder / 'run.log'
+
+        def execute(step: str, command: list[str]) -> None:
+            progress.say(run, f'{step}, {progress.clock()}, log {log}')
+            self.children.run(command, log, env)
+
+        try:
+            self._work(run, execute)
+        except subprocess.CalledProcessError as error:
+            if not self.children.stopped:
+                head = f'failed with status {error.returncode}, end of {log}:'
+                progress.say(run, f'{head}\n{_tail(log)}')
+            return False
+        except Exception as error:
+            progress.say(run, f'failed: {error}')
+            return False
+        finally:
+            progress.count()
+        return True
 
 
 def _tail(log: Path) -> str:
