@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from fractions import Fraction
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from mmood.changes import apply, difference
+from mmood.changes import Change, apply, changes_of, difference, leads_into
 from mmood.config import ConfigError, read_config
 from mmood.families import Adapter, adapter_of, short_name
 from mmood.method_data import DATA_KEYS, add_data
-from mmood.references import expand, merge_options
+from mmood.references import expand
 
 # Keys of the `ood` block that become arguments of the adapter, and the rest.
 _HEAD_KEYS = ('scores', 'losses', 'outliers', 'probe')
 _MODEL_KEYS = ('head', 'neck', 'classifier', 'rpn_head', 'optim_wrapper')
 _CLASS_HEADS = ('bbox_head', 'mask_head', 'decode_head', 'auxiliary_head')
 _SHARE = re.compile(r'\d+/\d+')
+# What is made, or changed, by a method's block.
+_MADE = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader')
+_MADE += ('fit_dataloader', 'val_evaluator', 'test_evaluator')
+_MADE += ('custom_hooks', 'log_processor')
+# Not while `load` reads files, which are resolved when all are merged.
+_BAKES = ContextVar('whether `bake` does anything', default=True)
 
 
 def load(path: str | Path, options: Mapping | None = None) -> Config:
@@ -33,25 +40,30 @@ def load(path: str | Path, options: Mapping | None = None) -> Config:
 
     Raises ConfigError as `resolve` and `mmood.config.read_config` do.
     """
-    cfg = read_config(path)
-    if options:
-        merge_options(cfg, options)
-    return resolve(cfg)
+    token = _BAKES.set(False)
+    try:
+        cfg = read_config(path)
+    finally:
+        _BAKES.reset(token)
+    return resolve(cfg, changes_of(options or {}))
 
 
-def resolve(cfg: Config) -> Config:
+def resolve(cfg: Config, changes: Iterable[Change] = ()) -> Config:
     """A config that says everything itself, which stock tools can run.
 
-    A copy; what is ``resolved`` stays as it is. Of a config that `bake` has
-    resolved before, what has been changed since is changed in its recipe,
-    and all that follows from it is made anew; what was changed wins over
-    what follows. Raises ConfigError for a reference to what is not there, a
-    share of a training without a length, a key of ``ood`` that means
-    nothing, and a model that no adapter fits.
+    A copy, with the changes; what is ``resolved`` stays as it is. Of a config
+    that `bake` has resolved before, what has been changed since is changed in
+    its recipe, and all that follows from it is made anew. Raises ConfigError
+    for a reference to what is not there, a share of a training without a
+    length, a key of ``ood`` that means nothing, and a model that no adapter
+    fits.
     """
+    cfg = copy.deepcopy(cfg)
     if cfg.get('resolved') and 'ood' not in cfg:
-        return copy.deepcopy(cfg)
-    cfg = _resolved(*_unbaked(cfg))
+        apply(cfg, changes)
+        return cfg
+    cfg, later = _changed(*_unbaked(cfg, changes))
+    cfg = _resolved(cfg, later)
     cfg.resolved = True
     return cfg
 
@@ -67,16 +79,16 @@ def bake(variables: dict) -> None:
     then find a whole one. Its ``recipe`` keeps what it was made of, so that
     what another config or an option changes still moves what follows.
     """
+    if not _BAKES.get():
+        return
     own = {
         key: value
         for key, value in variables.items()
         if not key.startswith('_') and not callable(value)
     }
     base = variables.get('_base_') or {}
-    merged = Config(filled(own, base))
-    raw, changes = _unbaked(merged)
-    baked = _resolved(raw, changes)
-    apply(raw, changes)
+    raw, later = _changed(*_unbaked(Config(filled(own, base))))
+    baked = _resolved(raw, later)
     for key, value in {**baked, 'ood': raw.get('ood'), 'recipe': raw}.items():
         value = value.to_dict() if hasattr(value, 'to_dict') else value
         if isinstance(value, Mapping) and key in base:
@@ -84,24 +96,47 @@ def bake(variables: dict) -> None:
         variables[key] = value
 
 
-def _unbaked(cfg: Config) -> tuple[Config, list]:
-    """The recipe of a config, and what has been changed since `bake`."""
-    cfg = copy.deepcopy(cfg)
+def _unbaked(
+    cfg: Config, changes: Iterable[Change] = ()
+) -> tuple[Config, list[Change]]:
+    """The recipe of a config, and the changes to it, with those since `bake`.
+
+    Those that a tool or a child made are the differences to what was baked.
+    """
     recipe = cfg.pop('recipe', None)
     if recipe is None:
-        return cfg, []
+        return cfg, list(changes)
     raw = Config(recipe, filename=cfg.filename)
-    before = _resolved(raw, [])
+    before = _resolved(raw)
     before['ood'] = raw.get('ood')
-    return raw, list(difference(before._cfg_dict, cfg._cfg_dict))
+    found = difference(before._cfg_dict, cfg._cfg_dict)
+    return raw, [*found, *changes]
 
 
-def _resolved(cfg: Config, changes: list) -> Config:
+def _changed(
+    raw: Config, changes: Iterable[Change]
+) -> tuple[Config, list[Change]]:
+    """The changed recipe, and the changes of parts that follow from it."""
+    first = [one for one in changes if one[0][0] not in _MADE]
+    rest = [one for one in changes if one[0][0] in _MADE]
+    apply(raw, first)
+    if not rest:
+        return raw, []
+    made, plain = _resolved(raw), copy.deepcopy(raw)
+    expand(plain)
+    later = [
+        leads_into(path, made._cfg_dict, plain._cfg_dict) for path, _ in rest
+    ]
+    apply(raw, [one for one, is_later in zip(rest, later) if not is_later])
+    return raw, [one for one, is_later in zip(rest, later) if is_later]
+
+
+def _resolved(cfg: Config, changes: Iterable[Change] = ()) -> Config:
+    """What follows from a recipe; then the changes of that."""
     words = cfg.to_dict()  # of a pure-Python config, names for its classes
     cfg = copy.deepcopy(cfg)
     for key, value in words.items():
         cfg[key] = value
-    apply(cfg, changes)
     expand(cfg)
     _set_lengths(cfg)
     method = cfg.pop('ood', None)
@@ -116,7 +151,8 @@ def _resolved(cfg: Config, changes: list) -> Config:
         _set_classes(cfg.model, len(cfg.classes))
     for key in cfg:  # dicts in new lists become ConfigDicts
         cfg[key] = ConfigDict(value=cfg[key])['value']
-    apply(cfg, [change for change in changes if change[0][0] != 'ood'])
+    apply(cfg, changes)
+    expand(cfg)  # what the changes refer to
     return cfg
 
 

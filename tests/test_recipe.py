@@ -9,10 +9,10 @@ import pytest
 from mmengine.config import Config
 
 from helpers import ROOT
+from mmood.changes import merge_options
 from mmood.config import ConfigError
 from mmood.families import ADAPTERS, support_table
 from mmood.recipe import load, resolve
-from mmood.references import merge_options
 
 SHAPES = sorted((ROOT / 'configs').glob('*/*_shapes.py'))
 SHAPES = [path for path in SHAPES if path.parent.name != '_base_']
