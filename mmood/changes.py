@@ -18,7 +18,8 @@ def difference(old: object, new: object, path: Path = ()) -> Iterator[tuple]:
     """(path, new value) of what is not as in ``old``.
 
     Dicts are compared key by key, lists of one length place by place; what
-    else differs is one change. A key that is gone has the value `GONE`.
+    else differs, a tuple too, is one change. A key that is gone has the
+    value `GONE`.
     """
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in {**old, **new}:
@@ -29,14 +30,19 @@ def difference(old: object, new: object, path: Path = ()) -> Iterator[tuple]:
             else:
                 yield from difference(old[key], new[key], (*path, key))
         return
-    both_lists = isinstance(old, (list, tuple)) and isinstance(
-        new, (list, tuple)
-    )
-    if both_lists and len(old) == len(new):
-        for i, pair in enumerate(zip(old, new)):
-            yield from difference(*pair, (*path, i))
-    elif old != new or type(old) is not type(new) and not both_lists:
+    if isinstance(old, list) and isinstance(new, list):
+        if len(old) == len(new):
+            for i, pair in enumerate(zip(old, new)):
+                yield from difference(*pair, (*path, i))
+            return
+    if _plain(old) != _plain(new):
         yield path, new
+
+
+def _plain(value: object) -> object:
+    """With lists for tuples, which a file of YAML or an option has not."""
+    is_list = isinstance(value, (list, tuple))
+    return (list, list(value)) if is_list else (type(value), value)
 
 
 def apply(cfg: Config, changes: list[tuple]) -> None:

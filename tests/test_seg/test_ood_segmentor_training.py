@@ -157,7 +157,7 @@ def test_weights_of_a_plain_segmentor_are_enough():
         if not name.startswith(('losses.', 'scores.'))
     }
     missing, _ = model.load_state_dict(state, strict=False)
-    assert {name.split('.')[0] for name in missing} == {'losses', 'scores'}
+    assert {name.split('.')[0] for name in missing} <= {'losses', 'scores'}
     assert model.scores.thresholds['compound'].isnan()
     images, samples = seg_batch(1)
     loss = model.train().loss(images, samples)

@@ -134,7 +134,7 @@ def test_scores_of_any_family(family, test_cfg):
     state = stock.state_dict()
     missing, unexpected = model.load_state_dict(state, strict=False)
     assert not unexpected
-    assert {name.split('.')[0] for name in missing} == {'scores'}
+    assert {name.split('.')[0] for name in missing} <= {'scores'}
     fit_scores(model, [batch(2)])
     with torch.no_grad():
         ours = model.test_step(batch())
