@@ -21,13 +21,20 @@ class CalibrateOODHook(AfterTraining):
     The validation metric (`OODDetMetric`, `OpenSetDetMetric`,
     `OODSegMetric`) returns ``ood/ood_threshold/<score>`` and, for boxes,
     ``ood/score_threshold``, from ID images alone. See `AfterTraining` for
-    when that is. Raises ValueError without a validation set, if the metric
+    when that is. A test is told what of a checkpoint's thresholds does not
+    fit the scores. Raises ValueError without a validation set, if the metric
     returns no threshold or if the model has no place for one.
     """
 
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
         check_validation(runner)
+
+    def before_test(self, runner: Runner) -> None:
+        for module in unwrapped(runner).modules():
+            if isinstance(module, Thresholds):
+                for note in module.notes:
+                    runner.logger.warning(note)
 
     def before_val_epoch(self, runner: Runner) -> None:
         # What an earlier calibration says must not change this one, as

@@ -7,7 +7,7 @@ for boxes, H W for maps). Higher is more OOD.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -56,7 +56,7 @@ class ScoreSet(nn.Module):
         losses: Iterable[nn.Module] = (),
     ) -> None:
         super().__init__()
-        if isinstance(configs, (str, dict)) or not configs:
+        if not isinstance(configs, (list, tuple)) or not configs:
             raise ValueError(
                 'scores must be a list with at least one name, got '
                 f'{configs!r}'
@@ -133,6 +133,7 @@ class ScoreSet(nn.Module):
         Of ``names`` only those. Raises NotFittedError for a score that is not
         fitted, unless ``skips_unfitted``: then it is left out, and so are
         compounds of it; if nothing is left, the energy takes their place.
+        Raises ValueError for a score that gives another shape.
         """
         wanted = [n for n in self.names if names is None or n in set(names)]
         values = dict(samples.values)
@@ -141,7 +142,9 @@ class ScoreSet(nn.Module):
             if self._is_skipped(name, values):
                 continue
             score = self._scores[name]
-            values[name] = score(replace(samples, values=values))
+            value = score(replace(samples, values=values))
+            _check_value(name, value, samples)
+            values[name] = value
         found = {name: values[name] for name in wanted if name in values}
         if names is None and not found:
             return dict(energy=energy(samples.logits))
@@ -253,6 +256,10 @@ def split_config(config: ScoreConfig) -> tuple[str, str, dict]:
     """Name, registered name and arguments of a score's config."""
     if isinstance(config, str):
         return config, config, {}
+    if not isinstance(config, Mapping):
+        raise ValueError(
+            f'a score is a name or a dict with its type, got {config!r}'
+        )
     arguments = dict(config)
     kind = arguments.pop('type', None) or arguments.get('name')
     if kind is None:
@@ -288,6 +295,23 @@ def score_names() -> list[str]:
     """All registered scores."""
     SCORES.import_from_location()
     return sorted(SCORES.module_dict)
+
+
+def _check_value(name: str, value: object, samples: Samples) -> None:
+    """Raises ValueError for what is no number of each sample."""
+    rows = (len(samples),)
+    parts = [x for x in (samples.logits, samples.features) if x is not None]
+    shapes = {(*x.shape[:1], *x.shape[2:]) for x in parts} or {rows}
+    x = samples.inputs  # maps of their own size, or of rows
+    if x is not None and not (parts and rows in shapes):
+        shapes.add((*x.shape[:1], *x.shape[2:]))
+    is_float = isinstance(value, Tensor) and value.is_floating_point()
+    if not is_float or tuple(value.shape) not in shapes:
+        found = tuple(value.shape) if is_float else type(value).__name__
+        raise ValueError(
+            f'the score {name!r} gives {found} of {len(samples)} samples: '
+            f'return a tensor of floats, {" or ".join(map(str, shapes))}'
+        )
 
 
 def _check_fits(name: str, score: Score, kind: str, num_classes: int) -> None:

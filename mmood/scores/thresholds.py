@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 
@@ -40,7 +39,8 @@ class Thresholds(nn.Module):
     nothing exceeds nan. So another order of the scores, one more or one less
     in the list cannot give a score the threshold of another. Loading takes
     what there is of these names, made with the same ``arguments`` of the
-    score (by name), and leaves the rest nan.
+    score (by name), and leaves the rest nan; ``notes`` say what it left out,
+    which matters to a test alone.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Thresholds(nn.Module):
     ) -> None:
         super().__init__()
         self._names = tuple(names)
+        self.notes: list[str] = []
         self._codes = {
             k: arguments_code(v) for k, v in (arguments or {}).items() if v
         }
@@ -81,21 +82,21 @@ class Thresholds(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args, **kwargs
     ) -> None:
-        self._warn_others(state_dict, prefix)
+        self.notes = []
+        self._note_others(state_dict, prefix)
         for name in self._names:
             value = float(state_dict.get(prefix + name, NAN))
             code = int(state_dict.get(f'{prefix}{name}{_CODE}', 0))
             if value == value and code != self._codes.get(name, 0):
                 value = NAN
-                warnings.warn(
+                self.notes.append(
                     f'the threshold of {name} was calibrated for this score '
                     'with other arguments, and is left out: run '
-                    'tools/fit_scores.py with this config',
-                    stacklevel=2,
+                    'tools/fit_scores.py with this config'
                 )
             self._buffers[name].fill_(value)
 
-    def _warn_others(self, state_dict: dict, prefix: str) -> None:
+    def _note_others(self, state_dict: dict, prefix: str) -> None:
         """Say so if a checkpoint has thresholds, but not the first one."""
         others = [
             key.removeprefix(prefix)
@@ -105,11 +106,10 @@ class Thresholds(nn.Module):
             and float(value) == float(value)
         ]
         if others and self._names[0] not in others:
-            warnings.warn(
+            self.notes.append(
                 f'the checkpoint has thresholds for {", ".join(others)}, not '
                 f'for {self._names[0]}, the first score: nothing will be '
-                'called OOD. Run tools/fit_scores.py with this config',
-                stacklevel=2,
+                'called OOD. Run tools/fit_scores.py with this config'
             )
 
 

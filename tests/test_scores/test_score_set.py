@@ -108,6 +108,28 @@ def test_a_user_s_function_is_a_score_like_any_other(margin):
     assert scores.thresholds['margin'].isnan()
 
 
+@pytest.mark.parametrize(
+    ('score', 'found'),
+    [
+        (lambda x: x.logits.amax(1, keepdim=True), r'\(6, 1\)'),
+        (lambda x: x.logits, rf'\(6, {K}\)'),
+        (lambda x: x.logits.amax(), r'\(\)'),
+        (lambda x: x.logits[1:].amax(1), r'\(5,\)'),
+        (lambda x: x.logits.argmax(1), 'Tensor'),
+        (lambda x: x.logits.amax(1).numpy(), 'ndarray'),
+        (lambda x: None, 'NoneType'),
+    ],
+)
+def test_a_user_s_function_that_gives_no_number_of_each(score, found):
+    score = register_score('odd')(score)
+    try:
+        message = f"'odd' gives {found} of 6 samples: .* floats, \\(6,\\)"
+        with pytest.raises(ValueError, match=message):
+            build('energy', 'odd')(samples(6))
+    finally:
+        SCORES.module_dict.pop('odd')
+
+
 def test_a_user_s_fitted_score_is_told_the_width_and_saved(norm):
     x = samples()
     scores = build('energy', dict(type='norm', scale=2.0))
@@ -162,6 +184,8 @@ def test_an_update_goes_to_those_that_find_what_they_read():
     [
         ([], 'at least one name, got'),
         ('energy', "a list .*got 'energy'"),
+        (7, 'a list .*got 7'),
+        ([None], 'a name or a dict with its type, got None'),
         (['enrgy'], r"unknown score 'enrgy'; known are \['compound', "),
         ([dict(k=3)], r"\{'k': 3\} has no type"),
         (['energy', 'energy'], "'energy' is listed twice"),
