@@ -67,6 +67,18 @@ class CalibrateOODHook(AfterTraining):
         share(runner)
         super().after_val_epoch(runner, metrics)
 
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Say why thresholds of the checkpoint are not this model's."""
+        for module in unwrapped(runner).modules():
+            if not isinstance(module, Thresholds):
+                continue
+            for name, reason in module.reasons.items():
+                if module[name].isnan():
+                    runner.logger.warning(
+                        f'{reason}: nothing is called OOD by it. Run '
+                        'tools/fit_scores.py with this config'
+                    )
+
 
 def check_validation(runner: Runner) -> None:
     """Raise ValueError if there is nothing to calibrate on."""
