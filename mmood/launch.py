@@ -24,10 +24,18 @@ from mmood.recipe import load
 from mmood.runner import OODRunner
 
 
-def ignore_builders() -> None:
-    """Ignore what MMSegmentation warns of whenever it builds a head."""
-    warnings.filterwarnings('ignore', '``build_loss`` would be deprecated')
-    warnings.filterwarnings('ignore', 'Default ``avg_non_ignore`` is False')
+def ignore_foreign() -> None:
+    """Ignore warnings of others that nobody can act on.
+
+    MMSegmentation gives two whenever it builds a head, MMEngine one for each
+    box that ends where the picture does.
+    """
+    for message in (
+        '``build_loss`` would be deprecated',
+        'Default ``avg_non_ignore`` is False',
+        r'Warning: The (bbox|polygon) is out of bounds',
+    ):
+        warnings.filterwarnings('ignore', message)
 
 
 @contextmanager
@@ -89,7 +97,7 @@ def load_config(args: argparse.Namespace) -> Config:
     Its ``custom_imports`` are also looked for in the current folder, as
     those of ``projects/`` from the repository's root.
     """
-    ignore_builders()
+    ignore_foreign()
     sys.path.append(os.getcwd())
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = load(args.config, args.cfg_options)

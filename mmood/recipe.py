@@ -49,7 +49,7 @@ def resolve(cfg: Config) -> Config:
     share of a training without a length, a key of ``ood`` that means
     nothing, and a model that no adapter fits.
     """
-    if cfg.get('resolved'):
+    if cfg.get('resolved') and 'ood' not in cfg:
         return copy.deepcopy(cfg)
     cfg = _resolved(*_unbaked(cfg))
     cfg.resolved = True

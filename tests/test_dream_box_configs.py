@@ -121,7 +121,8 @@ def on_tiny_data(tmp_path):
         plain, painted = cfg.train_dataloader.dataset.datasets
         for part, number in ((plain, 9), (painted, 4)):
             part.data_root = str(tmp_path / str(number))
-            write_coco(Path(part.data_root), [boxes] * number, cfg.classes)
+            classes = plain.metainfo.classes
+            write_coco(Path(part.data_root), [boxes] * number, classes)
             for transform in part.pipeline:
                 if transform.type == 'RandomChoiceResize':
                     transform.scales = [(96, 64)]
@@ -144,7 +145,8 @@ def test_plain_and_painted_images_are_mixed_and_learned(
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
     mixed = loader.dataset
     assert isinstance(mixed.datasets[1], OODFlagCocoDataset)
-    assert mixed.metainfo['classes'] == cfg.classes
+    classes = cfg.fit_dataloader.dataset.metainfo.classes
+    assert mixed.metainfo['classes'] == classes
     for part in mixed.datasets:
         assert isinstance(part.pipeline.transforms[-1], PackOODInputs)
     sampler = loader.batch_sampler.sampler

@@ -373,6 +373,14 @@ def test_the_docs_have_the_table_of_what_is_supported():
     assert support_table() in page
 
 
+def test_a_method_beside_a_resolved_config_is_not_forgotten():
+    cfg = resolve(detector(ood=dict(scores=['energy'])))
+    assert resolve(cfg).to_dict() == cfg.to_dict()
+    cfg.ood = dict(losses=[dict(type='mmood.CSILoss')])
+    head = resolve(cfg).model.roi_head
+    assert (head.scores, head.losses[0].type) == (['energy'], 'mmood.CSILoss')
+
+
 def test_a_part_of_ours_stays():
     cfg = detector(ood=dict(scores=['msp']))
     cfg.model.roi_head.type = 'mmood.OpenSetRoIHead'
@@ -383,7 +391,8 @@ def test_a_part_of_ours_stays():
 def test_a_final_config_is_whole_for_tools_of_others(path, tmp_path):
     """It is what ours make of it, and moves on as the recipe says."""
     stock, ours = Config.fromfile(path), load(path)
-    for key in set(stock) - {'ood', 'recipe'}:
+    assert set(stock) - set(ours) <= {'ood', 'recipe', 'classes'}
+    for key in set(ours) - {'resolved'}:
         assert stock[key] == ours[key], key
     assert resolve(stock).to_dict() == ours.to_dict()
     key = 'max_iters' if 'max_iters' in ours else 'max_epochs'

@@ -8,7 +8,7 @@ import sys
 import cv2
 from mmengine.config import Config
 
-from mmood.launch import ignore_builders, is_segmentor
+from mmood.launch import ignore_foreign, is_segmentor
 from mmood.ops import list_pictures
 from mmood.recipe import load
 from mmood.scores import NotFittedError
@@ -90,7 +90,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    ignore_builders()
+    ignore_foreign()
     try:
         cfg = load(args.config)
         images = list_pictures(args.inputs)

@@ -48,9 +48,9 @@ def inspect(model: nn.Module, batch: dict, found: dict) -> None:
         'F_0': originals,
         'F_T': tuple(degraded),
     }
-    rois = bbox2roi(boxes)
+    rois, head = bbox2roi(boxes), model.roi_head
     for kind, maps in kinds.items():
-        logits = model.roi_head._bbox_forward(maps, rois)['cls_score']
+        logits = head.box_head(head.pool(maps, rois))[0]
         found[kind, 'energy'] += energy(logits[:, :-1]).tolist()
         hits = logits.argmax(1) == torch.cat(labels)
         found[kind, 'hit'] += hits.tolist()
