@@ -30,12 +30,6 @@ class CalibrateOODHook(AfterTraining):
         super().before_train(runner)
         check_validation(runner)
 
-    def before_test(self, runner: Runner) -> None:
-        for module in unwrapped(runner).modules():
-            if isinstance(module, Thresholds):
-                for note in module.notes:
-                    runner.logger.warning(note)
-
     def before_val_epoch(self, runner: Runner) -> None:
         # What an earlier calibration says must not change this one, as
         # where boxes above the threshold lose their class.
@@ -73,6 +67,18 @@ class CalibrateOODHook(AfterTraining):
                 buffer.fill_(value)
         share(runner)
         super().after_val_epoch(runner, metrics)
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Say why thresholds of the checkpoint are not this model's."""
+        for module in unwrapped(runner).modules():
+            if not isinstance(module, Thresholds):
+                continue
+            for name, reason in module.reasons.items():
+                if module[name].isnan():
+                    runner.logger.warning(
+                        f'{reason}: nothing is called OOD by it. Run '
+                        'tools/fit_scores.py with this config'
+                    )
 
 
 def check_validation(runner: Runner) -> None:

@@ -10,6 +10,7 @@ from mmood.scores import (
     Samples,
     ScoreSet,
     energy,
+    joint_energy,
     max_logit,
     register_score,
     score_names,
@@ -150,9 +151,34 @@ def test_skipping_what_is_not_fitted():
     scores = build('knn', both, 'energy')
     scores.skips_unfitted = True
     assert list(scores(x)) == ['energy']
-    lonely = build('knn')
-    lonely.skips_unfitted = True
-    assert_near(lonely(x)['energy'], energy(x.logits))
+    for kind, (name, expected) in dict(
+        softmax=('energy', energy(x.logits)),
+        sigmoid=('energy', joint_energy(x.logits)),
+        mask=('max_logit', max_logit(x.logits)),
+    ).items():
+        lonely = build('knn', kind=kind)
+        lonely.skips_unfitted = True
+        found = lonely(x)
+        assert list(found) == [name]
+        assert_near(found[name], expected)
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'got'),
+    [
+        (lambda samples: samples.logits, r'\[6, 3, 4, 2\]'),
+        (lambda samples: samples.logits.amax((1, 2)), r'\[6, 2\]'),
+        (lambda samples: 3.0, 'float'),
+    ],
+)
+def test_a_user_s_score_that_is_not_one_value_of_each_sample(wrong, got):
+    register_score('wrong')(wrong)
+    try:
+        message = rf"'wrong' .* of shape \(6, 4, 2\), got .*{got}"
+        with pytest.raises(ValueError, match=message):
+            build('wrong')(samples(6, (4, 2)))
+    finally:
+        SCORES.module_dict.pop('wrong')
 
 
 def test_state_is_known_by_the_names_of_scores():
