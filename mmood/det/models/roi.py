@@ -17,14 +17,9 @@ from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmood.losses import (
-    Batch,
-    build_losses,
-    build_part,
-    check_source,
-    ood_losses,
-)
+from mmood.losses import Batch, build_losses, ood_losses
 from mmood.necks.pyramid import collect_losses
+from mmood.outliers import build_source
 from mmood.scores import FirstThreshold, Samples, ScoreSet
 
 from .roi_tools import (
@@ -81,11 +76,14 @@ class RoIAdapter(FirstThreshold):
         super().__init__(*args, **kwargs)
         check_heads(self.bbox_head)
         self.channels = self.box_head.fc_cls.weight.shape[1]
-        sizes = dict(num_classes=self.num_classes, channels=self.channels)
-        self.losses = build_losses(losses, **sizes, in_channels=self.channels)
-        self.outliers = build_part(outliers, **sizes) if outliers else None
-        check_source(self.losses.values(), self.outliers)
-        self.scores = ScoreSet(scores, **sizes, losses=self.losses.values())
+        classes, width = self.num_classes, self.channels
+        self.losses = build_losses(
+            losses, num_classes=classes, in_channels=width
+        )
+        sizes = dict(num_classes=classes, channels=width)
+        made = self.losses.values()
+        self.outliers = build_source(outliers, made, **sizes)
+        self.scores = ScoreSet(scores, **sizes, losses=made)
         self._reads_inputs = any(
             'inputs' in self.scores.reads(name) for name in self.scores.names
         )
