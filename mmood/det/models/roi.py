@@ -89,7 +89,7 @@ class RoIAdapter(FirstThreshold):
         )
         self.keeps_samples = False
         self.register_buffer('score_threshold', torch.tensor(float('nan')))
-        self._class_mismatch: str | bool | None = None
+        self._misfit: str | bool | None = None  # of a loaded classifier
         self._step: Step | None = None
 
     @property
@@ -138,7 +138,7 @@ class RoIAdapter(FirstThreshold):
     def loss(
         self, x: tuple, rpn_results_list: list, batch_data_samples: list
     ) -> dict[str, Tensor]:
-        self._class_mismatch = None
+        self._misfit = None
         losses = super().loss(x, rpn_results_list, batch_data_samples)
         return {**losses, **self.ood_losses(x)}
 
@@ -197,8 +197,8 @@ class RoIAdapter(FirstThreshold):
         rescale: bool = False,
         **kwargs,
     ) -> list[InstanceData]:
-        if self._class_mismatch:
-            raise ValueError(self._class_mismatch)
+        if self._misfit:
+            raise ValueError(self._misfit)
         head = self.box_head
         sizes = [len(result) for result in rpn_results_list]
         with record_calls(head) as pooled, record_calls(head.fc_cls) as calls:
@@ -279,18 +279,24 @@ class RoIAdapter(FirstThreshold):
     ) -> None:
         """Remember a classifier that did not fit; see `predict_bbox`.
 
-        Fine-tuning from a checkpoint of other classes is fine. Predicting
-        with the untrained classifier that this leaves behind is not, and
-        MMEngine only warns of it.
+        Fine-tuning from a checkpoint of other classes, or of another kind of
+        head, is fine. Predicting with the untrained classifier that this
+        leaves behind is not, and MMEngine only warns of it.
         """
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         own = self.box_head.fc_cls.weight
         name = next(n for n, p in self.named_parameters() if p is own)
         weight = state_dict.get(prefix + name)
         if weight is not None:
-            self._class_mismatch = weight.shape != own.shape and (
+            self._misfit = weight.shape != own.shape and (
                 f'the checkpoint has a classifier of shape '
                 f'{tuple(weight.shape)}, the model one of {tuple(own.shape)} '
                 '(classes + background): set num_classes to that of the '
+                'checkpoint, or train before testing'
+            )
+        elif any(key.startswith(f'{prefix}bbox_head.') for key in state_dict):
+            self._misfit = (
+                f'the checkpoint has the box head of another RoI head, no '
+                f'{prefix}{name}: set roi_head.type to that of the '
                 'checkpoint, or train before testing'
             )
