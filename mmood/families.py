@@ -79,9 +79,10 @@ def adapter_of(model: Mapping) -> tuple[Adapter, bool]:
             return adapter, True
     heads = {key: value for key, value in model.items() if 'head' in key}
     named = [
-        f'{key} {short_name(value)}'
+        f'{key} {short_name(part)}'
         for key, value in heads.items()
-        if isinstance(value, Mapping) and 'type' in value
+        for part in (value if isinstance(value, (list, tuple)) else [value])
+        if isinstance(part, Mapping) and 'type' in part
     ]
     raise ConfigError(
         f'there is no adapter for a {short_name(model)} with '

@@ -21,7 +21,8 @@ class CalibrateOODHook(AfterTraining):
     The validation metric (`OODDetMetric`, `OpenSetDetMetric`,
     `OODSegMetric`) returns ``ood/ood_threshold/<score>`` and, for boxes,
     ``ood/score_threshold``, from ID images alone. See `AfterTraining` for
-    when that is. Raises ValueError without a validation set, if the metric
+    when that is. A test is told what of a checkpoint's thresholds does not
+    fit the scores. Raises ValueError without a validation set, if the metric
     returns no threshold or if the model has no place for one.
     """
 
@@ -66,6 +67,18 @@ class CalibrateOODHook(AfterTraining):
                 buffer.fill_(value)
         share(runner)
         super().after_val_epoch(runner, metrics)
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Say why thresholds of the checkpoint are not this model's."""
+        for module in unwrapped(runner).modules():
+            if not isinstance(module, Thresholds):
+                continue
+            for name, reason in module.reasons.items():
+                if module[name].isnan():
+                    runner.logger.warning(
+                        f'{reason}: nothing is called OOD by it. Run '
+                        'tools/fit_scores.py with this config'
+                    )
 
 
 def check_validation(runner: Runner) -> None:

@@ -63,8 +63,8 @@ class FitScoresHook(AfterTraining):
         except Exception as error:  # a training is worth more than a score
             runner.logger.warning(
                 f'{type(error).__name__}: {error}. The validation goes on '
-                'without this score; fit it with tools/fit_scores.py before '
-                'the test'
+                'without what is not fitted; fit it with tools/fit_scores.py '
+                'before the test'
             )
             fittable(unwrapped(runner)).scores.skips_unfitted = True
         share(runner)
@@ -143,7 +143,8 @@ def fit_scores(
 
     Compounds of fitted scores take a second pass. The result lies in buffers
     of the model; returned is what was done. Raises ValueError if the model
-    has no score to fit, or if the images have nothing to fit on.
+    has no score to fit, or, after all others are fitted, for those that
+    cannot be, and for compounds of these.
     """
     part = fittable(model)
     if part is None:
@@ -152,18 +153,35 @@ def fit_scores(
             "'mahalanobis', to its list of scores"
         )
     metainfo = getattr(getattr(dataloader, 'dataset', None), 'metainfo', {})
-    was_training, done = model.training, []
+    was_training, done, errors = model.training, [], []
     model.eval()
     part.keeps_samples, part.scores.skips_unfitted = True, False
+    for score in part.scores.fitted.values():
+        score.forget()
     try:
         for names in part.scores.stages():
+            names = _possible(part.scores, names)
+            if not names:
+                continue
             part.scores.start(names)
             _together(_update, model, part, dataloader, max_images)
-            done.append(part.scores.finish(metainfo.get('classes')))
+            try:
+                done.append(part.scores.finish(metainfo.get('classes')))
+            except ValueError as error:
+                errors.append(str(error))
     finally:
         part.keeps_samples = False
         model.train(was_training)
+    if errors:
+        raise ValueError('; '.join(errors))
     return '; '.join(done)
+
+
+def _possible(scores: ScoreSet, names: Iterable[str]) -> list[str]:
+    """Without compounds of what should be fitted by now, and is not."""
+    unfitted = {n for n, score in scores.fitted.items() if not score.is_fitted}
+    compounds = {n: getattr(scores.fitted[n], 'of', ()) for n in names}
+    return [n for n, of in compounds.items() if unfitted.isdisjoint(of)]
 
 
 def _update(

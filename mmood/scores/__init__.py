@@ -1,5 +1,6 @@
 """OOD scores; higher is more out-of-distribution."""
 
+from .build import score_names
 from .compound import CompoundScore
 from .diffusion import diffusion_score, directional_error
 from .fitted import FittedScore, NotFittedError
@@ -21,7 +22,7 @@ from .logits import (
 from .mahalanobis import Mahalanobis, mahalanobis
 from .odin import odin, odin_score, perturb
 from .samples import Samples, View, register_score
-from .score_set import ScoreSet, score_names
+from .score_set import ScoreSet
 from .thresholds import FirstThreshold, Thresholds
 from .vmf import log_vmf_density, log_vmf_normalizer, vmf_score
 

@@ -6,18 +6,16 @@ for boxes, H W for maps). Higher is more OOD.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 
 from torch import Tensor, nn
 
 from mmood.registry import SCORES
 
+from .build import build_score, check_fits, check_value, split_config
 from .compound import CompoundScore
 from .fitted import FittedScore
-from .logits import energy
 from .samples import Samples, Score, ScoreConfig
 from .thresholds import Thresholds, arguments_code, check_score_name
 
@@ -56,7 +54,7 @@ class ScoreSet(nn.Module):
         losses: Iterable[nn.Module] = (),
     ) -> None:
         super().__init__()
-        if isinstance(configs, (str, dict)) or not configs:
+        if not isinstance(configs, (list, tuple)) or not configs:
             raise ValueError(
                 'scores must be a list with at least one name, got '
                 f'{configs!r}'
@@ -70,7 +68,7 @@ class ScoreSet(nn.Module):
             self._add(*split_config(config), sizes)
         self._check_compounds()
         self.thresholds = Thresholds(self.names, self._arguments)
-        self._open: tuple[str, ...] = ()
+        self.being_fitted: tuple[str, ...] = ()  # those of `start`
         self._count = 0
 
     def _add(self, name: str, kind: str, arguments: dict, sizes: dict) -> None:
@@ -78,7 +76,7 @@ class ScoreSet(nn.Module):
             raise ValueError(f'the score {name!r} is listed twice')
         check_score_name(name, self)
         score = build_score(kind, arguments, sizes)
-        _check_fits(kind, score, self.kind, self.num_classes)
+        check_fits(kind, score, self.kind, self.num_classes)
         self._scores[name], self._arguments[name] = score, arguments
         if isinstance(score, nn.Module):
             self.add_module(name, score)
@@ -132,7 +130,8 @@ class ScoreSet(nn.Module):
 
         Of ``names`` only those. Raises NotFittedError for a score that is not
         fitted, unless ``skips_unfitted``: then it is left out, and so are
-        compounds of it; if nothing is left, the energy takes their place.
+        compounds of it; if nothing is left, the energy takes their place, or
+        of masks the largest logit.
         """
         wanted = [n for n in self.names if names is None or n in set(names)]
         values = dict(samples.values)
@@ -141,10 +140,13 @@ class ScoreSet(nn.Module):
             if self._is_skipped(name, values):
                 continue
             score = self._scores[name]
-            values[name] = score(replace(samples, values=values))
+            value = score(replace(samples, values=values))
+            check_value(name, value, samples)
+            values[name] = value
         found = {name: values[name] for name in wanted if name in values}
         if names is None and not found:
-            return dict(energy=energy(samples.logits))
+            name = 'max_logit' if self.kind == 'mask' else 'energy'
+            return {name: SCORES.get(name)(replace(samples, kind=self.kind))}
         return found
 
     def _reads_values(self, name: str) -> bool:
@@ -187,26 +189,20 @@ class ScoreSet(nn.Module):
 
     def start(self, names: Iterable[str]) -> None:
         """Fit these from the next `update` on."""
-        self._open, self._count = tuple(names), 0
-        for name in self._open:
+        self.being_fitted, self._count = tuple(names), 0
+        for name in self.being_fitted:
             self.fitted[name].reset()
-
-    @property
-    def being_fitted(self) -> tuple[str, ...]:
-        """Those that `update` goes to."""
-        return self._open
 
     @property
     def compounded(self) -> set[str]:
         """What the compounds being fitted are made of."""
         fitted = self.fitted
-        parts = (getattr(fitted[name], 'of', ()) for name in self._open)
+        parts = (getattr(fitted[n], 'of', ()) for n in self.being_fitted)
         return {part for of in parts for part in of}
 
     def with_values(self, samples: Samples) -> Samples:
         """The samples with what the compounds being fitted are made of."""
-        parts = self.compounded
-        values = self.forward(samples, parts) if parts else {}
+        values = self.forward(samples, self.compounded)
         return replace(samples, values=values)
 
     def update(
@@ -222,7 +218,7 @@ class ScoreSet(nn.Module):
         ``names`` only those.
         """
         self._count += len(samples)
-        for name in self._open if names is None else names:
+        for name in self.being_fitted if names is None else names:
             if all(samples.has(part) for part in self.reads(name)):
                 self.fitted[name].update(samples, labels, keys)
 
@@ -232,75 +228,17 @@ class ScoreSet(nn.Module):
         Raises ValueError for those that cannot be fitted, after the others.
         """
         errors = []
-        for name in self._open:
+        for name in self.being_fitted:
             try:
                 self.fitted[name].finish(classes)
             except ValueError as error:
                 errors.append(f'{name}: {error}')
         if errors:
             raise ValueError('; '.join(errors))
-        return (
-            f'{", ".join(self._open)} fitted on {self._count} samples a rank'
-        )
+        names = ', '.join(self.being_fitted)
+        return f'{names} fitted on {self._count} samples a rank'
 
     def check_classes(self, classes: Sequence[str] | None) -> None:
         """Raises ValueError if a score was fitted for others than these."""
         for score in self.fitted.values():
             score.check_classes(classes)
-
-
-def split_config(config: ScoreConfig) -> tuple[str, str, dict]:
-    """Name, registered name and arguments of a score's config."""
-    if isinstance(config, str):
-        return config, config, {}
-    arguments = dict(config)
-    kind = arguments.pop('type', None) or arguments.get('name')
-    if kind is None:
-        raise ValueError(
-            f'the score {config!r} has no type: give the name of a score'
-        )
-    return arguments.pop('name', kind), kind, arguments
-
-
-def build_score(kind: str, arguments: dict, sizes: dict) -> Score:
-    """The registered score with its arguments and the sizes it asks for.
-
-    Raises ValueError for a name that is not registered, TypeError for
-    arguments that the score does not have.
-    """
-    score = SCORES.get(kind) if isinstance(kind, str) else kind
-    if score is None or not hasattr(score, 'reads'):
-        raise ValueError(f'unknown score {kind!r}; known are {score_names()}')
-    if not inspect.isclass(score):
-        inspect.signature(score).bind(Samples(), **arguments)
-        return partial(score, **arguments)
-    asked = inspect.signature(score).parameters
-    known = {key: value for key, value in sizes.items() if key in asked}
-    if known.get('channels', 0) is None and 'channels' not in arguments:
-        raise ValueError(
-            f'the score {kind!r} reads features, whose number of channels is '
-            'not known: give it channels'
-        )
-    return score(**{**known, **arguments})
-
-
-def score_names() -> list[str]:
-    """All registered scores."""
-    SCORES.import_from_location()
-    return sorted(SCORES.module_dict)
-
-
-def _check_fits(name: str, score: Score, kind: str, num_classes: int) -> None:
-    """Raises ValueError for logits that the score is not defined for."""
-    kinds = getattr(score, 'func', score).kinds
-    if kind not in kinds:
-        raise ValueError(
-            f'the score {name!r} is defined for {" and ".join(kinds)} logits, '
-            f'and these are of {kind}: leave it out'
-        )
-    is_constant = name in ('msp', 'entropy', 'odin')
-    if kind == 'softmax' and num_classes == 1 and is_constant:
-        raise ValueError(
-            f'the score {name!r} is a softmax over one class, which says '
-            "nothing: take 'energy' or 'max_logit'"
-        )

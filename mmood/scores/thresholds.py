@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 
@@ -40,7 +39,9 @@ class Thresholds(nn.Module):
     nothing exceeds nan. So another order of the scores, one more or one less
     in the list cannot give a score the threshold of another. Loading takes
     what there is of these names, made with the same ``arguments`` of the
-    score (by name), and leaves the rest nan.
+    score (by name), and leaves the rest nan. Why it did although the
+    checkpoint has thresholds is in ``reasons``, by name, for those who miss
+    one: a training need not, it makes its own.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Thresholds(nn.Module):
     ) -> None:
         super().__init__()
         self._names = tuple(names)
+        self.reasons: dict[str, str] = {}
         self._codes = {
             k: arguments_code(v) for k, v in (arguments or {}).items() if v
         }
@@ -81,22 +83,20 @@ class Thresholds(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args, **kwargs
     ) -> None:
-        self._warn_others(state_dict, prefix)
+        self.reasons = self._other_scores(state_dict, prefix)
         for name in self._names:
             value = float(state_dict.get(prefix + name, NAN))
             code = int(state_dict.get(f'{prefix}{name}{_CODE}', 0))
             if value == value and code != self._codes.get(name, 0):
                 value = NAN
-                warnings.warn(
+                self.reasons[name] = (
                     f'the threshold of {name} was calibrated for this score '
-                    'with other arguments, and is left out: run '
-                    'tools/fit_scores.py with this config',
-                    stacklevel=2,
+                    'with other arguments, and is left out'
                 )
             self._buffers[name].fill_(value)
 
-    def _warn_others(self, state_dict: dict, prefix: str) -> None:
-        """Say so if a checkpoint has thresholds, but not the first one."""
+    def _other_scores(self, state_dict: dict, prefix: str) -> dict[str, str]:
+        """The reason, if a checkpoint has thresholds, but not the first."""
         others = [
             key.removeprefix(prefix)
             for key, value in state_dict.items()
@@ -104,13 +104,14 @@ class Thresholds(nn.Module):
             and not key.endswith(_CODE)
             and float(value) == float(value)
         ]
-        if others and self._names[0] not in others:
-            warnings.warn(
-                f'the checkpoint has thresholds for {", ".join(others)}, not '
-                f'for {self._names[0]}, the first score: nothing will be '
-                'called OOD. Run tools/fit_scores.py with this config',
-                stacklevel=2,
-            )
+        first = self._names[0]
+        if not others or first in others:
+            return {}
+        reason = (
+            f'the checkpoint has thresholds for {", ".join(others)}, not for '
+            f'{first}, the first score'
+        )
+        return {first: reason}
 
 
 def arguments_code(arguments: Mapping) -> int:

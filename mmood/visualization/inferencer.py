@@ -66,16 +66,12 @@ class PictureInferencer:
         super().__init__(model, *args, **kwargs)
         if not hasattr(self.part, 'scores'):
             raise ValueError(f'{self.wanted}, got {type(self.part).__name__}')
-        threshold = self.part.scores.thresholds[self.part.scores.first]
+        first = self.part.scores.first
+        threshold = self.part.scores.thresholds[first]
         if ood_threshold is not None:
             threshold.fill_(number(ood_threshold))
         if threshold.isnan():
-            warnings.warn(
-                f'the checkpoint has no ood_threshold, no {self.judged} will '
-                'be called OOD: pass ood_threshold, or run '
-                'tools/fit_scores.py',
-                stacklevel=3,
-            )
+            self._warn_without(first, 'the checkpoint has no ood_threshold')
 
     @property
     def part(self) -> nn.Module:
@@ -122,16 +118,20 @@ class PictureInferencer:
         self._score, self._is_given = score, threshold is not None
         self._threshold = None if buffer.isnan() else buffer.item()
         if self._threshold is None and score != scores.first:
-            warnings.warn(
-                f'the checkpoint has no threshold of the score {score!r}, no '
-                f'{self.judged} will be called OOD: pass ood_threshold, or '
-                'run tools/fit_scores.py',
-                stacklevel=4,
-            )
+            reason = f'the checkpoint has no threshold of the score {score!r}'
+            self._warn_without(score, reason)
         try:
             yield
         finally:
             buffer.copy_(stored)
+
+    def _warn_without(self, score: str, reason: str) -> None:
+        reason = self.part.scores.thresholds.reasons.get(score, reason)
+        warnings.warn(
+            f'{reason}, no {self.judged} will be called OOD: pass '
+            'ood_threshold, or run tools/fit_scores.py with this config',
+            stacklevel=4,
+        )
 
     def _judge(self, sample: BaseDataElement) -> None:
         """Turn to the call's score, unless it is the one of the model."""

@@ -221,14 +221,23 @@ def test_a_compound_is_the_mean_of_standardised_scores():
 
 
 def test_a_fit_leaves_compounds_of_what_failed_out():
-    compound = dict(type='compound', of=['energy', 'knn'])
-    scores = ['energy', dict(name='knn', k=20000), compound]
+    """And those alone."""
+    scores = [
+        'energy',
+        dict(name='knn', k=20000),
+        'mahalanobis',
+        dict(type='compound', name='lost', of=['energy', 'knn']),
+        dict(type='compound', name='kept', of=['energy', 'mahalanobis']),
+    ]
     model = Detector(scores=scores)
+    model.roi_head.scores.fitted['lost'].is_fitted.fill_(True)  # as before
     hook, run = FitScoresHook(Loader(batches())), runner(model)
     hook.before_train(run)
     hook.before_val_iter(run, 0)
     kept = model.eval().test_step(batches(1)[0])[0].pred_instances
-    assert names_of(kept) == {'energy'}
+    assert names_of(kept) == {'energy', 'mahalanobis', 'kept'}
+    fitted = model.roi_head.scores.fitted
+    assert fitted['kept'].is_fitted and not fitted['lost'].is_fitted
 
 
 def test_with_nothing_fitted_the_energy_stands_in():

@@ -1,6 +1,8 @@
 """Fits and thresholds in checkpoints: when they are made, whose they are."""
 
 import copy
+import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -329,3 +331,25 @@ def test_without_a_last_checkpoint_it_says_so(train, tmp_path, monkeypatch):
     train(checkpoint=dict(interval=5, save_last=False), val_begin=9)
     assert not [*tmp_path.glob('*.pth')]
     assert 'no checkpoint has the weights' in lines[-1]
+
+
+def test_a_test_says_why_nothing_is_called_ood(caplog):
+    """Not if there never was a threshold, nor if there is one by now."""
+    given = ScoreSet(['msp'], num_classes=2)
+    given.thresholds['msp'].fill_(1.0)
+    state = {f'scores.{k}': v for k, v in given.state_dict().items()}
+    runner = SimpleNamespace(model=Toy(), logger=logging.getLogger('test'))
+    hook = CalibrateOODHook()
+    for checkpoint, value, count in (
+        (state, float('nan'), 1),
+        (state, 2.0, 0),
+        ({}, float('nan'), 0),
+    ):
+        caplog.clear()
+        runner.model.load_state_dict(checkpoint, strict=False)
+        runner.model.scores.thresholds['energy'].fill_(value)
+        hook.before_test_epoch(runner)
+        assert len(caplog.messages) == count
+        for message in caplog.messages:
+            assert 'for msp, not for energy' in message
+            assert 'tools/fit_scores.py' in message

@@ -4,6 +4,7 @@ Shapes: an image is n samples with logits (n, 3).
 """
 
 import sys
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -268,3 +269,18 @@ def test_calibration_needs_a_validation_set():
     run = runner(Toy(), val_loop=None)
     with pytest.raises(ValueError, match='set val_dataloader'):
         CalibrateOODHook().before_train(run)
+
+
+def test_a_test_is_told_of_thresholds_that_do_not_fit():
+    """A training that starts from such a checkpoint makes its own."""
+    source, model = Toy(['max_logit']), Toy(['energy'])
+    source.scores.thresholds['max_logit'].fill_(1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        model.load_state_dict(source.state_dict(), strict=False)
+    hook, run = CalibrateOODHook(), runner(model, val_loop=1)
+    hook.before_train(run)
+    assert not run.lines
+    hook.before_test_epoch(run)
+    (line,) = run.lines
+    assert 'not for energy, the first score: nothing is called OOD' in line

@@ -10,6 +10,7 @@ from mmood.scores import (
     Samples,
     ScoreSet,
     energy,
+    joint_energy,
     max_logit,
     register_score,
     score_names,
@@ -108,6 +109,28 @@ def test_a_user_s_function_is_a_score_like_any_other(margin):
     assert scores.thresholds['margin'].isnan()
 
 
+@pytest.mark.parametrize(
+    ('score', 'found'),
+    [
+        (lambda x: x.logits.amax(1, keepdim=True), r'\(6, 1\)'),
+        (lambda x: x.logits, rf'\(6, {K}\)'),
+        (lambda x: x.logits.amax(), r'\(\)'),
+        (lambda x: x.logits[1:].amax(1), r'\(5,\)'),
+        (lambda x: x.logits.argmax(1), 'Tensor'),
+        (lambda x: x.logits.amax(1).numpy(), 'ndarray'),
+        (lambda x: None, 'NoneType'),
+    ],
+)
+def test_a_user_s_function_that_gives_no_number_of_each(score, found):
+    score = register_score('odd')(score)
+    try:
+        message = f"'odd' gives {found} of 6 samples: .* floats, \\(6,\\)"
+        with pytest.raises(ValueError, match=message):
+            build('energy', 'odd')(samples(6))
+    finally:
+        SCORES.module_dict.pop('odd')
+
+
 def test_a_user_s_fitted_score_is_told_the_width_and_saved(norm):
     x = samples()
     scores = build('energy', dict(type='norm', scale=2.0))
@@ -128,9 +151,16 @@ def test_skipping_what_is_not_fitted():
     scores = build('knn', both, 'energy')
     scores.skips_unfitted = True
     assert list(scores(x)) == ['energy']
-    lonely = build('knn')
-    lonely.skips_unfitted = True
-    assert_near(lonely(x)['energy'], energy(x.logits))
+    for kind, (name, expected) in dict(
+        softmax=('energy', energy(x.logits)),
+        sigmoid=('energy', joint_energy(x.logits)),
+        mask=('max_logit', max_logit(x.logits)),
+    ).items():
+        lonely = build('knn', kind=kind)
+        lonely.skips_unfitted = True
+        found = lonely(x)
+        assert list(found) == [name]
+        assert_near(found[name], expected)
 
 
 def test_state_is_known_by_the_names_of_scores():
@@ -162,6 +192,8 @@ def test_an_update_goes_to_those_that_find_what_they_read():
     [
         ([], 'at least one name, got'),
         ('energy', "a list .*got 'energy'"),
+        (7, 'a list .*got 7'),
+        ([None], 'a name or a dict with its type, got None'),
         (['enrgy'], r"unknown score 'enrgy'; known are \['compound', "),
         ([dict(k=3)], r"\{'k': 3\} has no type"),
         (['energy', 'energy'], "'energy' is listed twice"),

@@ -1,13 +1,13 @@
 """OODEncoderDecoder: what it predicts, beside mmseg's predictions."""
 
 import copy
-import sys
 
 import pytest
 import torch
 
 from helpers import assert_near
 from mmood.scores import Samples, energy, entropy
+from mmood.seg.models import windows
 from seg_helpers import (
     SCORES,
     assert_best_classes,
@@ -80,8 +80,7 @@ def test_rows_are_scored_some_at_a_time(monkeypatch):
     model = build_segmentor()
     images, samples = seg_batch(size=(45, 37))
     whole = predict(model, images, samples)
-    module = sys.modules[type(model).__module__]
-    monkeypatch.setattr(module, '_TILE', dict(cpu=7 * 4 * 37))
+    monkeypatch.setattr(windows, '_TILE', dict(cpu=7 * 4 * 37))
     for one, other in zip(predict(model, images, samples), whole):
         for name in other.pred_ood.score_names:
             assert_near(one.pred_ood.get(name), other.pred_ood.get(name))

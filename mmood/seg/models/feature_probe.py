@@ -15,8 +15,8 @@ from mmseg.models.utils import PatchEmbed
 from torch import Tensor, nn
 
 from mmood.registry import SCORES
+from mmood.scores.build import split_config
 from mmood.scores.samples import ScoreConfig
-from mmood.scores.score_set import split_config
 
 
 class FeatureProbe:

@@ -6,8 +6,6 @@ a feature map.
 
 from __future__ import annotations
 
-import os.path as osp
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -20,12 +18,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmood.registry import MODELS
-from mmood.scores import (
-    FirstThreshold,
-    Samples,
-    ScoreSet,
-    class_logits,
-)
+from mmood.scores import FirstThreshold, Samples, ScoreSet, class_logits
 from mmood.scores.samples import ScoreConfig
 
 from .feature_probe import probe_for
@@ -36,13 +29,13 @@ from .windows import (
     label_as_seen,
     labelled_rows,
     mean_of_windows,
+    noise_key,
     padding_of,
+    row_scores,
     window_boxes,
 )
 
 _UPSAMPLE = ('nearest', 'bilinear')
-# Logits that are scored at once: what fits a cache, or keeps a GPU busy.
-_TILE = dict(cpu=2**19, cuda=2**24)
 
 
 @MODELS.register_module()
@@ -140,7 +133,7 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
             kind=self.scores.kind,
             inputs=inputs,
             view=view,
-            keys=[*map(_noise_key, batch_img_metas, inputs)],
+            keys=[*map(noise_key, batch_img_metas, inputs)],
         )
         names = self._of_windows
         if self.keeps_samples:
@@ -195,9 +188,10 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
         self, logits: Tensor, values: dict[str, Tensor]
     ) -> PixelData:
         """Of logits (1, K, H, W) and the scores (1, H, W) of features."""
-        found = {**values, **self._tiled(logits, values, self._of_pixels)}
+        seen = Samples(logits, kind=self.scores.kind, values=values)
+        found = {**values, **row_scores(self.scores, seen, self._of_pixels)}
         if not found:  # none of the scores is fitted yet
-            found = self._tiled(logits, values, None)
+            found = row_scores(self.scores, seen)
         maps = {n: found[n] for n in self.scores.names if n in found} or found
         first = next(iter(maps))
         is_ood = maps[first] > self.scores.thresholds[first]
@@ -207,32 +201,6 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
             data=maps[first],
             is_ood=is_ood,
         )
-
-    def _tiled(
-        self,
-        logits: Tensor,
-        values: dict[str, Tensor],
-        names: set[str] | None,
-    ) -> dict[str, Tensor]:
-        """Some rows at a time, so that what is made on the way is small."""
-        _, classes, height, width = logits.shape
-        tile = _TILE.get(logits.device.type, 2**24)
-        step = max(1, tile // (classes * width))
-        parts = []
-        for top in range(0, height, step):
-            rows = slice(top, top + step)
-            samples = Samples(
-                logits=logits[:, :, rows],
-                kind=self.scores.kind,
-                values={
-                    name: value[:, rows] for name, value in values.items()
-                },
-            )
-            parts.append(self.scores(samples, names))
-        return {
-            name: torch.cat([part[name] for part in parts], 1).float()
-            for name in parts[0]
-        }
 
     def _to_original(self, score: Tensor, meta: dict) -> Tensor:
         """Undo padding, flip and resizing of a map (1, H, W)."""
@@ -268,7 +236,7 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
         logits = class_logits(sample.seg_logits.data)[None]
         label = sample.gt_sem_seg.data[0].to(logits.device)
         ignored = getattr(self.decode_head, 'ignore_index', 255)
-        key = image_key(_noise_key(sample.metainfo, label), label)
+        key = image_key(noise_key(sample.metainfo, label), label)
         names = self._of_windows & set(self.scores.being_fitted)
         if names:
             size, meta = sample.windows[-1][0][2:], sample.metainfo
@@ -279,18 +247,26 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
                 yield *labelled_rows(seen, here, ignored, key, i), names
         names = self._of_pixels & set(self.scores.being_fitted)
         if names:
+            of_windows, kind = sample.window_scores, self.scores.kind
+            seen = Samples(logits, kind=kind, values=of_windows)
             wanted = self._of_pixels & self.scores.compounded
-            values = self._tiled(logits, sample.window_scores, wanted)
-            values = {**sample.window_scores, **values}
+            of_pixels = row_scores(self.scores, seen, wanted)
             if not names & self._reading('logits'):
                 logits = None
-            seen = Samples(logits=logits, values=values)
+            values = {**of_windows, **of_pixels}
+            seen = replace(seen, logits=logits, values=values)
             yield *labelled_rows(seen, label, ignored, key), names
 
 
 def _kind(head: nn.Module) -> str:
-    """Of the head's logits; one channel stands for a softmax over two."""
-    losses = getattr(head, 'loss_decode', ())
+    """Of the head's logits; one channel stands for a softmax over two.
+
+    Heads that classify masks (MaskFormer, Mask2Former) have no loss of
+    pixels; their "logits" are sums over masks.
+    """
+    if not hasattr(head, 'loss_decode'):
+        return 'mask'
+    losses = head.loss_decode
     losses = losses if isinstance(losses, nn.ModuleList) else [losses]
     is_sigmoid = all(getattr(loss, 'use_sigmoid', False) for loss in losses)
     return 'sigmoid' if is_sigmoid and head.out_channels > 1 else 'softmax'
@@ -301,10 +277,3 @@ def _both_classes(logits: Tensor) -> Tensor:
     if logits.shape[1] > 1:
         return logits
     return torch.cat([torch.zeros_like(logits), logits], 1)
-
-
-def _noise_key(meta: dict, image: Tensor) -> str | int:
-    """The file's name; without a file the content."""
-    if meta.get('img_path'):
-        return osp.basename(meta['img_path'])
-    return zlib.crc32(image.detach().cpu().contiguous().numpy().tobytes())

@@ -1,4 +1,4 @@
-"""The windows of an image: where they lie, and what a score is fitted on.
+"""Parts of an image: its windows, rows of pixels, what scores are fitted on.
 
 Shapes: B images, H x W pixels of the image that the network sees, with its
 padding, h x w cells of a feature map, n of them with a label.
@@ -7,17 +7,23 @@ padding, h x w cells of a feature map, n of them with a label.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import os.path as osp
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmood.losses.denoising import downsample
-from mmood.scores import Samples
+from mmood.scores import Samples, ScoreSet
 from mmood.scores.fitted import rows
 
 Box = tuple[int, int, int, int]
+
+# Logits that are scored at once: what fits a cache, or keeps a GPU busy.
+_TILE = dict(cpu=2**19, cuda=2**24)
 
 
 def window_boxes(size: Sequence[int], test_cfg: Mapping) -> list[Box]:
@@ -67,6 +73,29 @@ def mean_of_windows(
     return total / count
 
 
+def row_scores(
+    scores: ScoreSet, samples: Samples, names: Iterable[str] | None = None
+) -> dict[str, Tensor]:
+    """Scores (1, H, W) of logits (1, K, H, W) and values, float32.
+
+    Some rows at a time, so that what is made on the way is small.
+    """
+    logits, values = samples.logits, samples.values
+    _, classes, height, width = logits.shape
+    tile = _TILE.get(logits.device.type, 2**24)
+    step = max(1, tile // (classes * width))
+    parts = []
+    for top in range(0, height, step):
+        rows = slice(top, top + step)
+        here = {name: value[:, rows] for name, value in values.items()}
+        seen = replace(samples, logits=logits[:, :, rows], values=here)
+        parts.append(scores(seen, names))
+    return {
+        name: torch.cat([part[name] for part in parts], 1).float()
+        for name in parts[0]
+    }
+
+
 def padding_of(meta: Mapping) -> tuple[int, int, int, int]:
     """Left, right, top and bottom padding of the image at test."""
     padding = meta.get('padding_size', [0] * 4)
@@ -90,6 +119,13 @@ def label_as_seen(
     if flip_dim(meta) is not None:
         label = label.flip(flip_dim(meta))
     return F.pad(label, (left, right, top, bottom), value=ignore_index)
+
+
+def noise_key(meta: Mapping, image: Tensor) -> str | int:
+    """The file's name; without a file the content."""
+    if meta.get('img_path'):
+        return osp.basename(meta['img_path'])
+    return zlib.crc32(image.detach().cpu().contiguous().numpy().tobytes())
 
 
 def image_key(name: object, label: Tensor) -> int:

@@ -152,6 +152,7 @@ def test_methods_differ_from_fine_tuning_by_themselves_alone(path):
             for key in ('losses', 'outliers'):
                 del mine.model.roi_head[key]
             del mine.optim_wrapper['paramwise_cfg']
+            mine.log_processor = twin.log_processor  # of any method
         if name == 'step_1':
             for key in ('distillation', 'teacher', 'task_weight'):
                 mine.model.pop(key, None)

@@ -1,0 +1,91 @@
+"""From the entry of a config to a score that can be called."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import partial
+
+from torch import Tensor
+
+from mmood.registry import SCORES
+
+from .samples import Samples, Score, ScoreConfig
+
+
+def split_config(config: ScoreConfig) -> tuple[str, str, dict]:
+    """Name, registered name and arguments of a score's config."""
+    if isinstance(config, str):
+        return config, config, {}
+    if not isinstance(config, Mapping):
+        raise ValueError(
+            f'a score is a name or a dict with its type, got {config!r}'
+        )
+    arguments = dict(config)
+    kind = arguments.pop('type', None) or arguments.get('name')
+    if kind is None:
+        raise ValueError(
+            f'the score {config!r} has no type: give the name of a score'
+        )
+    return arguments.pop('name', kind), kind, arguments
+
+
+def build_score(kind: str, arguments: dict, sizes: dict) -> Score:
+    """The registered score with its arguments and the sizes it asks for.
+
+    Raises ValueError for a name that is not registered, TypeError for
+    arguments that the score does not have.
+    """
+    score = SCORES.get(kind) if isinstance(kind, str) else kind
+    if score is None or not hasattr(score, 'reads'):
+        raise ValueError(f'unknown score {kind!r}; known are {score_names()}')
+    if not inspect.isclass(score):
+        inspect.signature(score).bind(Samples(), **arguments)
+        return partial(score, **arguments)
+    asked = inspect.signature(score).parameters
+    known = {key: value for key, value in sizes.items() if key in asked}
+    if known.get('channels', 0) is None and 'channels' not in arguments:
+        raise ValueError(
+            f'the score {kind!r} reads features, whose number of channels is '
+            'not known: give it channels'
+        )
+    return score(**{**known, **arguments})
+
+
+def score_names() -> list[str]:
+    """All registered scores."""
+    SCORES.import_from_location()
+    return sorted(SCORES.module_dict)
+
+
+def check_fits(name: str, score: Score, kind: str, num_classes: int) -> None:
+    """Raises ValueError for logits that the score is not defined for."""
+    kinds = getattr(score, 'func', score).kinds
+    if kind not in kinds:
+        raise ValueError(
+            f'the score {name!r} is defined for {" and ".join(kinds)} logits, '
+            f"and these are of {kind}: take 'max_logit' or a score of features"
+        )
+    is_constant = name in ('msp', 'entropy', 'odin')
+    if kind == 'softmax' and num_classes == 1 and is_constant:
+        raise ValueError(
+            f'the score {name!r} is a softmax over one class, which says '
+            "nothing: take 'energy' or 'max_logit'"
+        )
+
+
+def check_value(name: str, value: object, samples: Samples) -> None:
+    """Raises ValueError for what is no number of each sample."""
+    rows = (len(samples),)
+    parts = [x for x in (samples.logits, samples.features) if x is not None]
+    shapes = {(*x.shape[:1], *x.shape[2:]) for x in parts} or {rows}
+    x = samples.inputs  # maps of their own size, or of rows
+    if x is not None and not (parts and rows in shapes):
+        shapes.add((*x.shape[:1], *x.shape[2:]))
+    is_float = isinstance(value, Tensor) and value.is_floating_point()
+    if not is_float or tuple(value.shape) not in shapes:
+        found = tuple(value.shape) if is_float else type(value).__name__
+        raise ValueError(
+            f'the score {name!r} gives {found} of {len(samples)} samples: '
+            f'return a tensor of floats, {" or ".join(map(str, shapes))}'
+        )
