@@ -97,7 +97,8 @@ def _set(parent: object, path: Path, value: object) -> None:
     value = ConfigDict(value=copy.deepcopy(value))['value']
     if isinstance(value, Mapping):
         there = part(parent, last)
-        merged = ConfigDict(copy.deepcopy(there or {}))
+        there = there if isinstance(there, Mapping) else {}
+        merged = ConfigDict(copy.deepcopy(there))
         merged.merge(value)
         value = merged
     parent[last] = value  # type: ignore[index]
@@ -132,9 +133,9 @@ def leads_into(path: Path, made: object, plain: object) -> bool:
     """Whether a path goes through what ``made`` has and ``plain`` has not.
 
     A dict is the same in both if ``made`` has all of its keys, a list if it
-    is as long.
+    is as long. Of others the path is meant that goes on.
     """
-    for step in path[:-1]:
+    for step, following in zip(path, path[1:]):
         made, plain = part(made, step), part(plain, step)
         if made is None:
             return False
@@ -144,5 +145,7 @@ def leads_into(path: Path, made: object, plain: object) -> bool:
             both = isinstance(made, list) and isinstance(plain, list)
             is_same = both and len(made) == len(plain)
         if not is_same:
-            return True
+            is_new = part(plain, following) is None
+            takes = part(made, following) is not None
+            return takes or (is_new and isinstance(made, Mapping))
     return False

@@ -114,7 +114,7 @@ def _take_features(cfg: Config, features: Mapping) -> None:
     train, model = cfg.train_dataloader, cfg.model
     own = ConfigDict(type='mmood.FeatureDataset', dataset=train['dataset'])
     own.update(features)
-    sizes = [loss.get('batch_size') for loss in model['losses']]
+    sizes = [loss.get('batch_size') for loss in model.get('losses') or ()]
     if any(sizes):
         share = next(filter(None, sizes)) // train['batch_size']
         own.setdefault('vectors', max(1, share))

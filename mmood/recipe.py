@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +25,8 @@ from mmood.references import expand
 # Keys of the `ood` block that become arguments of the adapter, and the rest.
 _HEAD_KEYS = ('scores', 'losses', 'outliers', 'probe')
 _MODEL_KEYS = ('head', 'neck', 'classifier', 'rpn_head', 'optim_wrapper')
+_DETECTORS_ALONE = ('classifier', 'rpn_head', 'painted')
+_SEGMENTORS_ALONE = ('probe', 'features')
 _CLASS_HEADS = ('bbox_head', 'mask_head', 'decode_head', 'auxiliary_head')
 _SHARE = re.compile(r'\d+/\d+')
 # What is made, or changed, by a method's block.
@@ -88,7 +90,8 @@ def bake(variables: dict) -> None:
     }
     base = variables.get('_base_') or {}
     raw, later = _changed(*_unbaked(Config(filled(own, base))))
-    baked = _resolved(raw, later)
+    gone = dict.fromkeys(base)  # what followed in a base, and does not here
+    baked = {**gone, **_resolved(raw, later)}
     for key, value in {**baked, 'ood': raw.get('ood'), 'recipe': raw}.items():
         value = value.to_dict() if hasattr(value, 'to_dict') else value
         if isinstance(value, Mapping) and key in base:
@@ -148,7 +151,7 @@ def _resolved(cfg: Config, changes: Iterable[Change] = ()) -> Config:
             cfg.optim_wrapper = filled(own, method['optim_wrapper'])
         add_data(cfg, method, is_detector=bool(adapter.part))
     if cfg.get('classes') and cfg.get('model'):
-        _set_classes(cfg.model, len(cfg.classes))
+        _set_classes(cfg.model, cfg.classes)
     for key in cfg:  # dicts in new lists become ConfigDicts
         cfg[key] = ConfigDict(value=cfg[key])['value']
     apply(cfg, changes)
@@ -175,6 +178,14 @@ def _check_keys(cfg: Config, method: object) -> None:
         )
     if not cfg.get('model'):
         raise ConfigError('the config has an ood block but no model')
+    is_detector = bool(adapter_of(cfg.model)[0].part)
+    for key in _SEGMENTORS_ALONE if is_detector else _DETECTORS_ALONE:
+        if method.get(key) is not None:
+            raise ConfigError(
+                f'ood.{key} is for {"segment" if is_detector else "detect"}'
+                f'ors, and the model is a {short_name(cfg.model)}: take '
+                f'another method, or set ood.{key}=None'
+            )
 
 
 def _set_lengths(cfg: Config) -> None:
@@ -196,14 +207,14 @@ def _point(value: object, scheduler: Mapping, train_cfg: Mapping) -> object:
     if not isinstance(value, str) or not _SHARE.fullmatch(value):
         return value
     by_epoch = scheduler.get('by_epoch', True)
-    length = train_cfg.get('max_epochs' if by_epoch else 'max_iters')
-    if not length:
+    name = 'max_epochs' if by_epoch else 'max_iters'
+    length = train_cfg.get(name)
+    if not isinstance(length, int) or length < 1:
         raise ConfigError(
             f'param_scheduler: {value} in {short_name(scheduler)} is a share '
-            f'of the training, which has no max_'
-            f'{"epochs" if by_epoch else "iters"} in train_cfg: by_epoch='
-            'False belongs to a training in iterations, convert_to_iter_based'
-            '=True to parts of epochs'
+            f'of the training, and train_cfg.{name} is {length!r}: set it to '
+            'an integer >= 1; by_epoch=False belongs to a training in '
+            'iterations, convert_to_iter_based=True to parts of epochs'
         )
     point = Fraction(value) * length
     if scheduler.get('convert_to_iter_based'):
@@ -263,10 +274,14 @@ def _change_rpn(model: ConfigDict, rpn: Mapping) -> None:
     model['rpn_head'] = filled({**head, 'type': rpn['type']}, rpn)
 
 
-def _set_classes(model: ConfigDict, count: int) -> None:
+def _set_classes(model: ConfigDict, classes: Sequence[str]) -> None:
     """Give all heads as many classes; one more for a class of unknowns."""
+    if isinstance(classes, str):
+        raise ConfigError(
+            f'classes={classes!r} is a text: one class is {(classes,)!r}'
+        )
     roi_head = model.get('roi_head') or {}
-    count += bool(roi_head.get('unknown_class'))
+    count = len(classes) + bool(roi_head.get('unknown_class'))
     for part in (model, roi_head):
         for key in _CLASS_HEADS:
             for head in _listed(part.get(key)):
