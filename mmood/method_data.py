@@ -127,10 +127,12 @@ def _take_features(cfg: Config, features: Mapping) -> None:
 def _add_fit(cfg: Config) -> None:
     """Scores are fitted on the training images, seen as at test.
 
-    With ``max_fit_images`` on so many of them, chosen at random.
+    With ``max_fit_images`` on so many of them, chosen at random. What a
+    ``fit_dataloader`` says without a whole set goes before that.
     """
     seen = cfg.get('val_dataloader') or cfg.get('test_dataloader')
-    if cfg.get('fit_dataloader') or not seen:
+    own = cfg.get('fit_dataloader') or {}
+    if 'type' in (own.get('dataset') or {}) or not seen:
         return
     images = copy.deepcopy(next(_sets(cfg.train_dataloader['dataset'])))
     shown = next(_sets(seen['dataset'])).get('pipeline')
@@ -153,6 +155,7 @@ def _add_fit(cfg: Config) -> None:
         sampler=sampler,
         dataset=images,
     )
+    cfg.fit_dataloader.merge(own)
 
 
 def _reads_labels(step: Mapping) -> bool:
