@@ -30,12 +30,11 @@ def difference(old: object, new: object, path: Path = ()) -> Iterator[tuple]:
             else:
                 yield from difference(old[key], new[key], (*path, key))
         return
-    if isinstance(old, list) and isinstance(new, list):
-        if len(old) == len(new):
-            for i, pair in enumerate(zip(old, new)):
-                yield from difference(*pair, (*path, i))
-            return
-    if _plain(old) != _plain(new):
+    both_lists = isinstance(old, list) and isinstance(new, list)
+    if both_lists and len(old) == len(new):
+        for i, pair in enumerate(zip(old, new)):
+            yield from difference(*pair, (*path, i))
+    elif _plain(old) != _plain(new):
         yield path, new
 
 

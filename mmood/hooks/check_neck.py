@@ -11,10 +11,18 @@ def check_neck(model: nn.Module) -> None:
     A neck that brings more than its levels says so in ``makes``, maps and
     losses by name; a loss or source of outliers names the ``maps`` that it
     looks at; a head that adds a neck's losses to its own has
-    ``collects_losses``.
+    ``collects_losses``. Another neck behind it would drop both.
     """
     parts = list(model.modules())
     made = {name: part for part in parts for name in _names(part, 'makes')}
+    chains = [list(part) for part in parts if isinstance(part, nn.Sequential)]
+    for part in (part for chain in chains for part in chain[:-1]):
+        if _names(part, 'makes'):
+            name = type(part).__name__
+            raise ValueError(
+                f'the neck behind {name} drops its maps and losses: put '
+                f'{name} last in the list of necks'
+            )
     for part in parts:
         for name in _names(part, 'maps'):
             if name not in made:

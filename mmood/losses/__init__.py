@@ -8,7 +8,6 @@ from .batch import (
     OODLoss,
     build_losses,
     build_part,
-    check_source,
     find_loss,
     ood_losses,
 )
@@ -45,7 +44,6 @@ __all__ = [
     'binary_focal_loss',
     'build_losses',
     'build_part',
-    'check_source',
     'confidence_loss',
     'find_loss',
     'kl_consistency',

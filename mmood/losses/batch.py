@@ -188,52 +188,49 @@ def _joined(made: Samples | None, flagged: Samples) -> Samples | None:
 
 
 def build_part(config: dict, **sizes: int) -> nn.Module:
-    """A loss or source with those sizes that its constructor asks for."""
+    """A loss or source with those sizes that its constructor asks for.
+
+    A ``name`` in the config is not for the constructor. Raises ValueError
+    for what is no config with a type.
+    """
+    if not isinstance(config, Mapping) or 'type' not in config:
+        raise ValueError(
+            "losses and outliers are dicts, such as dict(type='mmood."
+            f"UncertaintyLoss'), got {config!r}"
+        )
     kind = config['type']
     kind = MODELS.get(kind) if isinstance(kind, str) else kind
     asked = () if kind is None else inspect.signature(kind).parameters
     known = {name: size for name, size in sizes.items() if name in asked}
-    return MODELS.build({**known, **config})
+    own = {key: value for key, value in config.items() if key != 'name'}
+    return MODELS.build({**known, **own})
 
 
 def build_losses(configs: Sequence[dict], **sizes: int) -> nn.ModuleDict:
     """Losses by the name of their class, or the ``name`` of their config.
 
-    Raises ValueError for what is no list, for a name that comes twice and
-    for what is no `OODLoss`.
+    Raises ValueError for what is no list, for a name that comes twice or
+    cannot be a part of a checkpoint's keys, and for what is no `OODLoss`.
     """
-    if isinstance(configs, (str, Mapping)):
+    if not isinstance(configs, (list, tuple)):
         raise ValueError(f'losses must be a list of configs, got {configs!r}')
-    losses = {}
-    for config in map(dict, configs):
-        name = config.pop('name', None)
+    losses = nn.ModuleDict()
+    for config in configs:
         loss = build_part(config, **sizes)
-        name = name or type(loss).__name__
+        name = config.get('name') or type(loss).__name__
         if not isinstance(loss, OODLoss):
             raise ValueError(f'losses has {name}, which is no mmood.OODLoss')
         if name in losses:
             raise ValueError(
                 f'losses has {name} twice: give one of them another name'
             )
+        if '.' in name or hasattr(losses, name):
+            raise ValueError(
+                f'a loss cannot be called {name!r}: its name becomes a part '
+                "of the checkpoint's keys"
+            )
         losses[name] = loss
-    return nn.ModuleDict(losses)
-
-
-def check_source(losses: Iterable[OODLoss], source: nn.Module | None) -> None:
-    """Raises ValueError for outliers that no loss needs, and the reverse."""
-    needing = [type(x).__name__ for x in losses if x.needs_outliers]
-    if needing and source is None:
-        raise ValueError(
-            f'{" and ".join(needing)} needs outliers: set outliers to the '
-            "config of their source, such as dict(type='mmood."
-            "BlurredOutliers') for DFDD"
-        )
-    if source is not None and not needing:
-        raise ValueError(
-            f'outliers of {type(source).__name__} without a loss that needs '
-            'them have no effect: add one to losses, such as '
-            "dict(type='mmood.LogisticUncertaintyLoss') for VOS"
-        )
+    return losses
 
 
 def find_loss(

@@ -40,8 +40,8 @@ class Pyramid(tuple):
         if not self.is_collected:
             raise RuntimeError(
                 f'no head of this model takes {", ".join(self.losses)} of '
-                'its neck: set roi_head.type to mmood.OODRoIHead, or '
-                'deblur=False in mmood.DFDDNeck'
+                'its neck: set roi_head.type to mmood.OODRoIHead, put this '
+                'neck last, or set deblur=False in mmood.DFDDNeck'
             )
 
 

@@ -5,9 +5,11 @@ Shapes: N rows on known objects, C feature channels, M outliers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import Tensor, nn
 
-from mmood.losses import Batch
+from mmood.losses import Batch, OODLoss, build_part
 from mmood.ops import Activity
 from mmood.scores import Samples
 
@@ -71,6 +73,38 @@ class OutlierSource(nn.Module):
         known ones count. A collective call, also with N = 0.
         """
         raise NotImplementedError
+
+
+def build_source(
+    config: dict | None, losses: Iterable[OODLoss], **sizes: int
+) -> OutlierSource | None:
+    """The source of a config with the sizes it asks for; None without one.
+
+    Raises ValueError for what is no `OutlierSource`, for outliers that no
+    loss needs, and the reverse.
+    """
+    needing = [type(loss).__name__ for loss in losses if loss.needs_outliers]
+    if config is None and needing:
+        raise ValueError(
+            f'{" and ".join(needing)} needs outliers: set outliers to the '
+            "config of their source, such as dict(type='mmood."
+            "BlurredOutliers') for DFDD"
+        )
+    if config is None:
+        return None
+    source = build_part(config, **sizes)
+    if not isinstance(source, OutlierSource):
+        raise ValueError(
+            f'outliers is a {type(source).__name__}, which is no mmood.'
+            'OutlierSource'
+        )
+    if not needing:
+        raise ValueError(
+            f'outliers of {type(source).__name__} without a loss that needs '
+            'them have no effect: add one to losses, such as '
+            "dict(type='mmood.LogisticUncertaintyLoss') for VOS"
+        )
+    return source
 
 
 def _check_start(share: float | None, iteration: int | None) -> None:

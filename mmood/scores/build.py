@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from functools import partial
 
 from torch import Tensor
@@ -16,6 +17,10 @@ def split_config(config: ScoreConfig) -> tuple[str, str, dict]:
     """Name, registered name and arguments of a score's config."""
     if isinstance(config, str):
         return config, config, {}
+    if not isinstance(config, Mapping):
+        raise ValueError(
+            f'a score is a name or a dict with its type, got {config!r}'
+        )
     arguments = dict(config)
     kind = arguments.pop('type', None) or arguments.get('name')
     if kind is None:
@@ -69,19 +74,18 @@ def check_fits(name: str, score: Score, kind: str, num_classes: int) -> None:
         )
 
 
-def check_value(name: str, value: object, score: Score, of: Samples) -> None:
-    """Raises ValueError unless a score has a value (N, *) of each sample."""
-    parts = (of.logits, of.features)
-    reads = getattr(score, 'func', score).reads
-    like = [
-        part.shape[:1] + part.shape[2:]
-        for key, part in zip(('logits', 'features'), parts)
-        if key in reads and part is not None
-    ]
-    shape = getattr(value, 'shape', type(value).__name__)
-    if not isinstance(value, Tensor) or (like and shape != like[0]):
-        wanted = f'of shape {tuple(like[0])}' if like else 'a tensor'
+def check_value(name: str, value: object, samples: Samples) -> None:
+    """Raises ValueError for what is no number of each sample."""
+    rows = (len(samples),)
+    parts = [x for x in (samples.logits, samples.features) if x is not None]
+    shapes = {(*x.shape[:1], *x.shape[2:]) for x in parts} or {rows}
+    x = samples.inputs  # maps of their own size, or of rows
+    if x is not None and not (parts and rows in shapes):
+        shapes.add((*x.shape[:1], *x.shape[2:]))
+    is_float = isinstance(value, Tensor) and value.is_floating_point()
+    if not is_float or tuple(value.shape) not in shapes:
+        found = tuple(value.shape) if is_float else type(value).__name__
         raise ValueError(
-            f'the score {name!r} must return one value of each sample, '
-            f'{wanted}, got {shape}'
+            f'the score {name!r} gives {found} of {len(samples)} samples: '
+            f'return a tensor of floats, {" or ".join(map(str, shapes))}'
         )

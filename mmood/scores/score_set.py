@@ -54,7 +54,7 @@ class ScoreSet(nn.Module):
         losses: Iterable[nn.Module] = (),
     ) -> None:
         super().__init__()
-        if isinstance(configs, (str, dict)) or not configs:
+        if not isinstance(configs, (list, tuple)) or not configs:
             raise ValueError(
                 'scores must be a list with at least one name, got '
                 f'{configs!r}'
@@ -141,7 +141,7 @@ class ScoreSet(nn.Module):
                 continue
             score = self._scores[name]
             value = score(replace(samples, values=values))
-            check_value(name, value, score, samples)
+            check_value(name, value, samples)
             values[name] = value
         found = {name: values[name] for name in wanted if name in values}
         if names is None and not found:

@@ -153,6 +153,24 @@ def test_classifier_of_another_class_count_refuses_to_predict(kind):
     assert predict(head.eval(), maps, [proposals(5)], data)
 
 
+@pytest.mark.parametrize('kind', ['standard', 'cascade'])
+@pytest.mark.parametrize('stock', [True, False])
+def test_weights_of_another_head_refuse_to_predict(kind, stock):
+    """Its classifier would be untrained."""
+    head = build_head(kind)
+    other = build_head(
+        'cascade' if kind == 'standard' else 'standard', stock=stock
+    )
+    head.load_state_dict(other.state_dict(), strict=False)
+    maps, data = (torch.randn(1, 16, 8, 8),), samples(1)
+    with pytest.raises(ValueError, match='another RoI head.*roi_head.type'):
+        predict(head.eval(), maps, [proposals(5)], data)
+    props = [proposals(20)]
+    props[0].pop('scores')
+    head.train().loss(maps, props, data)
+    assert predict(head.eval(), maps, [proposals(5)], data)
+
+
 def test_stages_with_different_class_counts_are_refused():
     heads = [
         dict(h, num_classes=n) for h, n in zip(CASCADE['bbox_head'], [4, 5, 4])

@@ -316,6 +316,16 @@ def test_outliers_wait_for_their_start(kind, at_iteration):
         assert bool(x.grad.any()) == active
 
 
+def test_losses_are_told_the_width_of_the_features_as_such():
+    """Their own ``channels`` are those of an embedding."""
+    types = ('SIRENLoss', 'CSILoss')
+    losses = [dict(type=f'mmood.{name}') for name in types]
+    siren, csi = build_head(losses=losses).losses.values()
+    assert siren.projection[0].in_features == 32
+    assert csi.projector[0].in_features == 32
+    assert (siren.channels, csi.channels) == (64, 128)
+
+
 def test_outliers_and_losses_need_each_other():
     with pytest.raises(ValueError, match='LogisticUncertaintyLoss'):
         build_head(outliers=VOS)

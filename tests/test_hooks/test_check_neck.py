@@ -62,6 +62,10 @@ def test_what_fits_passes(fits):
             'ConsistencyLoss looks at deblurred maps.*deblur=True',
         ),
         (
+            model(nn.Sequential(DFDDNeck(4), nn.Identity())),
+            'the neck behind DFDDNeck drops its maps and losses: put DFDDNeck',
+        ),
+        (
             model(neck(), head=Mask),
             'no head of ModuleDict takes the loss_deblur of DFDDNeck: set '
             'roi_head.type to mmood.OODRoIHead',

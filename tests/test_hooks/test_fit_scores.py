@@ -281,6 +281,6 @@ def test_a_test_is_told_of_thresholds_that_do_not_fit():
     hook, run = CalibrateOODHook(), runner(model, val_loop=1)
     hook.before_train(run)
     assert not run.lines
-    hook.before_test(run)
+    hook.before_test_epoch(run)
     (line,) = run.lines
-    assert 'not for energy, the first score: nothing will be called' in line
+    assert 'not for energy, the first score: nothing is called OOD' in line

@@ -17,7 +17,6 @@ from mmood.losses import (
     UncertaintyLoss,
     build_losses,
     build_part,
-    check_source,
     find_loss,
     ood_losses,
 )
@@ -202,6 +201,12 @@ class NoOODLoss(nn.Module):
     ('configs', 'message'),
     [
         (dict(type='mmood.UncertaintyLoss'), 'must be a list of configs'),
+        (None, 'must be a list of configs, got None'),
+        ([None], r'such as dict\(type=.*, got None'),
+        (['mmood.UncertaintyLoss'], "are dicts, .*got 'mmood.Uncert"),
+        ([dict(loss_weight=2)], r"got \{'loss_weight': 2\}"),
+        ([dict(type='mmood.UncertaintyLoss', name='a.b')], "called 'a.b'"),
+        ([dict(type='mmood.UncertaintyLoss', name='keys')], "called 'keys'"),
         ('mmood.UncertaintyLoss', 'must be a list of configs'),
         ([dict(type='mmood.UncertaintyLoss')] * 2, 'UncertaintyLoss twice'),
         ([dict(type='mmood.NoOODLoss')], 'NoOODLoss, which is no mmood.OOD'),
@@ -210,17 +215,6 @@ class NoOODLoss(nn.Module):
 def test_refuses_what_is_no_list_of_losses(configs, message):
     with pytest.raises(ValueError, match=message):
         build_losses(configs)
-
-
-def test_outliers_and_the_losses_that_need_them_come_together():
-    check_source([UncertaintyLoss()], AnnotatedOutliers())
-    check_source([SIRENLoss(6, 3)], None)
-    check_source([], None)
-    with pytest.raises(ValueError, match='UncertaintyLoss needs outliers'):
-        check_source([UncertaintyLoss()], None)
-    for losses in ([], [SIRENLoss(6, 3)]):
-        with pytest.raises(ValueError, match='of AnnotatedOutliers without'):
-            check_source(losses, AnnotatedOutliers())
 
 
 def test_a_score_finds_the_loss_that_trains_it():

@@ -4,11 +4,17 @@ import pytest
 import torch
 
 from batches import known_batch
-from mmood.losses import ood_losses
-from mmood.outliers import AnnotatedOutliers, BlurredOutliers, OutlierSource
+from mmood.losses import SIRENLoss, UncertaintyLoss, ood_losses
+from mmood.outliers import (
+    AnnotatedOutliers,
+    BlurredOutliers,
+    OutlierSource,
+    build_source,
+)
 from mmood.registry import MODELS
 from mmood.scores import Samples
 
+ANNOTATED = dict(type='mmood.AnnotatedOutliers')
 KINDS = [
     AnnotatedOutliers,
     BlurredOutliers,
@@ -108,3 +114,33 @@ def test_activity_counts_what_counted(number):
         batch.flagged = flagged
         ood_losses(batch, {}, source)
         assert source.activity.count == count
+
+
+@pytest.mark.parametrize(
+    ('config', 'losses', 'message'),
+    [
+        (None, [UncertaintyLoss()], 'UncertaintyLoss needs outliers'),
+        (ANNOTATED, [], 'of AnnotatedOutliers without'),
+        (ANNOTATED, [SIRENLoss(6, 3)], 'of AnnotatedOutliers without'),
+        ([ANNOTATED], [UncertaintyLoss()], r'are dicts.* got \[\{'),
+        ('mmood.AnnotatedOutliers', [UncertaintyLoss()], 'are dicts'),
+        (
+            dict(type='mmood.UncertaintyLoss'),
+            [UncertaintyLoss()],
+            'outliers is a UncertaintyLoss, which is no mmood.OutlierSource',
+        ),
+    ],
+)
+def test_outliers_that_cannot_be(config, losses, message):
+    with pytest.raises(ValueError, match=message):
+        build_source(config, losses)
+
+
+def test_outliers_and_the_losses_that_need_them_come_together():
+    assert build_source(None, [SIRENLoss(6, 3)]) is None
+    assert build_source(None, []) is None
+    config = dict(type='mmood.VirtualOutlierSynthesis', queue_size=2)
+    source = build_source(
+        config, [UncertaintyLoss()], num_classes=3, channels=6
+    )
+    assert source.queues.memory.shape == (3, 2, 6)

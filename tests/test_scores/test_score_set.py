@@ -163,24 +163,6 @@ def test_skipping_what_is_not_fitted():
         assert_near(found[name], expected)
 
 
-@pytest.mark.parametrize(
-    ('wrong', 'got'),
-    [
-        (lambda samples: samples.logits, r'\[6, 3, 4, 2\]'),
-        (lambda samples: samples.logits.amax((1, 2)), r'\[6, 2\]'),
-        (lambda samples: 3.0, 'float'),
-    ],
-)
-def test_a_user_s_score_that_is_not_one_value_of_each_sample(wrong, got):
-    register_score('wrong')(wrong)
-    try:
-        message = rf"'wrong' .* of shape \(6, 4, 2\), got .*{got}"
-        with pytest.raises(ValueError, match=message):
-            build('wrong')(samples(6, (4, 2)))
-    finally:
-        SCORES.module_dict.pop('wrong')
-
-
 def test_state_is_known_by_the_names_of_scores():
     x = samples()
     scores = fit(build('energy', dict(type='knn', name='near', k=2)), x)

@@ -209,7 +209,8 @@ def test_scores_of_a_checkpoint_of_mmseg(make, model, tmp_path, files):
     path = tmp_path / 'fitted.pth'
     meta = dict(dataset_meta=META)
     torch.save(dict(state_dict=fitted.state_dict(), meta=meta), path)
-    with pytest.warns(UserWarning, match='no ood_threshold, no pixel'):
+    message = 'not for energy, the first score, no pixel'
+    with pytest.warns(UserWarning, match=message):
         inferencer = make(posthoc, path)
     result = inferencer(files[0])
     logits = expected(fitted, cv2.imread(files[0])).seg_logits.data

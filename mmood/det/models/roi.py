@@ -17,14 +17,9 @@ from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmood.losses import (
-    Batch,
-    build_losses,
-    build_part,
-    check_source,
-    ood_losses,
-)
+from mmood.losses import Batch, build_losses, ood_losses
 from mmood.necks.pyramid import collect_losses
+from mmood.outliers import build_source
 from mmood.scores import FirstThreshold, Samples, ScoreSet
 
 from .roi_tools import (
@@ -81,17 +76,20 @@ class RoIAdapter(FirstThreshold):
         super().__init__(*args, **kwargs)
         check_heads(self.bbox_head)
         self.channels = self.box_head.fc_cls.weight.shape[1]
-        sizes = dict(num_classes=self.num_classes, channels=self.channels)
-        self.losses = build_losses(losses, **sizes, in_channels=self.channels)
-        self.outliers = build_part(outliers, **sizes) if outliers else None
-        check_source(self.losses.values(), self.outliers)
-        self.scores = ScoreSet(scores, **sizes, losses=self.losses.values())
+        classes, width = self.num_classes, self.channels
+        self.losses = build_losses(
+            losses, num_classes=classes, in_channels=width
+        )
+        sizes = dict(num_classes=classes, channels=width)
+        made = self.losses.values()
+        self.outliers = build_source(outliers, made, **sizes)
+        self.scores = ScoreSet(scores, **sizes, losses=made)
         self._reads_inputs = any(
             'inputs' in self.scores.reads(name) for name in self.scores.names
         )
         self.keeps_samples = False
         self.register_buffer('score_threshold', torch.tensor(float('nan')))
-        self._class_mismatch: str | bool | None = None
+        self._misfit: str | bool | None = None  # of a loaded classifier
         self._step: Step | None = None
 
     @property
@@ -140,7 +138,7 @@ class RoIAdapter(FirstThreshold):
     def loss(
         self, x: tuple, rpn_results_list: list, batch_data_samples: list
     ) -> dict[str, Tensor]:
-        self._class_mismatch = None
+        self._misfit = None
         losses = super().loss(x, rpn_results_list, batch_data_samples)
         return {**losses, **self.ood_losses(x)}
 
@@ -199,8 +197,8 @@ class RoIAdapter(FirstThreshold):
         rescale: bool = False,
         **kwargs,
     ) -> list[InstanceData]:
-        if self._class_mismatch:
-            raise ValueError(self._class_mismatch)
+        if self._misfit:
+            raise ValueError(self._misfit)
         head = self.box_head
         sizes = [len(result) for result in rpn_results_list]
         with record_calls(head) as pooled, record_calls(head.fc_cls) as calls:
@@ -281,18 +279,24 @@ class RoIAdapter(FirstThreshold):
     ) -> None:
         """Remember a classifier that did not fit; see `predict_bbox`.
 
-        Fine-tuning from a checkpoint of other classes is fine. Predicting
-        with the untrained classifier that this leaves behind is not, and
-        MMEngine only warns of it.
+        Fine-tuning from a checkpoint of other classes, or of another kind of
+        head, is fine. Predicting with the untrained classifier that this
+        leaves behind is not, and MMEngine only warns of it.
         """
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         own = self.box_head.fc_cls.weight
         name = next(n for n, p in self.named_parameters() if p is own)
         weight = state_dict.get(prefix + name)
         if weight is not None:
-            self._class_mismatch = weight.shape != own.shape and (
+            self._misfit = weight.shape != own.shape and (
                 f'the checkpoint has a classifier of shape '
                 f'{tuple(weight.shape)}, the model one of {tuple(own.shape)} '
                 '(classes + background): set num_classes to that of the '
+                'checkpoint, or train before testing'
+            )
+        elif any(key.startswith(f'{prefix}bbox_head.') for key in state_dict):
+            self._misfit = (
+                f'the checkpoint has the box head of another RoI head, no '
+                f'{prefix}{name}: set roi_head.type to that of the '
                 'checkpoint, or train before testing'
             )
