@@ -6,6 +6,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmseg.models.segmentors import EncoderDecoder
 from torch import nn
+from torch.profiler import profile
 
 from helpers import assert_near
 from mmood.registry import SCORES
@@ -58,6 +59,22 @@ def test_memory_of_scores_does_not_grow_with_classes_and_image(spy):
     found = row_scores(scores, Samples(logits))
     assert torch.equal(found['spy'], -logits.amax(1))
     assert sum(spy) == logits.numel() and max(spy) <= 2**19
+
+
+def test_one_map_of_each_score_is_held():
+    names = ['energy', 'msp', 'max_logit', 'entropy']
+    scores = ScoreSet(names, num_classes=4)
+    samples = Samples(torch.randn(1, 4, 1024, 2048))
+    with torch.no_grad(), profile(profile_memory=True) as record:
+        found = row_scores(scores, samples)
+    assert list(found) == names
+    held = peak = 0
+    for event in record.profiler.kineto_results.events():
+        if event.name() == '[memory]':
+            held += event.nbytes()
+            peak = max(peak, held)
+    one = 4 * 1024 * 2048
+    assert 4 * one <= peak < 6 * one  # and what is made on the way
 
 
 @pytest.mark.parametrize(
