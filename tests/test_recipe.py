@@ -296,6 +296,20 @@ def test_a_method_has_a_log_that_repeats_nothing(own, expected):
     assert 'log_processor' not in resolve(detector())
 
 
+@pytest.mark.parametrize('path', SHAPES[:2], ids=lambda path: path.stem)
+def test_a_part_of_the_loader_to_fit_on_changes_that_part(path):
+    plain = load(path).fit_dataloader
+    options = {
+        'fit_dataloader.batch_size': 7,
+        'fit_dataloader.dataset.data_root': 'mine/',
+    }
+    found = load(path, options).fit_dataloader
+    assert (found.batch_size, found.dataset.data_root) == (7, 'mine/')
+    found.batch_size = plain.batch_size
+    found.dataset.data_root = plain.dataset.data_root
+    assert found == plain
+
+
 def test_masks_keep_their_metric():
     cfg = detector(ood=dict(scores=['energy']))
     cfg.val_evaluator.metric = ['bbox', 'segm']
@@ -398,6 +412,16 @@ def test_a_model_without_an_adapter_is_shown_those_that_have_one():
     assert resolve(cfg).model.to_dict() == model
     for adapter in ADAPTERS:
         assert f'`{adapter.type}`' in support_table()
+
+
+def test_a_cascade_of_segmentation_heads_has_no_adapter():
+    heads = [dict(type='FPNHead'), dict(type='PointHead')]
+    model = dict(type='CascadeEncoderDecoder', decode_head=heads)
+    cfg = Config(dict(model=model, ood=dict(scores=['energy'])))
+    message = 'CascadeEncoderDecoder with decode_head FPN.*, .* PointHead'
+    with pytest.raises(ConfigError, match=message) as e:
+        resolve(cfg)
+    assert str(e.value).endswith(support_table())
 
 
 def test_the_docs_have_the_table_of_what_is_supported():
