@@ -20,7 +20,7 @@ from mmood.changes import Change, apply, changes_of, difference, leads_into
 from mmood.config import ConfigError, read_config
 from mmood.families import Adapter, adapter_of, short_name
 from mmood.method_data import DATA_KEYS, add_data
-from mmood.references import expand
+from mmood.references import expand, names
 
 # Keys of the `ood` block that become arguments of the adapter, and the rest.
 _HEAD_KEYS = ('scores', 'losses', 'outliers', 'probe')
@@ -62,12 +62,23 @@ def resolve(cfg: Config, changes: Iterable[Change] = ()) -> Config:
     """
     cfg = copy.deepcopy(cfg)
     if cfg.get('resolved') and 'ood' not in cfg:
+        _refuse_variables(cfg.resolved, changes)
         apply(cfg, changes)
         return cfg
-    cfg, later = _changed(*_unbaked(cfg, changes))
-    cfg = _resolved(cfg, later)
-    cfg.resolved = True
+    raw, later = _changed(*_unbaked(cfg, changes))
+    cfg = _resolved(raw, later)
+    cfg.resolved = sorted({'classes', *names(raw._cfg_dict)})
     return cfg
+
+
+def _refuse_variables(used: Sequence[str], changes: Iterable[Change]) -> None:
+    for path, _ in changes:
+        if path[0] in used:
+            raise ConfigError(
+                f'{path[0]} is a variable of which nothing follows any more '
+                'in a config that is resolved: change what has its value, '
+                'such as train_cfg.max_iters, or the config it was made of'
+            )
 
 
 def bake(variables: dict) -> None:
