@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import ConfigDict
+from mmseg.models.decode_heads import Mask2FormerHead
 from torch import nn
 
 from helpers import assert_near
@@ -224,14 +225,67 @@ def test_classes_that_are_judged_each_for_itself():
         build('fcn', ['energy', 'entropy'], decode_head=head)
 
 
-class MaskHead(nn.Module):
-    """Stands for mmseg's Mask2FormerHead: no loss of pixels."""
+@pytest.mark.parametrize(
+    ('head', 'kind'),
+    [
+        (dict(), 'softmax'),
+        (dict(loss_decode=dict(type='LovaszLoss', reduction='none')),
+         'softmax'),
+        (dict(loss_decode=[dict(type='FocalLoss', loss_name='loss_focal'),
+                           dict(type='DiceLoss', loss_name='loss_dice')]),
+         'sigmoid'),
+        (dict(loss_decode=[dict(type='CrossEntropyLoss'),
+                           dict(type='DiceLoss', loss_name='loss_dice')]),
+         'softmax'),
+    ],
+)  # fmt: skip
+def test_the_losses_say_what_logits_are_of(head, kind):
+    model, _ = build(
+        'fcn',
+        ['energy'],
+        decode_head={**FAMILIES['fcn']['decode_head'], **head},
+    )
+    assert model.scores.kind == kind
 
-    num_classes = out_channels = 4
+
+def test_the_losses_of_a_head_within_the_head():
+    """K-Net has none of its own."""
+    update = dict(
+        type='KernelUpdateHead',
+        num_classes=4,
+        num_heads=1,
+        in_channels=16,
+        out_channels=16,
+        num_ffn_fcs=2,
+        num_mask_fcs=1,
+        feedforward_channels=16,
+        kernel_updator_cfg=dict(
+            type='KernelUpdator', in_channels=16, feat_channels=16,
+            out_channels=16, act_cfg=dict(type='ReLU'),
+            norm_cfg=dict(type='LN'),
+        ),
+    )  # fmt: skip
+    head = dict(
+        type='IterativeDecodeHead',
+        num_stages=1,
+        kernel_update_head=[update],
+        kernel_generate_head=FAMILIES['fcn']['decode_head'],
+    )
+    model, _ = build('fcn', ['energy', 'entropy'], decode_head=head)
+    with torch.no_grad():
+        one = model.test_step(batch())[0]
+    assert model.scores.kind == 'softmax'
+    assert_near(one.pred_ood.data[0], energy(one.seg_logits.data, 0))
+
+
+class MaskHead(Mask2FormerHead):
+    """Mask2Former's with a convolution for all that finds masks."""
+
     align_corners = False
 
     def __init__(self):
-        super().__init__()
+        nn.Module.__init__(self)
+        self.num_classes = self.out_channels = 4
         self.conv = nn.Conv2d(64, 4, 1)
 
     def forward(self, inputs):
