@@ -114,7 +114,7 @@ def _take_features(cfg: Config, features: Mapping) -> None:
     train, model = cfg.train_dataloader, cfg.model
     own = ConfigDict(type='mmood.FeatureDataset', dataset=train['dataset'])
     own.update(features)
-    sizes = [loss.get('batch_size') for loss in model['losses']]
+    sizes = [loss.get('batch_size') for loss in model.get('losses') or ()]
     if any(sizes):
         share = next(filter(None, sizes)) // train['batch_size']
         own.setdefault('vectors', max(1, share))
@@ -130,7 +130,8 @@ def _add_fit(cfg: Config) -> None:
     With ``max_fit_images`` on so many of them, chosen at random.
     """
     seen = cfg.get('val_dataloader') or cfg.get('test_dataloader')
-    if cfg.get('fit_dataloader') or not seen:
+    own = cfg.get('fit_dataloader') or {}
+    if not seen or 'type' in (own.get('dataset') or ()):
         return
     images = copy.deepcopy(next(_sets(cfg.train_dataloader['dataset'])))
     shown = next(_sets(seen['dataset'])).get('pipeline')
@@ -147,12 +148,16 @@ def _add_fit(cfg: Config) -> None:
     sampler = dict(type='DefaultSampler', shuffle=bool(some))
     if some:
         sampler['seed'] = 0
-    cfg.fit_dataloader = dict(
+    made = ConfigDict(
         batch_size=seen.get('batch_size', 1),
         num_workers=seen.get('num_workers', 0),
         sampler=sampler,
         dataset=images,
     )
+    if 'type' in own.get('sampler', ()):
+        del made['sampler']
+    made.merge(own)
+    cfg.fit_dataloader = made
 
 
 def _reads_labels(step: Mapping) -> bool:

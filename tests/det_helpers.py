@@ -107,6 +107,45 @@ KINDS = dict(
     cascade=CASCADE,
     cascade_mask={**CASCADE, **MASK},
 )
+# Of a method the arguments of a head, and the losses' names.
+UNCERTAINTY = dict(type='mmood.UncertaintyLoss')
+LOGISTIC = dict(type='mmood.LogisticUncertaintyLoss')
+DFDD = dict(
+    losses=[UNCERTAINTY, dict(type='mmood.ConsistencyLoss')],
+    outliers=dict(type='mmood.BlurredOutliers'),
+)
+VOS = dict(type='mmood.VirtualOutlierSynthesis', queue_size=2, patience=0)
+METHODS = dict(
+    dfdd=(DFDD, {'loss_uncertainty', 'loss_consistency', 'loss_deblur'}),
+    vos=(dict(losses=[LOGISTIC], outliers=VOS), {'loss_uncertainty'}),
+    ffs=(
+        dict(
+            losses=[LOGISTIC],
+            outliers=dict(type='mmood.FlowFeatureSynthesis'),
+        ),
+        {'loss_uncertainty', 'loss_flow'},
+    ),
+    gan=(
+        dict(
+            losses=[dict(type='mmood.ConfidenceLoss')],
+            outliers=dict(type='mmood.GANSynthesis'),
+        ),
+        {'loss_uncertainty', 'loss_gan'},
+    ),
+    siren=(dict(losses=[dict(type='mmood.SIRENLoss')]), {'loss_vmf'}),
+    csi=(
+        dict(losses=[dict(type='mmood.CSILoss')]),
+        {'loss_csi', 'loss_csi_shift'},
+    ),
+    godin=({}, set()),
+    dream_box=(
+        dict(
+            losses=[dict(type='mmood.EnergyOODLoss')],
+            outliers=dict(type='mmood.AnnotatedOutliers'),
+        ),
+        {'loss_uncertainty'},
+    ),
+)
 
 
 STOCK = {

@@ -73,6 +73,16 @@ def test_a_public_checkpoint_has_all_keys_and_no_other(name):
 
 
 @by_kind
+def test_stock_weights_lack_nothing_and_leave_no_threshold(kind):
+    head = build_head(kind, scores=['energy', 'knn'])
+    head.score_threshold.fill_(0.5)  # of other weights
+    head.scores.thresholds['energy'].fill_(1.0)
+    found = head.load_state_dict(build_head(kind, stock=True).state_dict())
+    assert not found.missing_keys and not found.unexpected_keys
+    assert head.score_threshold.isnan() and head.ood_threshold.isnan()
+
+
+@by_kind
 def test_each_box_has_the_score_of_its_own_roi(kind):
     """In a cascade that of the last stage; the confidence is all stages'."""
     head = build_head(kind, scores=['energy', 'entropy']).eval()

@@ -10,6 +10,11 @@ from mmengine.logging import MessageHub
 from torch.nn import functional as F
 
 from det_helpers import (
+    DFDD,
+    LOGISTIC,
+    METHODS,
+    UNCERTAINTY,
+    VOS,
     K,
     box_head,
     build_head,
@@ -23,44 +28,6 @@ from mmood.losses import BACKGROUND, OODLoss
 from mmood.necks import DFDDNeck
 from mmood.registry import MODELS
 
-UNCERTAINTY = dict(type='mmood.UncertaintyLoss')
-LOGISTIC = dict(type='mmood.LogisticUncertaintyLoss')
-DFDD = dict(
-    losses=[UNCERTAINTY, dict(type='mmood.ConsistencyLoss')],
-    outliers=dict(type='mmood.BlurredOutliers'),
-)
-VOS = dict(type='mmood.VirtualOutlierSynthesis', queue_size=2, patience=0)
-METHODS = dict(
-    dfdd=(DFDD, {'loss_uncertainty', 'loss_consistency', 'loss_deblur'}),
-    vos=(dict(losses=[LOGISTIC], outliers=VOS), {'loss_uncertainty'}),
-    ffs=(
-        dict(
-            losses=[LOGISTIC],
-            outliers=dict(type='mmood.FlowFeatureSynthesis'),
-        ),
-        {'loss_uncertainty', 'loss_flow'},
-    ),
-    gan=(
-        dict(
-            losses=[dict(type='mmood.ConfidenceLoss')],
-            outliers=dict(type='mmood.GANSynthesis'),
-        ),
-        {'loss_uncertainty', 'loss_gan'},
-    ),
-    siren=(dict(losses=[dict(type='mmood.SIRENLoss')]), {'loss_vmf'}),
-    csi=(
-        dict(losses=[dict(type='mmood.CSILoss')]),
-        {'loss_csi', 'loss_csi_shift'},
-    ),
-    godin=({}, set()),
-    dream_box=(
-        dict(
-            losses=[dict(type='mmood.EnergyOODLoss')],
-            outliers=dict(type='mmood.AnnotatedOutliers'),
-        ),
-        {'loss_uncertainty'},
-    ),
-)
 DECOMPOSED = dict(type='mmood.DecomposedLinear')
 both = pytest.mark.parametrize('kind', ['standard', 'cascade'])
 

@@ -281,8 +281,12 @@ class RoIAdapter(FirstThreshold):
 
         Fine-tuning from a checkpoint of other classes, or of another kind of
         head, is fine. Predicting with the untrained classifier that this
-        leaves behind is not, and MMEngine only warns of it.
+        leaves behind is not, and MMEngine only warns of it. Weights without
+        a ``score_threshold`` leave none.
         """
+        state_dict.setdefault(
+            f'{prefix}score_threshold', torch.tensor(float('nan'))
+        )
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         own = self.box_head.fc_cls.weight
         name = next(n for n, p in self.named_parameters() if p is own)
