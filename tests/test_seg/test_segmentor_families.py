@@ -80,3 +80,20 @@ def test_odin_moves_the_image_of_each_window(test_cfg):
         assert_near(maps.odin, maps.msp, atol=1e-4)
     assert (maps.odin - maps.moved).mean() > 1e-3
     assert not any(p.grad is not None for p in model.parameters())
+
+
+def test_a_fit_in_half_precision():
+    """Nearly that of full precision; maps and statistics are float32."""
+    model, _ = build('fcn', [COMPOUND, *SCORES, 'odin'])
+    fit_scores(model, [batch(2)])
+    with torch.no_grad():
+        exact = model.test_step(batch())[0].pred_ood
+        with torch.autocast('cpu', torch.bfloat16):
+            fit_scores(model, [batch(2)])
+            half = model.test_step(batch())[0].pred_ood
+    assert model.scores.fitted['knn'].bank.dtype == torch.float32
+    for name in ('energy', 'msp', 'knn', 'compound'):
+        assert half.get(name).dtype == torch.float32
+        assert half.get(name).isfinite().all()
+        spread = exact.get(name).std()
+        assert (half.get(name) - exact.get(name)).abs().mean() < spread / 2
