@@ -18,16 +18,19 @@ from mmengine.config import Config, ConfigDict
 
 from mmood.changes import Change, apply, changes_of, difference, leads_into
 from mmood.config import ConfigError, read_config
-from mmood.families import Adapter, adapter_of, short_name
+from mmood.families import adapter_of, short_name
 from mmood.method_data import DATA_KEYS, add_data
-from mmood.references import expand
+from mmood.method_model import (
+    HEAD_KEYS,
+    MODEL_KEYS,
+    add_to_model,
+    filled,
+    set_classes,
+)
+from mmood.references import expand, names
 
-# Keys of the `ood` block that become arguments of the adapter, and the rest.
-_HEAD_KEYS = ('scores', 'losses', 'outliers', 'probe')
-_MODEL_KEYS = ('head', 'neck', 'classifier', 'rpn_head', 'optim_wrapper')
 _DETECTORS_ALONE = ('classifier', 'rpn_head', 'painted')
 _SEGMENTORS_ALONE = ('probe', 'features')
-_CLASS_HEADS = ('bbox_head', 'mask_head', 'decode_head', 'auxiliary_head')
 _SHARE = re.compile(r'\d+/\d+')
 # What is made, or changed, by a method's block.
 _MADE = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -62,12 +65,23 @@ def resolve(cfg: Config, changes: Iterable[Change] = ()) -> Config:
     """
     cfg = copy.deepcopy(cfg)
     if cfg.get('resolved') and 'ood' not in cfg:
+        _refuse_variables(cfg.resolved, changes)
         apply(cfg, changes)
         return cfg
-    cfg, later = _changed(*_unbaked(cfg, changes))
-    cfg = _resolved(cfg, later)
-    cfg.resolved = True
+    raw, later = _changed(*_unbaked(cfg, changes))
+    cfg = _resolved(raw, later)
+    cfg.resolved = sorted({'classes', *names(raw._cfg_dict)})
     return cfg
+
+
+def _refuse_variables(used: Sequence[str], changes: Iterable[Change]) -> None:
+    for path, _ in changes:
+        if path[0] in used:
+            raise ConfigError(
+                f'{path[0]} is a variable of which nothing follows any more '
+                'in a config that is resolved: change what has its value, '
+                'such as train_cfg.max_iters, or the config it was made of'
+            )
 
 
 def bake(variables: dict) -> None:
@@ -145,13 +159,13 @@ def _resolved(cfg: Config, changes: Iterable[Change] = ()) -> Config:
     method = cfg.pop('ood', None)
     if method is not None:
         _check_keys(cfg, method)
-        adapter = _add_to_model(cfg.model, method)
+        adapter = add_to_model(cfg.model, method)
         if method.get('optim_wrapper'):
             own = cfg.get('optim_wrapper') or {}
             cfg.optim_wrapper = filled(own, method['optim_wrapper'])
         add_data(cfg, method, is_detector=bool(adapter.part))
     if cfg.get('classes') and cfg.get('model'):
-        _set_classes(cfg.model, cfg.classes)
+        set_classes(cfg.model, cfg.classes)
     for key in cfg:  # dicts in new lists become ConfigDicts
         cfg[key] = ConfigDict(value=cfg[key])['value']
     apply(cfg, changes)
@@ -159,17 +173,10 @@ def _resolved(cfg: Config, changes: Iterable[Change] = ()) -> Config:
     return cfg
 
 
-def filled(explicit: Mapping, defaults: Mapping) -> ConfigDict:
-    """Both merged; where both say something, what is explicit."""
-    merged = ConfigDict(copy.deepcopy(dict(defaults)))
-    merged.merge(copy.deepcopy(dict(explicit)))
-    return merged
-
-
 def _check_keys(cfg: Config, method: object) -> None:
     if not isinstance(method, Mapping):
         raise ConfigError(f'ood must be a dict, got {method!r}')
-    known = (*_HEAD_KEYS, *_MODEL_KEYS, *DATA_KEYS)
+    known = (*HEAD_KEYS, *MODEL_KEYS, 'optim_wrapper', *DATA_KEYS)
     unknown = [key for key in method if key not in known]
     if unknown:
         raise ConfigError(
@@ -220,76 +227,3 @@ def _point(value: object, scheduler: Mapping, train_cfg: Mapping) -> object:
     if scheduler.get('convert_to_iter_based'):
         return round(float(point), 6)
     return max(1, round(point))
-
-
-def _add_to_model(model: ConfigDict, method: ConfigDict) -> Adapter:
-    """The model's parts of a method; the adapter that takes them."""
-    adapter, is_ours = adapter_of(model)
-    own = {k: method[k] for k in _HEAD_KEYS if method.get(k) is not None}
-    part = model[adapter.part] if adapter.part else model
-    if not is_ours:
-        part['type'] = adapter.type
-    # A model's base says all of its head, so `head` goes on top.
-    merged = filled(method.get('head') or {}, filled(part, own))
-    part.clear()
-    part.update(merged)
-    if method.get('classifier'):
-        for head in _listed(part.get('bbox_head')):
-            head['cls_predictor_cfg'] = filled(
-                head.get('cls_predictor_cfg') or {}, method['classifier']
-            )
-    if method.get('neck'):
-        _add_neck(model, method['neck'])
-    if method.get('rpn_head'):
-        _change_rpn(model, method['rpn_head'])
-    return adapter
-
-
-def _add_neck(model: ConfigDict, neck: Mapping) -> None:
-    """Put a neck behind the others, as wide as the maps are."""
-    necks = _listed(model.get('neck'))
-    widths = [part['out_channels'] for part in necks if 'out_channels' in part]
-    width = widths[-1] if widths else None
-    if width is None:  # a C4 model's RPN sees the backbone's map
-        width = (model.get('rpn_head') or {}).get('in_channels')
-    own = ConfigDict(copy.deepcopy(dict(neck)))
-    if 'channels' not in own:
-        if width is None:
-            raise ConfigError(
-                f'how wide the maps in front of {short_name(own)} are is not '
-                'in the config: set ood.neck.channels'
-            )
-        own['channels'] = width
-    model['neck'] = [*necks, own] if necks else own
-
-
-def _change_rpn(model: ConfigDict, rpn: Mapping) -> None:
-    head = model.get('rpn_head')
-    if not head or short_name(head) not in ('RPNHead', short_name(rpn)):
-        raise ConfigError(
-            f'{rpn["type"]} takes the place of an RPNHead, and '
-            f'model.rpn_head is {short_name(head or {}) or None}: set '
-            'ood.rpn_head=None to do without it'
-        )
-    model['rpn_head'] = filled({**head, 'type': rpn['type']}, rpn)
-
-
-def _set_classes(model: ConfigDict, classes: Sequence[str]) -> None:
-    """Give all heads as many classes; one more for a class of unknowns."""
-    if isinstance(classes, str):
-        raise ConfigError(
-            f'classes={classes!r} is a text: one class is {(classes,)!r}'
-        )
-    roi_head = model.get('roi_head') or {}
-    count = len(classes) + bool(roi_head.get('unknown_class'))
-    for part in (model, roi_head):
-        for key in _CLASS_HEADS:
-            for head in _listed(part.get(key)):
-                head['num_classes'] = count
-
-
-def _listed(value: object) -> list:
-    """A part, a list of parts or None as a list."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]

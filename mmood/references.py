@@ -88,6 +88,18 @@ def _step(
         ) from None
 
 
+def names(value: object) -> set[str]:
+    """The variables that something refers to."""
+    if isinstance(value, (Mapping, list, tuple)):
+        parts = value.values() if isinstance(value, Mapping) else value
+        return set().union(*map(names, parts))
+    if not isinstance(value, str):
+        return set()
+    whole = _WHOLE.fullmatch(value)
+    found = [whole[1]] if whole else _PART.findall(value)
+    return {name.split('.')[0] for name in found}
+
+
 def open_path(cfg: Config, steps: Sequence[str | int]) -> None:
     """Replace the references that lie on a path by what they refer to."""
     value: object = cfg

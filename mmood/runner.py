@@ -13,12 +13,13 @@ from mmengine.runner import Runner
 from mmood.recipe import resolve
 from mmood.registry import RUNNERS
 
-# MMEngine's words on its own deprecated parts, and four lines for each
-# parameter with a learning rate of its own.
+# MMEngine's words on its own deprecated parts, four lines for each parameter
+# with a learning rate of its own, and one for each that is frozen.
 _LEFT_OUT = (
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
     'paramwise_options -- ',
+    'is skipped since its requires_grad=False',
 )
 
 
@@ -72,7 +73,8 @@ def _last_an_iteration(scheduler: dict, epoch_length: int) -> None:
 
 
 def _is_said(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith(_LEFT_OUT)
+    text = record.getMessage()
+    return not any(words in text for words in _LEFT_OUT)
 
 
 def parameter_groups(groups: list[dict]) -> str:

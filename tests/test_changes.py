@@ -213,3 +213,15 @@ def test_what_is_set_in_a_part_that_follows_wins():
         type='mmood.FitScoresHook', max_images=3
     )
     assert cfg.model.roi_head.scores == ['knn', 'msp']
+
+
+def test_a_variable_of_a_written_config_is_refused(tmp_path):
+    """It would change nothing; what has its value may be changed."""
+    load(VOS).dump(tmp_path / 'written.py')
+    options = {'train_cfg.max_iters': 9, 'model.roi_head.scores.0': 'knn'}
+    found = load(tmp_path / 'written.py', options)
+    assert found.train_cfg.max_iters == 9
+    assert found.model.roi_head.scores == ['knn', 'msp']
+    for key in ('max_iters', 'classes', 'test_pipeline.1.scale'):
+        with pytest.raises(ConfigError, match=rf'{key.split(".")[0]} is a va'):
+            load(tmp_path / 'written.py', {key: 3})

@@ -25,7 +25,8 @@ ALONE = {'metrics', 'visualization', 'generation'}
 SAME_TIER = {('losses', 'scores')}
 OWNERS = {'mmdet': {'det'}, 'mmcv.ops': {'det'}, 'mmseg': {'seg'}}
 TOP = {'registry', 'checkpoint', 'config', 'launch', 'version'}
-TOP |= {'changes', 'families', 'method_data', 'recipe', 'references', 'runner'}
+TOP |= {'changes', 'families', 'method_data', 'method_model', 'recipe'}
+TOP |= {'references', 'runner'}
 FILES = sorted((ROOT / 'mmood').rglob('*.py'))
 
 

@@ -82,6 +82,8 @@ def test_other_loggers_are_left_alone(runner):
         'x', logging.INFO, '', 0, 'paramwise_options -- %s', ('w:lr=1',), None
     )
     assert not runner.logger.filter(record)
+    record.msg, record.args = 'w is skipped since its requires_grad=False', ()
+    assert not runner.logger.filter(record)
     assert MMLogger.get_instance('other').filter(record)
 
 
