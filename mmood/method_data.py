@@ -114,7 +114,7 @@ def _take_features(cfg: Config, features: Mapping) -> None:
     train, model = cfg.train_dataloader, cfg.model
     own = ConfigDict(type='mmood.FeatureDataset', dataset=train['dataset'])
     own.update(features)
-    sizes = [loss.get('batch_size') for loss in model['losses']]
+    sizes = [loss.get('batch_size') for loss in model.get('losses') or ()]
     if any(sizes):
         share = next(filter(None, sizes)) // train['batch_size']
         own.setdefault('vectors', max(1, share))
@@ -127,12 +127,11 @@ def _take_features(cfg: Config, features: Mapping) -> None:
 def _add_fit(cfg: Config) -> None:
     """Scores are fitted on the training images, seen as at test.
 
-    With ``max_fit_images`` on so many of them, chosen at random. What a
-    ``fit_dataloader`` says without a whole set goes before that.
+    With ``max_fit_images`` on so many of them, chosen at random.
     """
     seen = cfg.get('val_dataloader') or cfg.get('test_dataloader')
     own = cfg.get('fit_dataloader') or {}
-    if 'type' in (own.get('dataset') or {}) or not seen:
+    if not seen or 'type' in (own.get('dataset') or ()):
         return
     images = copy.deepcopy(next(_sets(cfg.train_dataloader['dataset'])))
     shown = next(_sets(seen['dataset'])).get('pipeline')
@@ -149,13 +148,16 @@ def _add_fit(cfg: Config) -> None:
     sampler = dict(type='DefaultSampler', shuffle=bool(some))
     if some:
         sampler['seed'] = 0
-    cfg.fit_dataloader = dict(
+    made = ConfigDict(
         batch_size=seen.get('batch_size', 1),
         num_workers=seen.get('num_workers', 0),
         sampler=sampler,
         dataset=images,
     )
-    cfg.fit_dataloader.merge(own)
+    if 'type' in own.get('sampler', ()):
+        del made['sampler']
+    made.merge(own)
+    cfg.fit_dataloader = made
 
 
 def _reads_labels(step: Mapping) -> bool:

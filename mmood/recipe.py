@@ -9,23 +9,32 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from fractions import Fraction
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from mmood.changes import apply, difference
+from mmood.changes import Change, apply, changes_of, difference, leads_into
 from mmood.config import ConfigError, read_config
 from mmood.families import Adapter, adapter_of, short_name
 from mmood.method_data import DATA_KEYS, add_data
-from mmood.references import expand, merge_options
+from mmood.references import expand
 
 # Keys of the `ood` block that become arguments of the adapter, and the rest.
 _HEAD_KEYS = ('scores', 'losses', 'outliers', 'probe')
 _MODEL_KEYS = ('head', 'neck', 'classifier', 'rpn_head', 'optim_wrapper')
+_DETECTORS_ALONE = ('classifier', 'rpn_head', 'painted')
+_SEGMENTORS_ALONE = ('probe', 'features')
 _CLASS_HEADS = ('bbox_head', 'mask_head', 'decode_head', 'auxiliary_head')
 _SHARE = re.compile(r'\d+/\d+')
+# What is made, or changed, by a method's block.
+_MADE = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader')
+_MADE += ('fit_dataloader', 'val_evaluator', 'test_evaluator')
+_MADE += ('custom_hooks', 'log_processor')
+# Not while `load` reads files, which are resolved when all are merged.
+_BAKES = ContextVar('whether `bake` does anything', default=True)
 
 
 def load(path: str | Path, options: Mapping | None = None) -> Config:
@@ -33,25 +42,30 @@ def load(path: str | Path, options: Mapping | None = None) -> Config:
 
     Raises ConfigError as `resolve` and `mmood.config.read_config` do.
     """
-    cfg = read_config(path)
-    if options:
-        merge_options(cfg, options)
-    return resolve(cfg)
+    token = _BAKES.set(False)
+    try:
+        cfg = read_config(path)
+    finally:
+        _BAKES.reset(token)
+    return resolve(cfg, changes_of(options or {}))
 
 
-def resolve(cfg: Config) -> Config:
+def resolve(cfg: Config, changes: Iterable[Change] = ()) -> Config:
     """A config that says everything itself, which stock tools can run.
 
-    A copy; what is ``resolved`` stays as it is. Of a config that `bake` has
-    resolved before, what has been changed since is changed in its recipe,
-    and all that follows from it is made anew; what was changed wins over
-    what follows. Raises ConfigError for a reference to what is not there, a
-    share of a training without a length, a key of ``ood`` that means
-    nothing, and a model that no adapter fits.
+    A copy, with the changes; what is ``resolved`` stays as it is. Of a config
+    that `bake` has resolved before, what has been changed since is changed in
+    its recipe, and all that follows from it is made anew. Raises ConfigError
+    for a reference to what is not there, a share of a training without a
+    length, a key of ``ood`` that means nothing, and a model that no adapter
+    fits.
     """
+    cfg = copy.deepcopy(cfg)
     if cfg.get('resolved') and 'ood' not in cfg:
-        return copy.deepcopy(cfg)
-    cfg = _resolved(*_unbaked(cfg))
+        apply(cfg, changes)
+        return cfg
+    cfg, later = _changed(*_unbaked(cfg, changes))
+    cfg = _resolved(cfg, later)
     cfg.resolved = True
     return cfg
 
@@ -67,16 +81,17 @@ def bake(variables: dict) -> None:
     then find a whole one. Its ``recipe`` keeps what it was made of, so that
     what another config or an option changes still moves what follows.
     """
+    if not _BAKES.get():
+        return
     own = {
         key: value
         for key, value in variables.items()
         if not key.startswith('_') and not callable(value)
     }
     base = variables.get('_base_') or {}
-    merged = Config(filled(own, base))
-    raw, changes = _unbaked(merged)
-    baked = _resolved(raw, changes)
-    apply(raw, changes)
+    raw, later = _changed(*_unbaked(Config(filled(own, base))))
+    gone = dict.fromkeys(base)  # what followed in a base, and does not here
+    baked = {**gone, **_resolved(raw, later)}
     for key, value in {**baked, 'ood': raw.get('ood'), 'recipe': raw}.items():
         value = value.to_dict() if hasattr(value, 'to_dict') else value
         if isinstance(value, Mapping) and key in base:
@@ -84,24 +99,47 @@ def bake(variables: dict) -> None:
         variables[key] = value
 
 
-def _unbaked(cfg: Config) -> tuple[Config, list]:
-    """The recipe of a config, and what has been changed since `bake`."""
-    cfg = copy.deepcopy(cfg)
+def _unbaked(
+    cfg: Config, changes: Iterable[Change] = ()
+) -> tuple[Config, list[Change]]:
+    """The recipe of a config, and the changes to it, with those since `bake`.
+
+    Those that a tool or a child made are the differences to what was baked.
+    """
     recipe = cfg.pop('recipe', None)
     if recipe is None:
-        return cfg, []
+        return cfg, list(changes)
     raw = Config(recipe, filename=cfg.filename)
-    before = _resolved(raw, [])
+    before = _resolved(raw)
     before['ood'] = raw.get('ood')
-    return raw, list(difference(before._cfg_dict, cfg._cfg_dict))
+    found = difference(before._cfg_dict, cfg._cfg_dict)
+    return raw, [*found, *changes]
 
 
-def _resolved(cfg: Config, changes: list) -> Config:
+def _changed(
+    raw: Config, changes: Iterable[Change]
+) -> tuple[Config, list[Change]]:
+    """The changed recipe, and the changes of parts that follow from it."""
+    first = [one for one in changes if one[0][0] not in _MADE]
+    rest = [one for one in changes if one[0][0] in _MADE]
+    apply(raw, first)
+    if not rest:
+        return raw, []
+    made, plain = _resolved(raw), copy.deepcopy(raw)
+    expand(plain)
+    later = [
+        leads_into(path, made._cfg_dict, plain._cfg_dict) for path, _ in rest
+    ]
+    apply(raw, [one for one, is_later in zip(rest, later) if not is_later])
+    return raw, [one for one, is_later in zip(rest, later) if is_later]
+
+
+def _resolved(cfg: Config, changes: Iterable[Change] = ()) -> Config:
+    """What follows from a recipe; then the changes of that."""
     words = cfg.to_dict()  # of a pure-Python config, names for its classes
     cfg = copy.deepcopy(cfg)
     for key, value in words.items():
         cfg[key] = value
-    apply(cfg, changes)
     expand(cfg)
     _set_lengths(cfg)
     method = cfg.pop('ood', None)
@@ -113,10 +151,11 @@ def _resolved(cfg: Config, changes: list) -> Config:
             cfg.optim_wrapper = filled(own, method['optim_wrapper'])
         add_data(cfg, method, is_detector=bool(adapter.part))
     if cfg.get('classes') and cfg.get('model'):
-        _set_classes(cfg.model, len(cfg.classes))
+        _set_classes(cfg.model, cfg.classes)
     for key in cfg:  # dicts in new lists become ConfigDicts
         cfg[key] = ConfigDict(value=cfg[key])['value']
-    apply(cfg, [change for change in changes if change[0][0] != 'ood'])
+    apply(cfg, changes)
+    expand(cfg)  # what the changes refer to
     return cfg
 
 
@@ -139,6 +178,14 @@ def _check_keys(cfg: Config, method: object) -> None:
         )
     if not cfg.get('model'):
         raise ConfigError('the config has an ood block but no model')
+    is_detector = bool(adapter_of(cfg.model)[0].part)
+    for key in _SEGMENTORS_ALONE if is_detector else _DETECTORS_ALONE:
+        if method.get(key) is not None:
+            raise ConfigError(
+                f'ood.{key} is for {"segment" if is_detector else "detect"}'
+                f'ors, and the model is a {short_name(cfg.model)}: take '
+                f'another method, or set ood.{key}=None'
+            )
 
 
 def _set_lengths(cfg: Config) -> None:
@@ -160,14 +207,14 @@ def _point(value: object, scheduler: Mapping, train_cfg: Mapping) -> object:
     if not isinstance(value, str) or not _SHARE.fullmatch(value):
         return value
     by_epoch = scheduler.get('by_epoch', True)
-    length = train_cfg.get('max_epochs' if by_epoch else 'max_iters')
-    if not length:
+    name = 'max_epochs' if by_epoch else 'max_iters'
+    length = train_cfg.get(name)
+    if not isinstance(length, int) or length < 1:
         raise ConfigError(
             f'param_scheduler: {value} in {short_name(scheduler)} is a share '
-            f'of the training, which has no max_'
-            f'{"epochs" if by_epoch else "iters"} in train_cfg: by_epoch='
-            'False belongs to a training in iterations, convert_to_iter_based'
-            '=True to parts of epochs'
+            f'of the training, and train_cfg.{name} is {length!r}: set it to '
+            'an integer >= 1; by_epoch=False belongs to a training in '
+            'iterations, convert_to_iter_based=True to parts of epochs'
         )
     point = Fraction(value) * length
     if scheduler.get('convert_to_iter_based'):
@@ -227,10 +274,14 @@ def _change_rpn(model: ConfigDict, rpn: Mapping) -> None:
     model['rpn_head'] = filled({**head, 'type': rpn['type']}, rpn)
 
 
-def _set_classes(model: ConfigDict, count: int) -> None:
+def _set_classes(model: ConfigDict, classes: Sequence[str]) -> None:
     """Give all heads as many classes; one more for a class of unknowns."""
+    if isinstance(classes, str):
+        raise ConfigError(
+            f'classes={classes!r} is a text: one class is {(classes,)!r}'
+        )
     roi_head = model.get('roi_head') or {}
-    count += bool(roi_head.get('unknown_class'))
+    count = len(classes) + bool(roi_head.get('unknown_class'))
     for part in (model, roi_head):
         for key in _CLASS_HEADS:
             for head in _listed(part.get(key)):

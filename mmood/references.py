@@ -88,17 +88,6 @@ def _step(
         ) from None
 
 
-def merge_options(cfg: Config, options: Mapping[str, object]) -> None:
-    """Merge ``{'a.b.0.c': value}``, also into what is a reference so far.
-
-    Such a place gets a copy of the variable, which is changed there alone.
-    Raises ConfigError for a reference to what is not there.
-    """
-    for key in options:
-        open_path(cfg, key.split('.'))
-    cfg.merge_from_dict(dict(options))
-
-
 def open_path(cfg: Config, steps: Sequence[str | int]) -> None:
     """Replace the references that lie on a path by what they refer to."""
     value: object = cfg

@@ -9,10 +9,10 @@ import pytest
 from mmengine.config import Config
 
 from helpers import ROOT
+from mmood.changes import merge_options
 from mmood.config import ConfigError
 from mmood.families import ADAPTERS, support_table
 from mmood.recipe import load, resolve
-from mmood.references import merge_options
 
 SHAPES = sorted((ROOT / 'configs').glob('*/*_shapes.py'))
 SHAPES = [path for path in SHAPES if path.parent.name != '_base_']
@@ -168,7 +168,9 @@ def test_shares_of_epochs_may_be_parts_of_one():
     assert int(warmup.end * 150) == 100 and steps.milestones == [7]
     assert resolve(found).to_dict() == found.to_dict()
     cfg.param_scheduler[0] = dict(type='LinearLR', end='1/2', by_epoch=False)
-    with pytest.raises(ConfigError, match='1/2 in LinearLR .* max_iters'):
+    with pytest.raises(
+        ConfigError, match='1/2 in LinearLR .*iters is None'
+    ):
         resolve(cfg)
 
 
@@ -364,6 +366,36 @@ def test_features_are_trained_on_in_the_losses_number():
 def test_a_block_that_means_nothing_is_refused(change, message):
     cfg = detector(**change)
     cfg.model.rpn_head.type = 'GARPNHead'
+    with pytest.raises(ConfigError, match=message):
+        resolve(cfg)
+
+
+@pytest.mark.parametrize('key', ['probe', 'features'])
+def test_a_segmentors_part_on_a_detector_is_refused(key):
+    message = rf'ood\.{key} is for segmentors, and the model is a FasterRCNN'
+    with pytest.raises(ConfigError, match=message):
+        resolve(detector(ood={key: dict(keys=-1)}))
+
+
+@pytest.mark.parametrize('key', ['classifier', 'rpn_head', 'painted'])
+def test_a_detectors_part_on_a_segmentor_is_refused(key):
+    message = rf'ood\.{key} is for detectors, and the model is a Enc.*={None}'
+    with pytest.raises(ConfigError, match=message):
+        resolve(segmentor(ood={key: dict(type='A')}))
+
+
+def test_one_class_is_no_text():
+    with pytest.raises(ConfigError, match=r"'bolt' is a text: .*\('bolt',\)"):
+        resolve(detector(classes='bolt'))
+
+
+@pytest.mark.parametrize('length', ['3k', 0, None])
+def test_a_share_of_no_length_is_refused(length):
+    schedule = dict(type='LinearLR', end='1/9', by_epoch=False)
+    cfg = Config(
+        dict(param_scheduler=schedule, train_cfg=dict(max_iters=length))
+    )
+    message = f'1/9 in LinearLR .*train_cfg.max_iters is {length!r}: set it'
     with pytest.raises(ConfigError, match=message):
         resolve(cfg)
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from table_parts import SEED, flatten
 
+from mmood.changes import merge_options
 from mmood.det.datasets.class_splits import split_steps
 from mmood.det.datasets.coco import check_classes
 from mmood.ops import read_coco
 from mmood.recipe import resolve
-from mmood.references import merge_options
 
 KINDS = ('base', 'increment', 'finetune')
 SECTIONS = SECTION, METHOD = 'incremental', 'increment'
