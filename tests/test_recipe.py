@@ -414,6 +414,16 @@ def test_a_model_without_an_adapter_is_shown_those_that_have_one():
         assert f'`{adapter.type}`' in support_table()
 
 
+def test_a_cascade_of_segmentation_heads_has_no_adapter():
+    heads = [dict(type='FPNHead'), dict(type='PointHead')]
+    model = dict(type='CascadeEncoderDecoder', decode_head=heads)
+    cfg = Config(dict(model=model, ood=dict(scores=['energy'])))
+    message = 'CascadeEncoderDecoder with decode_head FPN.*, .* PointHead'
+    with pytest.raises(ConfigError, match=message) as e:
+        resolve(cfg)
+    assert str(e.value).endswith(support_table())
+
+
 def test_the_docs_have_the_table_of_what_is_supported():
     page = (ROOT / 'docs/en/config.md').read_text()
     assert support_table() in page

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmood.diffusion import GaussianDiffusion
+from mmood.ops import raised
 
 Denoiser = Callable[[Tensor, int], Tensor]
 
@@ -35,7 +36,7 @@ def directional_error(
     differ.
     """
     _check_shapes(predicted, noise)
-    cosine = F.cosine_similarity(_raised(predicted), _raised(noise), dim)
+    cosine = F.cosine_similarity(raised(predicted), raised(noise), dim)
     return -cosine.clamp(-1, 1)
 
 
@@ -79,7 +80,7 @@ def diffusion_score(
     """
     steps = list(timesteps)
     _check_arguments(kind, steps, diffusion.num_steps, chunk_size, x0)
-    x0 = _raised(x0)
+    x0 = raised(x0)
     predict = partial(_predict, denoiser, chunk_size)
     is_one = generator is None or isinstance(generator, torch.Generator)
     generators = [generator] if is_one else list(generator)
@@ -136,8 +137,8 @@ _ERRORS = dict(
 
 def _predict(denoiser: Denoiser, chunk_size: int, x: Tensor, t: int) -> Tensor:
     if x.dim() != 2 or len(x) <= chunk_size:
-        return _raised(denoiser(x, t))
-    chunks = [_raised(denoiser(rows, t)) for rows in x.split(chunk_size)]
+        return raised(denoiser(x, t))
+    chunks = [raised(denoiser(rows, t)) for rows in x.split(chunk_size)]
     return torch.cat(chunks)
 
 
@@ -153,10 +154,6 @@ def _draw(like: Tensor, generators: Sequence) -> Tensor:
         for generator in generators
     ]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _raised(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _check_shapes(predicted: Tensor, noise: Tensor) -> None:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmood.ops import Reservoir
+from mmood.ops import Reservoir, raised
 
 from .fitted import FittedScore, check_channels, rows, unrows
 from .samples import KINDS, Samples, register_score
@@ -37,7 +37,7 @@ def knn_distance(
     if chunk_size < 1:
         raise ValueError(f'chunk_size must be at least 1, got {chunk_size}')
     _check_k(k, len(bank))
-    bank = bank.to(torch.promote_types(bank.dtype, torch.float32))
+    bank = raised(bank)
     parts = []
     for part in rows(x).to(bank).split(chunk_size):
         nearest = bank[_kth_nearest(part, bank, k, chunk_size)]

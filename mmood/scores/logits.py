@@ -36,7 +36,7 @@ def class_logits(values: Tensor, dim: int = 0) -> Tensor:
     """
     if values.shape[dim] != 1:
         return values
-    p = values.to(torch.promote_types(values.dtype, torch.float32))
+    p = raised(values)
     if not ((p >= 0) & (p <= 1)).all():
         raise ValueError(
             'a segmentor of one channel must give probabilities in [0, 1], '

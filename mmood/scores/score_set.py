@@ -19,7 +19,7 @@ from .fitted import FittedScore
 from .samples import Samples, Score, ScoreConfig
 from .thresholds import Thresholds, arguments_code, check_score_name
 
-# Of these arguments the scale of a score does not depend.
+# On these arguments the value of a score does not depend.
 _WITHOUT_EFFECT = ('chunk_size',)
 
 
@@ -77,7 +77,12 @@ class ScoreSet(nn.Module):
         check_score_name(name, self)
         score = build_score(kind, arguments, sizes)
         check_fits(kind, score, self.kind, self.num_classes)
-        self._scores[name], self._arguments[name] = score, arguments
+        self._scores[name] = score
+        self._arguments[name] = {
+            key: value
+            for key, value in arguments.items()
+            if key not in _WITHOUT_EFFECT
+        }
         if isinstance(score, nn.Module):
             self.add_module(name, score)
 
@@ -97,16 +102,8 @@ class ScoreSet(nn.Module):
                         f'the compound {name!r} is of {part!r}, which is not '
                         f'in the list of scores {list(self.names)}: add it'
                     )
-            score.signature = arguments_code(
-                {
-                    part: {
-                        key: value
-                        for key, value in self._arguments[part].items()
-                        if key not in _WITHOUT_EFFECT
-                    }
-                    for part in score.of
-                }
-            )
+            parts = {part: self._arguments[part] for part in score.of}
+            score.signature = arguments_code(parts)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmood.ops import log_scaled_bessel_i
+from mmood.ops import log_scaled_bessel_i, raised
 
 
 def log_vmf_normalizer(kappa: Tensor, dim: int) -> Tensor:
@@ -52,7 +52,7 @@ def log_vmf_density(
             f'{tuple(kappa.shape)} and {tuple(z.shape)}'
         )
     with torch.autocast(z.device.type, enabled=False):
-        z = z.to(torch.promote_types(z.dtype, torch.float32)).movedim(dim, -1)
+        z = raised(z).movedim(dim, -1)
         prototypes, kappa = prototypes.to(z.dtype), kappa.to(z.dtype)
         cosine = F.normalize(z, dim=-1) @ prototypes.T
         offset = log_vmf_normalizer(kappa, z.shape[-1])

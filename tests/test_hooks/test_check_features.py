@@ -30,6 +30,7 @@ def segmentor(value=1.0):
     for name in ('losses', 'scores'):
         model.add_module(name, nn.Linear(1, 1))  # drawn by chance
     model.register_buffer('scale', torch.tensor(1, dtype=torch.bfloat16))
+    model.register_buffer('ood_threshold', torch.rand(()))
     return model
 
 

@@ -215,3 +215,17 @@ def test_a_compound_of_another_diffusion_score(arguments):
     samples = Samples(logits=torch.randn(1, 3, 4, 5), features=maps(1))
     with pytest.raises(RuntimeError, match='other arguments.*fit_scores.py'):
         other(samples)
+
+
+def test_thresholds_stay_those_of_a_score_in_other_chunks():
+    """What saves memory changes no value."""
+    loss = trained()
+
+    def build(**given):
+        score = dict(type='diffusion', timesteps=3, **given)
+        return ScoreSet([score], num_classes=3, channels=32, losses=[loss])
+
+    calibrated, other = build(), build(chunk_size=7)
+    calibrated.thresholds['diffusion'].fill_(0.5)
+    other.load_state_dict(calibrated.state_dict())
+    assert other.thresholds['diffusion'] == 0.5

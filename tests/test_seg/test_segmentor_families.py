@@ -165,6 +165,20 @@ def test_scores_of_any_family(family, test_cfg):
         assert_near(other.test_step(batch())[0].pred_ood.data, again.data)
 
 
+def test_an_image_smaller_than_the_window():
+    """One window, as in whole mode."""
+    slide = dict(mode='slide', crop_size=(64, 64), stride=(32, 32))
+    scores = [dict(COMPOUND, of=['energy', 'knn']), *SCORES, 'odin']
+    model, _ = build('fcn', scores, test_cfg=slide)
+    fit_scores(model, [batch(2)])
+    with torch.no_grad():
+        found = model.test_step(batch())[0].pred_ood
+        model.test_cfg = ConfigDict(mode='whole')
+        expected = model.test_step(batch())[0].pred_ood
+    for name in expected.score_names:
+        assert_near(found.get(name), expected.get(name))
+
+
 @pytest.mark.parametrize('num_classes', [1, 2])
 @pytest.mark.parametrize('test_cfg', [dict(mode='whole'), SLIDE])
 def test_one_channel_is_two_classes(num_classes, test_cfg):

@@ -6,14 +6,17 @@ import torch
 from mmengine.config import ConfigDict
 from mmseg.models.segmentors import EncoderDecoder
 from torch import nn
+from torch.profiler import profile
 
 from helpers import assert_near
-from mmood.scores import Samples
+from mmood.registry import SCORES
+from mmood.scores import Samples, ScoreSet, register_score
 from mmood.seg.models.windows import (
     image_key,
     label_as_seen,
     labelled_rows,
     mean_of_windows,
+    row_scores,
     window_boxes,
 )
 
@@ -33,6 +36,45 @@ class Slider(EncoderDecoder):
         self.boxes.append(tuple(int(v) for end in ends for v in end))
         self.maps.append(torch.randn(len(inputs), 1, *inputs.shape[-2:]))
         return self.maps[-1]
+
+
+@pytest.fixture
+def spy():
+    """A score that remembers how many logits it got at once."""
+    seen = []
+
+    @register_score('spy')
+    def spy(samples):
+        seen.append(samples.logits.numel())
+        return -samples.logits.amax(1)
+
+    yield seen
+    del SCORES.module_dict['spy']
+
+
+def test_memory_of_scores_does_not_grow_with_classes_and_image(spy):
+    """Beside the map of each score, that is."""
+    scores = ScoreSet(['spy'], num_classes=150)
+    logits = torch.randn(1, 150, 64, 683)
+    found = row_scores(scores, Samples(logits))
+    assert torch.equal(found['spy'], -logits.amax(1))
+    assert sum(spy) == logits.numel() and max(spy) <= 2**19
+
+
+def test_one_map_of_each_score_is_held():
+    names = ['energy', 'msp', 'max_logit', 'entropy']
+    scores = ScoreSet(names, num_classes=4)
+    samples = Samples(torch.randn(1, 4, 1024, 2048))
+    with torch.no_grad(), profile(profile_memory=True) as record:
+        found = row_scores(scores, samples)
+    assert list(found) == names
+    held = peak = 0
+    for event in record.profiler.kineto_results.events():
+        if event.name() == '[memory]':
+            held += event.nbytes()
+            peak = max(peak, held)
+    one = 4 * 1024 * 2048
+    assert 4 * one <= peak < 6 * one  # and what is made on the way
 
 
 @pytest.mark.parametrize(

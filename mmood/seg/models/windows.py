@@ -84,16 +84,17 @@ def row_scores(
     _, classes, height, width = logits.shape
     tile = _TILE.get(logits.device.type, 2**24)
     step = max(1, tile // (classes * width))
-    parts = []
+    found: dict[str, Tensor] = {}
     for top in range(0, height, step):
         rows = slice(top, top + step)
         here = {name: value[:, rows] for name, value in values.items()}
         seen = replace(samples, logits=logits[:, :, rows], values=here)
-        parts.append(scores(seen, names))
-    return {
-        name: torch.cat([part[name] for part in parts], 1).float()
-        for name in parts[0]
-    }
+        for name, part in scores(seen, names).items():
+            if name not in found:
+                size = (1, height, width)
+                found[name] = logits.new_empty(size, dtype=torch.float32)
+            found[name][:, rows] = part
+    return found
 
 
 def padding_of(meta: Mapping) -> tuple[int, int, int, int]:
