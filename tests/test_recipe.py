@@ -168,9 +168,7 @@ def test_shares_of_epochs_may_be_parts_of_one():
     assert int(warmup.end * 150) == 100 and steps.milestones == [7]
     assert resolve(found).to_dict() == found.to_dict()
     cfg.param_scheduler[0] = dict(type='LinearLR', end='1/2', by_epoch=False)
-    with pytest.raises(
-        ConfigError, match='1/2 in LinearLR .*iters is None'
-    ):
+    with pytest.raises(ConfigError, match='1/2 in LinearLR .*iters is None'):
         resolve(cfg)
 
 

@@ -23,7 +23,7 @@ from mmood.visualization.inferencer import (
     number,
 )
 
-from .counting import counting_boxes
+from .evaluation.kept_boxes import counting_boxes
 from .visualizer import OODDetLocalVisualizer
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from torch import Tensor
 
 from mmood.metrics import (
     id_quantile_threshold,
@@ -15,8 +16,21 @@ from mmood.metrics import (
     ood_metrics,
 )
 
-from ..counting import counting_boxes
 from .records import finite_predictions, ood_scores
+
+
+def counting_boxes(
+    own: Tensor | np.ndarray,
+    best: Tensor | np.ndarray,
+    threshold: float,
+    protocol: str = 'vos',
+) -> Tensor | np.ndarray:
+    """Which predicted boxes (n,) an evaluation by that protocol counts.
+
+    Those whose RoI reaches the threshold with its ``best`` class; for
+    ``dreambox`` those whose ``own`` confidence is above it.
+    """
+    return own > threshold if protocol == 'dreambox' else best >= threshold
 
 
 def box_record(sample: dict, origin: str) -> dict:

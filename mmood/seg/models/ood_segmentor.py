@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import torch
 from mmengine.structures import PixelData
+from mmseg.models.decode_heads import Mask2FormerHead, MaskFormerHead
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
@@ -259,17 +260,14 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
 
 
 def _kind(head: nn.Module) -> str:
-    """Of the head's logits; one channel stands for a softmax over two.
-
-    Heads that classify masks (MaskFormer, Mask2Former) have no loss of
-    pixels; their "logits" are sums over masks.
-    """
-    if not hasattr(head, 'loss_decode'):
+    """Of the head's logits; one channel stands for a softmax over two."""
+    if isinstance(head, (MaskFormerHead, Mask2FormerHead)):
         return 'mask'
-    losses = head.loss_decode
-    losses = losses if isinstance(losses, nn.ModuleList) else [losses]
-    is_sigmoid = all(getattr(loss, 'use_sigmoid', False) for loss in losses)
-    return 'sigmoid' if is_sigmoid and head.out_channels > 1 else 'softmax'
+    # Also of heads within the head, as K-Net has.
+    losses = [part for part in head.modules() if hasattr(part, 'loss_name')]
+    flags = [getattr(loss, 'use_sigmoid', False) for loss in losses]
+    is_sigmoid = flags and all(flags) and head.out_channels > 1
+    return 'sigmoid' if is_sigmoid else 'softmax'
 
 
 def _both_classes(logits: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import torch
 
-from mmood.det.counting import counting_boxes
+from mmood.det.evaluation.kept_boxes import counting_boxes
 
 OWN, BEST = torch.tensor([0.75, 0.25, 0.5]), torch.tensor([0.75, 0.5, 0.5])
 
