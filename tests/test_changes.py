@@ -213,3 +213,11 @@ def test_what_is_set_in_a_part_that_follows_wins():
         type='mmood.FitScoresHook', max_images=3
     )
     assert cfg.model.roi_head.scores == ['knn', 'msp']
+
+
+def test_a_number_of_classes_that_a_tool_set_stays():
+    """Stock tools do not know of the variable ``classes``."""
+    path = CONFIGS / 'posthoc/faster-rcnn_r18_fpn_shapes.py'
+    cfg = Config.fromfile(path)
+    cfg.model.roi_head.bbox_head.num_classes = 3
+    assert resolve(cfg).model.roi_head.bbox_head.num_classes == 3
