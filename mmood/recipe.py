@@ -144,6 +144,11 @@ def _changed(
     later = [
         leads_into(path, made._cfg_dict, plain._cfg_dict) for path, _ in rest
     ]
+    # A tool that counts the classes itself need not know of ``classes``.
+    later = [
+        is_later or path[-1] == 'num_classes'
+        for is_later, (path, _) in zip(later, rest)
+    ]
     apply(raw, [one for one, is_later in zip(rest, later) if not is_later])
     return raw, [one for one, is_later in zip(rest, later) if is_later]
 

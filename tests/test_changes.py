@@ -225,3 +225,11 @@ def test_a_variable_of_a_written_config_is_refused(tmp_path):
     for key in ('max_iters', 'classes', 'test_pipeline.1.scale'):
         with pytest.raises(ConfigError, match=rf'{key.split(".")[0]} is a va'):
             load(tmp_path / 'written.py', {key: 3})
+
+
+def test_a_number_of_classes_that_a_tool_set_stays():
+    """Stock tools do not know of the variable ``classes``."""
+    path = CONFIGS / 'posthoc/faster-rcnn_r18_fpn_shapes.py'
+    cfg = Config.fromfile(path)
+    cfg.model.roi_head.bbox_head.num_classes = 3
+    assert resolve(cfg).model.roi_head.bbox_head.num_classes == 3

@@ -32,8 +32,8 @@ class CompoundScore(FittedScore):
     Args:
         of: names of the scores, all in the same list of scores.
 
-    Raises ValueError for fewer than two different names; `finish` if there
-    is no sample.
+    Raises ValueError for fewer than two different names; `finish` for fewer
+    than two samples.
     """
 
     def __init__(self, of: Sequence[str]) -> None:
@@ -67,14 +67,14 @@ class CompoundScore(FittedScore):
     def _finish(self) -> None:
         all_reduce(self._sums)
         count, total, squares = self._sums
-        if not count.all():
+        if not (count > 1).all():
             raise ValueError(
-                'no ID sample to fit the compound on: check the annotations '
-                'of the ID training images'
+                f'{int(count.min())} ID samples to fit the compound on, which '
+                'needs two: check the annotations of the ID training images'
             )
         mean = total / count
         variance = squares / count - mean.square()
-        variance = variance * count / (count - 1).clamp(min=1)
+        variance = variance * count / (count - 1)
         self.fitted_for.fill_(self.signature)
         self.mean.copy_(mean)
         self.std.copy_(variance.clamp(min=0).sqrt().clamp(min=1e-12))

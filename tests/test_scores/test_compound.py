@@ -119,9 +119,10 @@ def test_of_scores_that_are_not_in_the_list():
         ScoreSet(['energy', 'msp', two, nested], num_classes=3)
 
 
-def test_no_sample():
-    with pytest.raises(ValueError, match='no ID sample to fit'):
-        fit(data()[:0])
+@pytest.mark.parametrize('count', [0, 1])
+def test_fewer_samples_than_a_deviation_needs(count):
+    with pytest.raises(ValueError, match=f'{count} ID samples .* needs two'):
+        fit(data()[:count])
 
 
 def test_two_ranks_agree_with_one_process(tmp_path):

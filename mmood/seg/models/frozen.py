@@ -40,7 +40,9 @@ class FrozenTraining:
                 '--cfg-options load_from=SEGMENTOR.pth) with a checkpoint of '
                 'it'
             )
-        sizes = {} if channels is None else dict(channels=channels)
+        sizes = dict(num_classes=self.num_classes)
+        if channels is not None:
+            sizes.update(channels=channels, in_channels=channels)
         self.losses = build_losses(configs, **sizes)
         self.register_load_state_dict_post_hook(_expect_no_losses)
 
