@@ -30,6 +30,7 @@ from .roi_tools import (
     jittered,
     last_of,
     maps_of,
+    misfit,
     record_calls,
     take_flagged,
 )
@@ -89,7 +90,7 @@ class RoIAdapter(FirstThreshold):
         )
         self.keeps_samples = False
         self.register_buffer('score_threshold', torch.tensor(float('nan')))
-        self._misfit: str | bool | None = None  # of a loaded classifier
+        self._misfit: str | None = None  # of a loaded classifier
         self._step: Step | None = None
 
     @property
@@ -290,17 +291,4 @@ class RoIAdapter(FirstThreshold):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         own = self.box_head.fc_cls.weight
         name = next(n for n, p in self.named_parameters() if p is own)
-        weight = state_dict.get(prefix + name)
-        if weight is not None:
-            self._misfit = weight.shape != own.shape and (
-                f'the checkpoint has a classifier of shape '
-                f'{tuple(weight.shape)}, the model one of {tuple(own.shape)} '
-                '(classes + background): set num_classes to that of the '
-                'checkpoint, or train before testing'
-            )
-        elif any(key.startswith(f'{prefix}bbox_head.') for key in state_dict):
-            self._misfit = (
-                f'the checkpoint has the box head of another RoI head, no '
-                f'{prefix}{name}: set roi_head.type to that of the '
-                'checkpoint, or train before testing'
-            )
+        self._misfit = misfit(state_dict, prefix, name, own)

@@ -6,7 +6,7 @@ Shapes: R RoIs of all images, n boxes kept of one image.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -157,3 +157,27 @@ def correct_boxes(
     labels = predicted.labels.new_tensor([o['bbox_label'] for o in objects])
     same = predicted.labels[:, None] == labels
     return ((bbox_overlaps(predicted.bboxes, boxes) >= iou) & same).any(1)
+
+
+def misfit(
+    state_dict: Mapping[str, Tensor], prefix: str, name: str, own: Tensor
+) -> str | None:
+    """Why the classifier ``name`` of a RoI head is not that of a checkpoint.
+
+    None if it is, and if the checkpoint has no RoI head.
+    """
+    weight = state_dict.get(prefix + name)
+    if weight is not None and weight.shape != own.shape:
+        return (
+            f'the checkpoint has a classifier of shape {tuple(weight.shape)}, '
+            f'the model one of {tuple(own.shape)} (classes + background): set '
+            'num_classes to that of the checkpoint, or train before testing'
+        )
+    is_other = any(key.startswith(f'{prefix}bbox_head.') for key in state_dict)
+    if weight is None and is_other:
+        return (
+            f'the checkpoint has the box head of another RoI head, no '
+            f'{prefix}{name}: set roi_head.type to that of the checkpoint, or '
+            'train before testing'
+        )
+    return None
