@@ -71,7 +71,7 @@ def check(model, taken):
 def test_no_sample():
     for loader in ([], Loader([torch.zeros(0, 3)])):
         model = Toy()
-        with pytest.raises(ValueError, match='no ID sample to fit'):
+        with pytest.raises(ValueError, match='0 ID samples to fit'):
             fit_scores(model, loader)
         assert not model.scores.fitted['compound'].is_fitted
         assert not model.keeps_samples
@@ -215,7 +215,7 @@ def test_a_fit_that_fails_leaves_the_other_scores():
     hook, run = FitScoresHook(dict(batch_size=1)), runner(model, data)
     hook.before_train(run)
     hook.before_val_iter(run, 0)
-    assert 'no ID sample to fit' in run.lines[-1]
+    assert '0 ID samples to fit' in run.lines[-1]
     found = model.test_step(images(1))[0]
     assert set(found) == {'energy', 'max_logit'}
     hook.after_val_epoch(run, {})  # a test is stricter

@@ -39,7 +39,7 @@ from projects.open_set_detection.open_set_detection import (
 
 
 @MODELS.register_module(force=True)
-class BatchSpy(OpenSetLoss):
+class OpenSetSpy(OpenSetLoss):
     """Keeps its batches; its loss is the sum of the unknown's logits."""
 
     def __init__(self, num_classes, in_channels):
@@ -72,7 +72,7 @@ def open_set_head(unknown_class=False, **kwargs):
 
 
 def spied(**kwargs):
-    return open_set_head(True, losses=[dict(type='mmood.BatchSpy')], **kwargs)
+    return open_set_head(True, losses=[dict(type='mmood.OpenSetSpy')], **kwargs)
 
 
 def inputs_of(count=2):
@@ -117,7 +117,7 @@ def test_losses_get_what_happened_in_the_step():
     hub.update_info('max_iters', 30)
     try:
         head = spied()
-        spy = head.losses['BatchSpy']
+        spy = head.losses['OpenSetSpy']
         assert spy.sizes == (K, 32)
         data = painted([3, 1], [2, 0, 0])
         props = near_and_far(data)
@@ -161,7 +161,7 @@ def test_images_without_objects_have_gradients(labels):
     for name, parameter in head.named_parameters():
         assert torch.isfinite(parameter.grad).all(), name
     assert torch.isfinite(x.grad).all()
-    (batch,) = head.losses['BatchSpy'].batches
+    (batch,) = head.losses['OpenSetSpy'].batches
     assert batch.is_known.any() == any(labels)
 
 
@@ -309,8 +309,8 @@ def test_scores_are_fitted_on_correct_boxes_of_known_classes():
 
 
 def test_losses_need_a_class_for_the_unknown():
-    spy = [dict(type='mmood.BatchSpy')]
-    with pytest.raises(ValueError, match='BatchSpy.*unknown_class=True'):
+    spy = [dict(type='mmood.OpenSetSpy')]
+    with pytest.raises(ValueError, match='OpenSetSpy.*unknown_class=True'):
         open_set_head(False, losses=spy)
 
 
