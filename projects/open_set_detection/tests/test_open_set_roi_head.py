@@ -72,7 +72,9 @@ def open_set_head(unknown_class=False, **kwargs):
 
 
 def spied(**kwargs):
-    return open_set_head(True, losses=[dict(type='mmood.OpenSetSpy')], **kwargs)
+    return open_set_head(
+        True, losses=[dict(type='mmood.OpenSetSpy')], **kwargs
+    )
 
 
 def inputs_of(count=2):
