@@ -141,13 +141,11 @@ def _changed(
         return raw, []
     made, plain = _resolved(raw), copy.deepcopy(raw)
     expand(plain)
-    later = [
-        leads_into(path, made._cfg_dict, plain._cfg_dict) for path, _ in rest
-    ]
     # A tool that counts the classes itself need not know of ``classes``.
     later = [
-        is_later or path[-1] == 'num_classes'
-        for is_later, (path, _) in zip(later, rest)
+        path[-1] == 'num_classes'
+        or leads_into(path, made._cfg_dict, plain._cfg_dict)
+        for path, _ in rest
     ]
     apply(raw, [one for one, is_later in zip(rest, later) if not is_later])
     return raw, [one for one, is_later in zip(rest, later) if is_later]
@@ -228,7 +226,13 @@ def _point(value: object, scheduler: Mapping, train_cfg: Mapping) -> object:
             'an integer >= 1; by_epoch=False belongs to a training in '
             'iterations, convert_to_iter_based=True to parts of epochs'
         )
-    point = Fraction(value) * length
+    top, bottom = map(int, value.split('/'))
+    if not 0 <= top <= bottom or not bottom:
+        raise ConfigError(
+            f'param_scheduler: {value} in {short_name(scheduler)} is no share '
+            "of the training: set it to one from '0/1' to '1/1'"
+        )
+    point = Fraction(top, bottom) * length
     if scheduler.get('convert_to_iter_based'):
         return round(float(point), 6)
     return max(1, round(point))

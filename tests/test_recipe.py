@@ -398,6 +398,14 @@ def test_a_share_of_no_length_is_refused(length):
         resolve(cfg)
 
 
+@pytest.mark.parametrize('share', ['1/0', '4/3'])
+def test_what_is_no_share_is_refused(share):
+    schedule = dict(type='LinearLR', end=share, by_epoch=False)
+    cfg = Config(dict(param_scheduler=schedule, train_cfg=dict(max_iters=9)))
+    with pytest.raises(ConfigError, match=f'{share} in LinearLR is no share'):
+        resolve(cfg)
+
+
 def test_a_model_without_an_adapter_is_shown_those_that_have_one():
     model = dict(type='RetinaNet', bbox_head=dict(type='RetinaHead'))
     cfg = Config(dict(model=model, ood=dict(scores=['energy'])))
