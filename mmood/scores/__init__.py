@@ -1,7 +1,9 @@
 """OOD scores; higher is more out-of-distribution."""
 
 from .build import score_names
+from .classifier import LinearClassifier
 from .compound import CompoundScore
+from .dice import DICE, largest_contributions
 from .diffusion import diffusion_score, directional_error
 from .fitted import FittedScore, NotFittedError
 from .generalized_odin import (
@@ -9,46 +11,63 @@ from .generalized_odin import (
     generalized_odin,
     select_epsilon,
 )
+from .gradnorm import gradnorm, gradnorm_score
 from .gram import GramMatrices, gram_deviation, gram_rows
 from .knn import KNN, knn_distance
 from .logits import (
     class_logits,
     energy,
     entropy,
+    gen,
     joint_energy,
     max_logit,
     msp,
 )
 from .mahalanobis import Mahalanobis, mahalanobis
 from .odin import odin, odin_score, perturb
+from .react import ReAct
+from .reshaping import ASH, Scale, ash, scale
 from .samples import Samples, View, register_score
 from .score_set import ScoreSet
+from .temperature import Temperature, fit_temperature
 from .thresholds import FirstThreshold, Thresholds
 from .vmf import log_vmf_density, log_vmf_normalizer, vmf_score
 
 __all__ = [
+    'ASH',
     'CompoundScore',
+    'DICE',
     'DecomposedLinear',
     'FirstThreshold',
     'FittedScore',
     'GramMatrices',
     'KNN',
+    'LinearClassifier',
     'Mahalanobis',
     'NotFittedError',
+    'ReAct',
     'Samples',
+    'Scale',
     'ScoreSet',
+    'Temperature',
     'Thresholds',
     'View',
+    'ash',
     'class_logits',
     'diffusion_score',
     'directional_error',
     'energy',
     'entropy',
+    'fit_temperature',
+    'gen',
     'generalized_odin',
+    'gradnorm',
+    'gradnorm_score',
     'gram_deviation',
     'gram_rows',
     'joint_energy',
     'knn_distance',
+    'largest_contributions',
     'log_vmf_density',
     'log_vmf_normalizer',
     'mahalanobis',
@@ -58,6 +77,7 @@ __all__ = [
     'odin_score',
     'perturb',
     'register_score',
+    'scale',
     'score_names',
     'select_epsilon',
     'vmf_score',
