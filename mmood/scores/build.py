@@ -66,7 +66,7 @@ def check_fits(name: str, score: Score, kind: str, num_classes: int) -> None:
             f'the score {name!r} is defined for {" and ".join(kinds)} logits, '
             f"and these are of {kind}: take 'max_logit' or a score of features"
         )
-    is_constant = name in ('msp', 'entropy', 'odin')
+    is_constant = name in ('msp', 'entropy', 'odin', 'kl_matching')
     if kind == 'softmax' and num_classes == 1 and is_constant:
         raise ValueError(
             f'the score {name!r} is a softmax over one class, which says '
