@@ -1,6 +1,7 @@
 """OOD scores; higher is more out-of-distribution."""
 
 from .build import score_names
+from .classifier import LinearClassifier
 from .compound import CompoundScore
 from .diffusion import diffusion_score, directional_error
 from .fitted import FittedScore, NotFittedError
@@ -33,6 +34,7 @@ __all__ = [
     'FittedScore',
     'GramMatrices',
     'KNN',
+    'LinearClassifier',
     'Mahalanobis',
     'NotFittedError',
     'Samples',

@@ -58,9 +58,25 @@ def score_names() -> list[str]:
     return sorted(SCORES.module_dict)
 
 
-def check_fits(name: str, score: Score, kind: str, num_classes: int) -> None:
-    """Raises ValueError for logits that the score is not defined for."""
-    kinds = getattr(score, 'func', score).kinds
+def check_fits(
+    name: str,
+    score: Score,
+    kind: str,
+    num_classes: int,
+    no_classifier: str = '',
+) -> None:
+    """Raises ValueError for a model that the score is not defined for.
+
+    With logits of another kind, or without a `LinearClassifier`, for the
+    reason ``no_classifier``.
+    """
+    own = getattr(score, 'func', score)
+    if no_classifier and 'classifier' in own.reads:
+        raise ValueError(
+            f'the score {name!r} reads the last linear layer of the model: '
+            f'{no_classifier}'
+        )
+    kinds = own.kinds
     if kind not in kinds:
         raise ValueError(
             f'the score {name!r} is defined for {" and ".join(kinds)} logits, '

@@ -34,6 +34,8 @@ class ScoreSet(nn.Module):
         channels: C; None: there are no features.
         kind: of the logits, see `Samples`.
         losses: what the model learns besides, for scores that are trained.
+        no_classifier: why the samples have no `LinearClassifier`; empty:
+            they have one.
 
     ``thresholds`` holds the value of each score above which a sample is
     OOD; what is OOD is decided by the ``first`` score. What a score wants to
@@ -52,6 +54,7 @@ class ScoreSet(nn.Module):
         channels: int | None = None,
         kind: str = 'softmax',
         losses: Iterable[nn.Module] = (),
+        no_classifier: str = 'the samples come without it',
     ) -> None:
         super().__init__()
         if not isinstance(configs, (list, tuple)) or not configs:
@@ -60,6 +63,7 @@ class ScoreSet(nn.Module):
                 f'{configs!r}'
             )
         self.kind, self.num_classes = kind, num_classes
+        self._no_classifier = no_classifier
         self.skips_unfitted = False
         sizes = dict(num_classes=num_classes, channels=channels, losses=losses)
         self._scores: dict[str, Score] = {}
@@ -76,7 +80,9 @@ class ScoreSet(nn.Module):
             raise ValueError(f'the score {name!r} is listed twice')
         check_score_name(name, self)
         score = build_score(kind, arguments, sizes)
-        check_fits(kind, score, self.kind, self.num_classes)
+        check_fits(
+            kind, score, self.kind, self.num_classes, self._no_classifier
+        )
         self._scores[name] = score
         self._arguments[name] = {
             key: value

@@ -21,6 +21,7 @@ from mmood.losses import Batch, build_losses, ood_losses
 from mmood.necks.pyramid import collect_losses
 from mmood.outliers import build_source
 from mmood.scores import FirstThreshold, Samples, ScoreSet
+from mmood.scores.classifier import linear_of, why_not_linear
 
 from .roi_tools import (
     Step,
@@ -84,7 +85,10 @@ class RoIAdapter(FirstThreshold):
         sizes = dict(num_classes=classes, channels=width)
         made = self.losses.values()
         self.outliers = build_source(outliers, made, **sizes)
-        self.scores = ScoreSet(scores, **sizes, losses=made)
+        reason = why_not_linear(self.box_head.fc_cls)
+        self.scores = ScoreSet(
+            scores, **sizes, losses=made, no_classifier=reason
+        )
         self._reads_inputs = any(
             'inputs' in self.scores.reads(name) for name in self.scores.names
         )
@@ -111,17 +115,17 @@ class RoIAdapter(FirstThreshold):
         self, features: Tensor, logits: Tensor, inputs: Tensor | None = None
     ) -> Samples:
         """Features (n, C), logits (n, K + extra) and what they are made of."""
-        classifier = self.box_head.fc_cls
+        layer, classes = self.box_head.fc_cls, self.num_classes
         numerators = None
-        if hasattr(classifier, 'numerators'):
-            numerators = classifier.numerators(features)
-            numerators = numerators[:, : self.num_classes]
+        if hasattr(layer, 'numerators'):
+            numerators = layer.numerators(features)[:, :classes]
         return Samples(
-            logits=logits[:, : self.num_classes],
+            logits=logits[:, :classes],
             features=features,
             numerators=numerators,
             inputs=inputs,
             view=self.view,
+            classifier=linear_of(layer, classes),
         )
 
     def view(self, inputs: Tensor) -> Samples:
