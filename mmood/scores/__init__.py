@@ -4,6 +4,7 @@ from .build import score_names
 from .classifier import LinearClassifier
 from .compound import CompoundScore
 from .diffusion import diffusion_score, directional_error
+from .fdbd import FDBD, fdbd
 from .fitted import FittedScore, NotFittedError
 from .generalized_odin import (
     DecomposedLinear,
@@ -11,6 +12,7 @@ from .generalized_odin import (
     select_epsilon,
 )
 from .gram import GramMatrices, gram_deviation, gram_rows
+from .kl_matching import KLMatching, kl_matching
 from .knn import KNN, knn_distance
 from .logits import (
     class_logits,
@@ -21,45 +23,63 @@ from .logits import (
     msp,
 )
 from .mahalanobis import Mahalanobis, mahalanobis
+from .nnguide import NNGuide, mean_of_largest_products
 from .odin import odin, odin_score, perturb
+from .openmax import OpenMax, openmax
+from .relative_mahalanobis import RelativeMahalanobis
+from .residual import Residual, ViM, residual
 from .samples import Samples, View, register_score
 from .score_set import ScoreSet
+from .she import SimplifiedHopfieldEnergy
 from .thresholds import FirstThreshold, Thresholds
 from .vmf import log_vmf_density, log_vmf_normalizer, vmf_score
 
 __all__ = [
     'CompoundScore',
     'DecomposedLinear',
+    'FDBD',
     'FirstThreshold',
     'FittedScore',
     'GramMatrices',
+    'KLMatching',
     'KNN',
     'LinearClassifier',
     'Mahalanobis',
+    'NNGuide',
     'NotFittedError',
+    'OpenMax',
+    'RelativeMahalanobis',
+    'Residual',
     'Samples',
     'ScoreSet',
+    'SimplifiedHopfieldEnergy',
     'Thresholds',
+    'ViM',
     'View',
     'class_logits',
     'diffusion_score',
     'directional_error',
     'energy',
     'entropy',
+    'fdbd',
     'generalized_odin',
     'gram_deviation',
     'gram_rows',
     'joint_energy',
+    'kl_matching',
     'knn_distance',
     'log_vmf_density',
     'log_vmf_normalizer',
     'mahalanobis',
     'max_logit',
+    'mean_of_largest_products',
     'msp',
     'odin',
     'odin_score',
+    'openmax',
     'perturb',
     'register_score',
+    'residual',
     'score_names',
     'select_epsilon',
     'vmf_score',

@@ -95,7 +95,7 @@ class FDBD(FittedScore):
         self._means = None
 
     def _score(self, samples: Samples) -> Tensor:
-        weight = samples.classifier.weight.detach()
+        weight = samples.classifier.weight
         for part in (samples.features, weight):
             check_channels(part, self.channels)
         return fdbd(samples.logits, samples.features, weight, self.mean)

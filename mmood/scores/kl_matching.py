@@ -17,6 +17,8 @@ from .class_means import ClassMeans
 from .fitted import FittedScore, rows, unrows, warn_unseen
 from .samples import Samples, register_score
 
+CHUNK = 65536  # rows that are in float64 at a time
+
 
 def kl_matching(logits: Tensor, templates: Tensor) -> Tensor:
     """``min_c KL(p || d_c)``, (N, K, *) -> (N, *), float64, in nats, >= 0.
@@ -27,14 +29,14 @@ def kl_matching(logits: Tensor, templates: Tensor) -> Tensor:
     """
     if not len(templates):
         raise ValueError('templates (n, K) have no class: give at least one')
-    templates = templates.double()
-    tiny = torch.finfo(templates.dtype).tiny
-    log_p = rows(logits).double().log_softmax(1)
-    p = log_p.exp()
-    cross = p @ templates.clamp(min=tiny).log().T
-    entropy = torch.special.entr(p).sum(1)
-    divergence = -entropy - cross.amax(1)
-    return unrows(divergence.clamp(min=0), logits)
+    tiny = torch.finfo(torch.float64).tiny
+    log_templates = templates.double().clamp(min=tiny).log()
+    parts = []
+    for part in rows(logits).split(CHUNK):
+        p = part.double().softmax(1)
+        cross = (p @ log_templates.T).amax(1)
+        parts.append(-torch.special.entr(p).sum(1) - cross)
+    return unrows(torch.cat(parts).clamp(min=0), logits)
 
 
 @register_score('kl_matching', kinds=('softmax',))

@@ -17,7 +17,7 @@ from torch import Tensor
 from mmood.ops import Reservoir, raised
 
 from .fitted import FittedScore, check_channels, rows, unrows
-from .knn import _check_k
+from .knn import check_k
 from .logits import energy, joint_energy
 from .samples import Samples, register_score
 
@@ -32,7 +32,7 @@ def mean_of_largest_products(
     it is computed, by at most ``chunk_size`` x ``chunk_size`` products at a
     time. Raises ValueError unless 1 <= k <= n.
     """
-    _check_k(k, len(bank))
+    check_k(k, len(bank))
     bank, parts = raised(bank), []
     for part in rows(x).to(bank).split(chunk_size):
         largest = part.new_empty(len(part), 0)
@@ -70,7 +70,7 @@ class NNGuide(FittedScore):
         self, channels: int, k: int = 10, *, bank_size: int = 12_800
     ) -> None:
         super().__init__()
-        _check_k(k, bank_size)
+        check_k(k, bank_size)
         self.channels, self.k, self.bank_size = channels, k, bank_size
         self.register_buffer('bank', torch.empty(0, channels))
         self._sample: Reservoir | None = None
@@ -87,7 +87,7 @@ class NNGuide(FittedScore):
 
     def _finish(self) -> None:
         bank = self._sample.merge().to(self.bank)
-        _check_k(self.k, len(bank))
+        check_k(self.k, len(bank))
         self.bank, self._sample = bank, None
 
     def _score(self, samples: Samples) -> Tensor:

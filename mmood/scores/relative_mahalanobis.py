@@ -8,7 +8,6 @@ Near-OOD Detection", 2021 (arXiv:2106.09022), Sec. 2.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from .mahalanobis import Mahalanobis, whitened_distance, whitening_of

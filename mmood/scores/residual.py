@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmood.ops import Reservoir
 
+from .classifier import LinearClassifier
 from .fitted import FittedScore, check_channels, rows, unrows
 from .logits import energy
 from .mahalanobis import CHUNK, RANK_TOLERANCE, Moments
@@ -122,12 +123,12 @@ class Residual(FittedScore):
             zeros = torch.zeros(len(part), dtype=torch.int64)
             self._moments.add(part, zeros)
 
-    def _zero_of(self, classifier: object) -> Tensor:
+    def _zero_of(self, classifier: LinearClassifier) -> Tensor:
         """Where its logits are 0, (C,); ValueError for another width."""
         weight, bias = classifier.weight, classifier.bias
-        check_channels(weight.detach(), self.channels)
-        inverse = torch.linalg.pinv(weight.detach().to(self.origin))
-        return -inverse @ bias.detach().to(self.origin)
+        check_channels(weight, self.channels)
+        inverse = torch.linalg.pinv(weight.to(self.origin))
+        return -inverse @ bias.to(self.origin)
 
     def _finish(self) -> None:
         count, mean, scatter = self._moments.merge()

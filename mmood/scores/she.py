@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mmood.ops import raised
+
 from .class_means import ClassMeans
 from .fitted import FittedScore, labelled_rows, unrows, warn_unseen
 from .samples import KINDS, Samples, register_score
@@ -23,10 +25,10 @@ class SimplifiedHopfieldEnergy(FittedScore):
     """``-x . s_c`` with the predicted class c, (N, C, *) -> (N, *).
 
     The pattern s_c is the mean of the training features of class c that the
-    model takes for it. Unbounded, float64, in the unit of the features
-    squared. The class is that of the largest logit. A class without such
-    samples has the mean over all classes' samples, with a warning. There is
-    nothing to choose.
+    model takes for it. Unbounded, in the unit of the features squared. The
+    class is that of the largest logit. A class without such samples has the
+    mean over all classes' samples, with a warning. There is nothing to
+    choose.
 
     Buffers, float64: ``patterns`` (K, C), and ``count`` (K,) of samples.
 
@@ -70,12 +72,12 @@ class SimplifiedHopfieldEnergy(FittedScore):
 
     def _score(self, samples: Samples) -> Tensor:
         x, classes = self._rows(samples, samples.logits.argmax(1))
-        products = x.to(self.patterns) @ self.patterns.T
+        x = raised(x)
+        with torch.autocast(x.device.type, enabled=False):
+            products = x @ self.patterns.to(x).T
         own = products.gather(1, classes[:, None])[:, 0]
         return -unrows(own, samples.features)
 
-    def _rows(
-        self, samples: Samples, labels: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _rows(self, samples: Samples, labels: Tensor) -> tuple[Tensor, Tensor]:
         sizes = self.channels, self.num_classes
         return labelled_rows(samples.features, labels, *sizes)
