@@ -45,6 +45,7 @@ def fdbd(
     lengths = lengths[predicted]
     gaps = (largest[:, None] - z) / lengths.where(lengths > 0, torch.inf)
     spread = torch.linalg.vector_norm(x - mean.to(x), dim=1)
+    spread = spread.where(spread < torch.inf, torch.nan)  # else it says 0
     distance = gaps.sum(1) / (len(weight) - 1)
     return unrows(-distance / spread.clamp(min=SHORTEST), features)
 

@@ -21,6 +21,7 @@ from .fitted import FittedScore, labelled_rows, rows, unrows, warn_unseen
 from .samples import Samples, register_score
 
 CHUNK = 65536  # rows that are in float64 at a time
+SHIFT = 10_000  # from the tail's smallest distance to where densities start
 
 
 def openmax(
@@ -38,8 +39,14 @@ def openmax(
     ``u = sum_c v_c a_c w_c``. The ranks' weights a_c are ``(alpha - i) /
     alpha`` for the i-th largest activation, i from 0, and 0 from ``alpha``
     on; w_c are the Weibull distributions of ``weibulls`` (3, K): shape,
-    scale, and what they are above.
+    scale, and what they are above. Raises ValueError unless ``alpha`` is in
+    1..K.
     """
+    if not 1 <= alpha <= len(means):
+        raise ValueError(
+            f'alpha must be in 1..{len(means)}, the number of classes, got '
+            f'{alpha}'
+        )
     parts = []
     for v in rows(logits).split(CHUNK):
         v = v.double()
@@ -61,8 +68,8 @@ def activation_distance(
 
 def _rank_weights(v: Tensor, alpha: int) -> Tensor:
     """a_c of the activations (N, K) -> (N, K)."""
-    places = v.topk(min(alpha, v.shape[1])).indices
-    weights = 1 - torch.arange(places.shape[1]).to(v) / alpha
+    places = v.topk(alpha).indices
+    weights = 1 - torch.arange(alpha).to(v) / alpha
     return torch.zeros_like(v).scatter(1, places, weights.expand(places.shape))
 
 
@@ -72,11 +79,12 @@ class OpenMax(FittedScore):
 
     The mean activation of class c is that of the samples of class c that are
     classified correctly, its Weibull distribution that of the ``tail_size``
-    largest of their distances to it; the largest likelihood of those above
-    the smallest less 1, as in the authors' libMR. Of each class at most
-    ``sample_size`` samples, drawn at random, take part in the tail: memory
-    does not grow with the data, and the tail remains one, as with the 1300
-    images a class that the paper has. A class without two different
+    largest of their distances to it; the likeliest of those above the
+    smallest less 10,000, as in the authors' libMR. So far off it is nearly
+    Gumbel's distribution of smallest values, and knows no unit. Of each class
+    at most ``sample_size`` samples, drawn at random, take part in the tail:
+    memory does not grow with the data, and the tail remains one, as with the
+    1300 images a class that the paper has. A class without two different
     distances is never revised, with a warning.
 
     Negative activations are revised as the others are, which raises them:
@@ -109,7 +117,7 @@ class OpenMax(FittedScore):
                     f'{name} must be at least {least}, got {value}'
                 )
         self.num_classes, self.sample_size = num_classes, sample_size
-        self.tail_size, self.alpha = tail_size, alpha
+        self.tail_size, self.alpha = tail_size, min(alpha, num_classes)
         self.euclidean_weight = euclidean_weight
         means = torch.zeros((num_classes,) * 2, dtype=torch.float64)
         self.register_buffer('means', means)
@@ -156,7 +164,7 @@ class OpenMax(FittedScore):
             if len(tail) < 2 or tail[0] == tail[-1]:
                 count[c] = 0
                 continue
-            found = fit_weibull(tail.cpu().numpy(), float(tail[0]) - 1)
+            found = fit_weibull(tail.cpu().numpy(), float(tail[0]) - SHIFT)
             weibulls[:, c] = weibulls.new_tensor(
                 [found.shape, found.scale, found.shift]
             )
@@ -177,11 +185,10 @@ class OpenMax(FittedScore):
         return distance[:, 0].sort().values[-self.tail_size :]
 
     def _score(self, samples: Samples) -> Tensor:
-        alpha = min(self.alpha, self.num_classes)
         return openmax(
             samples.logits,
             self.means,
             self.weibulls,
-            alpha,
+            self.alpha,
             self.euclidean_weight,
         )
