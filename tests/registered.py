@@ -121,10 +121,13 @@ class Score(nn.Module):
 
     def fit(self, x: Tensor) -> Score:
         places = torch.arange(len(x), device=x.device)
+        # Every second one is what the logits say.
+        said = x[:, :K].argmax(1)
+        own = torch.where(places % 2 == 0, said, places // 2 % K)
         for names in self.scores.stages():
             self.scores.start(names)
             samples = self.scores.with_values(seen(x))
-            self.scores.update(samples, places % K, places)
+            self.scores.update(samples, own, places)
             self.scores.finish()
         return self
 

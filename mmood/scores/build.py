@@ -82,12 +82,15 @@ def check_fits(
             f'the score {name!r} is defined for {" and ".join(kinds)} logits, '
             f"and these are of {kind}: take 'max_logit' or a score of features"
         )
-    is_constant = name in ('msp', 'entropy', 'odin', 'kl_matching')
+    constant = ('msp', 'entropy', 'odin', 'gen', 'gradnorm', 'kl_matching')
+    is_constant = name in constant
     if kind == 'softmax' and num_classes == 1 and is_constant:
         raise ValueError(
             f'the score {name!r} is a softmax over one class, which says '
             "nothing: take 'energy' or 'max_logit'"
         )
+    if hasattr(own, 'inner'):
+        check_fits(own.inner_name, own.inner, kind, num_classes)
 
 
 def check_value(name: str, value: object, samples: Samples) -> None:

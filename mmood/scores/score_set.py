@@ -179,7 +179,8 @@ class ScoreSet(nn.Module):
     def stages(self) -> list[list[str]]:
         """What is fitted in one pass over the data, and what in the next.
 
-        A compound of fitted scores has to wait for these.
+        What is fitted on validation samples has a pass of its own, and a
+        compound of fitted scores has to wait for these.
         """
         fitted = self.fitted
         late = [
@@ -188,7 +189,14 @@ class ScoreSet(nn.Module):
             if any(part in fitted for part in getattr(score, 'of', ()))
         ]
         early = [name for name in fitted if name not in late]
-        return [stage for stage in (early, late) if stage]
+        apart = [name for name in early if fitted[name].on_validation]
+        early = [name for name in early if name not in apart]
+        return [stage for stage in (early, apart, late) if stage]
+
+    @property
+    def on_validation(self) -> bool:
+        """Whether those being fitted want samples of ID validation images."""
+        return any(self.fitted[n].on_validation for n in self.being_fitted)
 
     def start(self, names: Iterable[str]) -> None:
         """Fit these from the next `update` on."""

@@ -27,7 +27,7 @@ from .roi_tools import (
     Step,
     batch_labels,
     check_heads,
-    correct_boxes,
+    fit_labels,
     jittered,
     last_of,
     maps_of,
@@ -262,10 +262,9 @@ class RoIAdapter(FirstThreshold):
     def fit_samples(
         self, sample: DetDataSample
     ) -> Iterator[tuple[Samples, Tensor, Tensor]]:
-        """Samples, classes and keys of an image's correct boxes.
+        """Samples, classes and keys of an image's boxes, see `fit_labels`.
 
-        A box is correct with IoU >= 0.5 and the class as annotated. Raises
-        ValueError for an image without annotations.
+        Raises ValueError for an image without annotations.
         """
         if 'instances' not in sample:
             raise ValueError(
@@ -273,11 +272,13 @@ class RoIAdapter(FirstThreshold):
                 'boxes: the set to fit on must be an mmood.IDCocoDataset'
             )
         kept = sample.pred_instances
-        mask = correct_boxes(kept, sample.instances)
+        wrong_too = self.scores.on_validation
+        labels = fit_labels(kept, sample.instances, wrong_too)
+        mask = labels >= 0
         rank = torch.arange(len(kept), device=mask.device)
         keys = zlib.crc32(str(sample.img_id).encode()) * 4096 + rank
         samples = self.scores.with_values(kept.samples[mask])
-        yield samples, kept.labels[mask], keys[mask]
+        yield samples, labels[mask], keys[mask]
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args, **kwargs
