@@ -11,6 +11,7 @@ _base_ = [
 ]
 folder = '{{$MMOOD_DATA:data/animals}}/'
 pretrained = '{{$MMOOD_WEIGHTS:data/weights}}/mobilenet_v2_imagenet.pth'
+cache = None  # folder that keeps the backbone's outputs
 data_root = '${folder}voc/'
 classes = ('person', 'cat', 'dog', 'horse', 'cow', 'sheep', 'chair', 'sofa')
 train_ann = 'annotations/train.json'
@@ -53,11 +54,13 @@ model = dict(
     ),
     backbone=dict(
         _delete_=True,
-        type='MobileNetV2',
-        out_indices=(2, 4, 7),
-        frozen_stages=7,
-        norm_eval=True,
-        init_cfg=dict(type='Pretrained', checkpoint='$pretrained'),
+        type='mmood.FrozenBackbone',
+        cache='$cache',
+        backbone=dict(
+            type='mmdet.MobileNetV2',
+            out_indices=(2, 4, 7),
+            init_cfg=dict(type='Pretrained', checkpoint='$pretrained'),
+        ),
     ),
     neck=dict(in_channels=[32, 96, 1280], out_channels=width),
     rpn_head=dict(
