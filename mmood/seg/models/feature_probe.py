@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from mmcv.cnn.bricks.transformer import PatchEmbed as MMCVPatchEmbed
 from mmseg.models.utils import PatchEmbed
 from torch import Tensor, nn
 
+from mmood.backbones import FrozenBackbone
 from mmood.registry import SCORES
 from mmood.scores.build import split_config
 from mmood.scores.samples import ScoreConfig
@@ -70,6 +72,30 @@ class FeatureProbe:
 
         Raises ValueError, as the hooks inside do, if there was none.
         """
+        if self._is_kept(model):
+            recording = model.backbone.record(
+                self.name, partial(self.run, model)
+            )
+        else:
+            recording = self.run(model)
+        with recording as maps:
+            yield maps
+
+    @property
+    def name(self) -> str:
+        """By which a frozen backbone keeps the features."""
+        if self.keys is not None:
+            return f'keys={self.keys}'
+        return f'{self.module}[{self.index}]'
+
+    def _is_kept(self, model: nn.Module) -> bool:
+        """Whether the features come from within a frozen backbone."""
+        within = (self.module or 'backbone.').startswith('backbone.')
+        return within and isinstance(model.backbone, FrozenBackbone)
+
+    @contextmanager
+    def run(self, model: nn.Module) -> Iterator[list[Tensor]]:
+        """As `record`, of modules that do run."""
         maps: list[Tensor] = []
         with ExitStack() as stack:
             for handle in self._hook(model, maps):
@@ -92,6 +118,9 @@ class FeatureProbe:
 
     def _found(self, model: nn.Module) -> nn.Module:
         modules = dict(model.named_modules())
+        if self._is_kept(model):
+            backbone = model.backbone.body.named_modules(prefix='backbone')
+            modules.update(backbone)
         if self.module not in modules:
             near = [n for n, _ in model.named_children()]
             raise ValueError(
@@ -131,6 +160,15 @@ def probe_for(
             f'probe.channels to the number of {found.module!r}'
         )
     return found
+
+
+def keep_probes(model: nn.Module) -> None:
+    """Have a frozen backbone keep the features that it lists."""
+    if isinstance(model.backbone, FrozenBackbone):
+        for arguments in model.backbone.probes:
+            probe = FeatureProbe(**arguments)
+            probe.width(model)
+            model.backbone.recorders[probe.name] = partial(probe.run, model)
 
 
 def _feature_scores(configs: Sequence[ScoreConfig]) -> list[str]:
