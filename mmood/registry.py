@@ -83,6 +83,7 @@ MODELS = RimRegistry(
         'mmood.losses',
         'mmood.outliers',
         'mmood.necks',
+        'mmood.backbones',
     ],
     room='models',
 )

@@ -27,8 +27,9 @@ class FeatureProbe:
             execution, -1 the last one. Its keys of all heads side by side
             are the features (DOoD, ECCV 2024, Sec. 5.1); class tokens, which
             stand in front, are dropped. For backbones of
-            ``nn.MultiheadAttention`` behind a ``PatchEmbed``:
-            ``VisionTransformer``, ``MixVisionTransformer`` and kin.
+            ``nn.MultiheadAttention`` behind a ``PatchEmbed``
+            (``VisionTransformer``, ``MixVisionTransformer`` and kin), and
+            for vision transformers of ``mmood.TimmBackbone``.
         module: name of a module of the segmentor instead, such as
             ``'backbone.layer4'`` or ``'decode_head.bottleneck'``.
         index: which map, where that module returns several.
@@ -62,6 +63,8 @@ class FeatureProbe:
         if self.keys is None:
             self._found(model)
             return self.channels
+        if hasattr(model.backbone, 'key_widths'):
+            return _own_width(model.backbone, self.keys)
         return _attention(model.backbone, self.keys)[0].embed_dim
 
     @contextmanager
@@ -161,6 +164,9 @@ def _as_map(output: object, index: int, name: str) -> Tensor:
 
 
 def _hook_keys(backbone: nn.Module, number: int, maps: list[Tensor]) -> list:
+    if hasattr(backbone, 'hook_keys'):  # TimmBackbone
+        _own_width(backbone, number)
+        return backbone.hook_keys(number, maps.append)
     attention, sr_ratio = _attention(backbone, number)
     size: list[tuple[int, int]] = []
 
@@ -191,16 +197,33 @@ def _attention(
             'a PatchEmbed; give probe.module, the name of a module, instead '
             'of probe.keys'
         )
-    if not -len(blocks) <= number < len(blocks):
+    return _layer(blocks, number, backbone)
+
+
+def _own_width(backbone: nn.Module, number: int) -> int:
+    """C of the keys of a backbone that gives them itself."""
+    widths = backbone.key_widths()
+    if not widths:
+        raise ValueError(
+            f'{backbone.name!r} has no attention over all patches; give '
+            'probe.module, the name of a module, instead of probe.keys'
+        )
+    return _layer(widths, number, backbone)
+
+
+def _layer(layers: Sequence, number: int, backbone: nn.Module) -> object:
+    if not -len(layers) <= number < len(layers):
         raise ValueError(
             f'probe.keys {number} is out of range: '
-            f'{type(backbone).__name__} has {len(blocks)} attention layers'
+            f'{type(backbone).__name__} has {len(layers)} attention layers'
         )
-    return blocks[number]
+    return layers[number]
 
 
 def _has_keys(backbone: nn.Module) -> bool:
     """Whether a backbone has attention keys that can be probed."""
+    if hasattr(backbone, 'key_widths'):
+        return bool(backbone.key_widths())
     return bool(_attention_blocks(backbone) and _embeds(backbone))
 
 
