@@ -1,7 +1,7 @@
 """Who may import whom, read from the sources.
 
-``ops < diffusion < {backbones, scores, losses} < {outliers, necks, hooks} < {det,
-seg}``: a room imports only lower ones, losses also scores. Metrics,
+``ops < diffusion < {backbones, scores, losses} < {outliers, necks, hooks} <
+{det, seg}``: a room imports only lower ones, losses also scores. Metrics,
 visualization and generation import no other room than ops. mmdet and mmcv.ops
 belong to det alone, mmseg to seg. Modules at the top of the package are for
 all and import no room.

@@ -170,9 +170,7 @@ def import_timm() -> ModuleType:
     return timm
 
 
-def _create(
-    name: str, options: dict, pretrained: bool = False
-) -> nn.Module:
+def _create(name: str, options: dict, pretrained: bool = False) -> nn.Module:
     """A network without classifier that takes images of any size."""
     create = import_timm().create_model
     for extra in _ANY_SIZE:

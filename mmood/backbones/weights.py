@@ -87,20 +87,20 @@ def fitting_state(
 ) -> dict[str, Tensor]:
     """The tensors of ``state`` under the names of ``target``.
 
-    By name if most names of the target are in the state, else by order. What
-    the target has no place for is left out: by name anything, such as a
-    head; by order at most a classifier's weight and bias at the end.
+    By name if most names of the target are in the state, else by order. A
+    head that the target has no place for is left out; by order that is at
+    most a classifier's weight and bias, at the end.
 
     Raises ValueError, with the first tensor that does not fit, if one is
-    missing, or differs in shape or, by order, in kind (``weight``,
-    ``running_mean``).
+    missing, if the state has more layers, or if one differs in shape or, by
+    order, in kind (``weight``, ``running_mean``).
     """
     wanted = _without_counters(target)
     given = _without_counters(state)
     known = sum(name in given for name in wanted)
     if 2 * known >= len(wanted):
-        sources = dict.fromkeys(wanted)
-        sources.update((name, name) for name in wanted if name in given)
+        sources = {name: name if name in given else None for name in wanted}
+        _check_depth(given, wanted)
     else:
         sources = _in_order(given, wanted)
     for name, source in sources.items():
@@ -117,6 +117,21 @@ def fitting_state(
 
 def _without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k: v for k, v in state.items() if not k.endswith(_COUNTER)}
+
+
+def _check_depth(given: Mapping, wanted: Mapping) -> None:
+    """No numbered layer of the state is left over."""
+    numbered = {
+        name.partition('.')[0]
+        for name in wanted
+        if any(part.isdigit() for part in name.split('.'))
+    }
+    for name in given:
+        if name not in wanted and name.partition('.')[0] in numbered:
+            raise ValueError(
+                f'the weights do not fit: the model has no place for {name!r}'
+                '; is it another architecture?'
+            )
 
 
 def _in_order(given: Mapping, wanted: Mapping) -> dict[str, str]:
