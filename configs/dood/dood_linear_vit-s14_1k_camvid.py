@@ -13,9 +13,7 @@ val_pipeline = '$resized_val_pipeline'
 test_pipeline = '$resized_test_pipeline'
 # The backbone runs once for each picture; all trainings and tests share it.
 ood = dict(
-    frozen=dict(
-        cache='work_dirs/cache', probes=[dict(keys=8), dict(keys=-1)]
-    )
+    frozen=dict(cache='work_dirs/cache', probes=[dict(keys=8), dict(keys=-1)])
 )
 max_iters = 1000
 probed_channels, step_size = 384, 2048

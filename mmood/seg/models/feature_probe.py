@@ -31,8 +31,9 @@ class FeatureProbe:
             execution, -1 the last one. Its keys of all heads side by side
             are the features (DOoD, ECCV 2024, Sec. 5.1); class tokens, which
             stand in front, are dropped. For backbones of
-            ``nn.MultiheadAttention`` behind a ``PatchEmbed``:
-            ``VisionTransformer``, ``MixVisionTransformer`` and kin.
+            ``nn.MultiheadAttention`` behind a ``PatchEmbed``
+            (``VisionTransformer``, ``MixVisionTransformer`` and kin), and
+            for vision transformers of ``mmood.TimmBackbone``.
         module: name of a module of the segmentor instead, such as
             ``'backbone.layer4'`` or ``'decode_head.bottleneck'``.
         index: which map, where that module returns several.
@@ -74,7 +75,10 @@ class FeatureProbe:
         if self.keys is None:
             self._found(model)
             return self.channels
-        return _attention(model.backbone, self.keys)[0].embed_dim
+        backbone = thawed(model.backbone)
+        if hasattr(backbone, 'key_widths'):
+            return _own_width(backbone, self.keys)
+        return _attention(backbone, self.keys)[0].embed_dim
 
     def linear(self, model: nn.Module) -> LinearClassifier | None:
         """What makes logits of the features; None if they are others.
@@ -142,7 +146,7 @@ class FeatureProbe:
 
     def _hook(self, model: nn.Module, maps: list[Tensor]) -> list:
         if self.keys is not None:
-            return _hook_keys(model.backbone, self.keys, maps)
+            return _hook_keys(thawed(model.backbone), self.keys, maps)
         if self.classifier:
             return [
                 self._found(model).register_forward_pre_hook(
@@ -188,10 +192,11 @@ def probe_for(
         return None
     if arguments is None and readers == _reading('classifier', scores):
         arguments = dict(classifier=True)
-    if arguments is None and not _has_keys(model.backbone):
+    backbone = thawed(model.backbone)
+    if arguments is None and not _has_keys(backbone):
         raise ValueError(
             f'{readers[0]} reads features, and '
-            f'{type(model.backbone).__name__} has no attention keys: say '
+            f'{type(backbone).__name__} has no attention keys: say '
             "which features, as in probe=dict(module='backbone.layer4', "
             "channels=2048) or probe=dict(module='decode_head.bottleneck', "
             'channels=512)'
@@ -203,6 +208,12 @@ def probe_for(
             f'probe.channels to the number of {found.module!r}'
         )
     return found
+
+
+def thawed(backbone: nn.Module) -> nn.Module:
+    """What a frozen backbone wraps, or the backbone itself."""
+    is_frozen = isinstance(backbone, FrozenBackbone)
+    return backbone.body if is_frozen else backbone
 
 
 def keep_probes(model: nn.Module) -> None:
@@ -252,6 +263,9 @@ def _as_map(output: object, index: int, name: str) -> Tensor:
 
 
 def _hook_keys(backbone: nn.Module, number: int, maps: list[Tensor]) -> list:
+    if hasattr(backbone, 'hook_keys'):  # TimmBackbone
+        _own_width(backbone, number)
+        return backbone.hook_keys(number, maps.append)
     attention, sr_ratio = _attention(backbone, number)
     size: list[tuple[int, int]] = []
 
@@ -282,16 +296,33 @@ def _attention(
             'a PatchEmbed; give probe.module, the name of a module, instead '
             'of probe.keys'
         )
-    if not -len(blocks) <= number < len(blocks):
+    return _layer(blocks, number, backbone)
+
+
+def _own_width(backbone: nn.Module, number: int) -> int:
+    """C of the keys of a backbone that gives them itself."""
+    widths = backbone.key_widths()
+    if not widths:
+        raise ValueError(
+            f'{backbone.name!r} has no attention over all patches; give '
+            'probe.module, the name of a module, instead of probe.keys'
+        )
+    return _layer(widths, number, backbone)
+
+
+def _layer(layers: Sequence, number: int, backbone: nn.Module) -> object:
+    if not -len(layers) <= number < len(layers):
         raise ValueError(
             f'probe.keys {number} is out of range: '
-            f'{type(backbone).__name__} has {len(blocks)} attention layers'
+            f'{type(backbone).__name__} has {len(layers)} attention layers'
         )
-    return blocks[number]
+    return layers[number]
 
 
 def _has_keys(backbone: nn.Module) -> bool:
     """Whether a backbone has attention keys that can be probed."""
+    if hasattr(backbone, 'key_widths'):
+        return bool(backbone.key_widths())
     return bool(_attention_blocks(backbone) and _embeds(backbone))
 
 
