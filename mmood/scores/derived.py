@@ -11,6 +11,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from mmood.registry import SCORES
+
 from .build import build_score, split_config
 from .classifier import LinearClassifier
 from .fitted import FittedScore
@@ -33,14 +35,14 @@ class DerivedScore:
         have, or has to be fitted on them.
         """
         _, name, arguments = split_config(score)
-        inner = build_score(name, arguments, sizes)
-        own = getattr(inner, 'func', inner)
-        if not set(own.reads) <= set(self.gives):
+        reads = getattr(SCORES.get(str(name)), 'reads', ())
+        if not set(reads) <= set(self.gives):
             raise ValueError(
                 f'{type(self).__name__} changes {" and ".join(self.gives)}, '
-                f'and the score {name!r} reads {" and ".join(own.reads)}: '
-                "take one of the logits, such as score='energy'"
+                f'and the score {name!r} reads {" and ".join(reads)}: take '
+                "one of the logits, such as score='energy'"
             )
+        inner = build_score(name, arguments, sizes)
         if isinstance(inner, FittedScore) and not self._may_hold(inner):
             raise ValueError(
                 f'the score {name!r} has to be fitted, which it cannot be '
@@ -48,7 +50,8 @@ class DerivedScore:
                 "one without a fit, such as score='energy'"
             )
         self.inner_name, self.inner = name, inner
-        self.kinds = tuple(k for k in own.kinds if k in self.kinds)
+        kinds = getattr(inner, 'func', inner).kinds
+        self.kinds = tuple(kind for kind in kinds if kind in self.kinds)
 
     def _may_hold(self, inner: FittedScore) -> bool:
         return False

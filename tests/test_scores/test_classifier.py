@@ -1,5 +1,7 @@
 """The last layer as scores see it. Shapes: N, K classes, C channels."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -74,8 +76,7 @@ class Cosine(nn.Linear):
 )
 def test_what_is_no_classifier(layer, reason):
     assert linear_of(layer) is None
-    with pytest.raises(AssertionError, match=reason):
-        raise AssertionError(why_not_linear(layer))
+    assert re.search(reason, why_not_linear(layer))
 
 
 def test_samples_hand_it_on():
