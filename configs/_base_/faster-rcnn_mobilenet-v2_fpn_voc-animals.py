@@ -5,6 +5,7 @@
 _base_ = [
     'models/shapes_detector.py',
     'datasets/detection.py',
+    'datasets/held_out.py',
     'schedules/shapes.py',
     'det_runtime.py',
 ]
@@ -19,7 +20,7 @@ train_images = val_images = 'images/'
 image_scale = (400, 300)
 train_scales = [(400, 300)]  # one, and flips: few tensors, fit for a cache
 max_epochs = 12
-id_set = dict(ignore_other_classes=True)
+id_set = dict(ignore_other_classes=True, without='$held_out')
 id_test_set = id_set
 test_sets = [
     '$id_test_set',

@@ -17,27 +17,33 @@ from torch import Tensor, nn
 
 from mmood.backbones import FrozenBackbone
 from mmood.registry import SCORES
+from mmood.scores import LinearClassifier
 from mmood.scores.build import split_config
+from mmood.scores.classifier import linear_of, why_not_linear
 from mmood.scores.samples import ScoreConfig
 
 
 class FeatureProbe:
-    """Record attention keys, or any module's output, as (B, C, H, W).
+    """Record attention keys, or what a module makes or gets, (B, C, H, W).
 
     Args:
         keys: number of an attention layer of the backbone in order of
             execution, -1 the last one. Its keys of all heads side by side
             are the features (DOoD, ECCV 2024, Sec. 5.1); class tokens, which
             stand in front, are dropped. For backbones of
-            ``nn.MultiheadAttention`` behind a ``PatchEmbed``:
-            ``VisionTransformer``, ``MixVisionTransformer`` and kin.
+            ``nn.MultiheadAttention`` behind a ``PatchEmbed``
+            (``VisionTransformer``, ``MixVisionTransformer`` and kin), and
+            for vision transformers of ``mmood.TimmBackbone``.
         module: name of a module of the segmentor instead, such as
             ``'backbone.layer4'`` or ``'decode_head.bottleneck'``.
         index: which map, where that module returns several.
         channels: C, which scores that are fitted want to know; attention
-            keys have the width of their layer.
+            keys and a classifier have the width of their layer.
+        classifier: take what the decode head's last layer ``conv_seg`` gets,
+            for scores that read its weights.
 
-    Raises ValueError unless exactly one of ``keys`` and ``module`` is given.
+    Raises ValueError unless exactly one of ``keys``, ``module`` and
+    ``classifier`` is given.
     """
 
     def __init__(
@@ -46,25 +52,56 @@ class FeatureProbe:
         module: str | None = None,
         index: int = -1,
         channels: int | None = None,
+        classifier: bool = False,
     ) -> None:
-        if (keys is None) == (module is None):
+        if (keys is not None) + (module is not None) + classifier != 1:
             raise ValueError(
                 'give either keys, the number of an attention layer, or '
-                f'module, the name of a module, got keys={keys!r} and '
-                f'module={module!r}'
+                'module, the name of a module, or classifier=True, got '
+                f'keys={keys!r}, module={module!r} and '
+                f'classifier={classifier!r}'
             )
+        module = 'decode_head.conv_seg' if classifier else module
         self.keys, self.module, self.index = keys, module, index
-        self.channels = channels
+        self.channels, self.classifier = channels, classifier
 
     def width(self, model: nn.Module) -> int | None:
         """C of the features of a segmentor; None if nothing says it.
 
         Raises ValueError if the segmentor does not have them.
         """
+        if self.classifier:
+            return self.linear(model).weight.shape[1]
         if self.keys is None:
             self._found(model)
             return self.channels
-        return _attention(model.backbone, self.keys)[0].embed_dim
+        backbone = thawed(model.backbone)
+        if hasattr(backbone, 'key_widths'):
+            return _own_width(backbone, self.keys)
+        return _attention(backbone, self.keys)[0].embed_dim
+
+    def linear(self, model: nn.Module) -> LinearClassifier | None:
+        """What makes logits of the features; None if they are others.
+
+        That of one channel gets a first class whose logit is 0. Raises
+        ValueError if the decode head has none.
+        """
+        if not self.classifier:
+            return None
+        layer = getattr(model.decode_head, 'conv_seg', None)
+        found = linear_of(layer)
+        if found is None:
+            raise ValueError(
+                'probe.classifier wants a decode head with a last layer '
+                f'conv_seg, and of {type(model.decode_head).__name__} '
+                f'{why_not_linear(layer)}: give probe.module or probe.keys, '
+                'and leave out scores that read the classifier'
+            )
+        if len(found.weight) > 1:
+            return found
+        return LinearClassifier(
+            F.pad(found.weight, (0, 0, 1, 0)), F.pad(found.bias, (1, 0))
+        )
 
     @contextmanager
     def record(self, model: nn.Module) -> Iterator[list[Tensor]]:
@@ -109,7 +146,13 @@ class FeatureProbe:
 
     def _hook(self, model: nn.Module, maps: list[Tensor]) -> list:
         if self.keys is not None:
-            return _hook_keys(model.backbone, self.keys, maps)
+            return _hook_keys(thawed(model.backbone), self.keys, maps)
+        if self.classifier:
+            return [
+                self._found(model).register_forward_pre_hook(
+                    lambda _, inputs: maps.append(inputs[0].detach())
+                )
+            ]
 
         def take(_: nn.Module, __: tuple, output: object) -> None:
             maps.append(_as_map(output, self.index, self.module))
@@ -136,19 +179,24 @@ def probe_for(
     arguments: dict | None,
     model: nn.Module,
 ) -> FeatureProbe | None:
-    """The probe of a segmentor's config, or of its last attention keys.
+    """The probe of a segmentor's config, or what its scores allow.
 
-    None if neither a score nor a loss reads features. Raises ValueError if
-    one does, and nothing says which features or, for scores alone, how many.
+    Without ``arguments``: what the classifier gets, if all that read
+    features read the classifier too, otherwise the last attention keys. None
+    if neither a score nor a loss reads features. Raises ValueError if one
+    does, and nothing says which features or, for scores alone, how many.
     """
-    readers = [config.get('type') for config in losses]
-    readers += _feature_scores(scores)
+    of_features = _reading('features', scores)
+    readers = [config.get('type') for config in losses] + of_features
     if not readers:
         return None
-    if arguments is None and not _has_keys(model.backbone):
+    if arguments is None and readers == _reading('classifier', scores):
+        arguments = dict(classifier=True)
+    backbone = thawed(model.backbone)
+    if arguments is None and not _has_keys(backbone):
         raise ValueError(
             f'{readers[0]} reads features, and '
-            f'{type(model.backbone).__name__} has no attention keys: say '
+            f'{type(backbone).__name__} has no attention keys: say '
             "which features, as in probe=dict(module='backbone.layer4', "
             "channels=2048) or probe=dict(module='decode_head.bottleneck', "
             'channels=512)'
@@ -162,6 +210,12 @@ def probe_for(
     return found
 
 
+def thawed(backbone: nn.Module) -> nn.Module:
+    """What a frozen backbone wraps, or the backbone itself."""
+    is_frozen = isinstance(backbone, FrozenBackbone)
+    return backbone.body if is_frozen else backbone
+
+
 def keep_probes(model: nn.Module) -> None:
     """Have a frozen backbone keep the features that it lists."""
     if isinstance(model.backbone, FrozenBackbone):
@@ -171,13 +225,23 @@ def keep_probes(model: nn.Module) -> None:
             model.backbone.recorders[probe.name] = partial(probe.run, model)
 
 
-def _feature_scores(configs: Sequence[ScoreConfig]) -> list[str]:
-    """Those scores that read features, as an error names them."""
+def why_no_classifier(probe: FeatureProbe | None) -> str:
+    """What to do to have one; empty if the probe's features go with it."""
+    if probe is not None and probe.classifier:
+        return ''
+    return (
+        'the features must be what it gets, for all scores and losses of '
+        'features: set probe=dict(classifier=True)'
+    )
+
+
+def _reading(part: str, configs: Sequence[ScoreConfig]) -> list[str]:
+    """Those scores that read a part of `Samples`, as an error names them."""
     found = []
     for config in configs:
         name, kind, _ = split_config(config)
         score = SCORES.get(kind) if isinstance(kind, str) else kind
-        if 'features' in getattr(score, 'reads', ()):
+        if part in getattr(score, 'reads', ()):
             found.append(f'the score {name!r}')
     return found
 
@@ -199,6 +263,9 @@ def _as_map(output: object, index: int, name: str) -> Tensor:
 
 
 def _hook_keys(backbone: nn.Module, number: int, maps: list[Tensor]) -> list:
+    if hasattr(backbone, 'hook_keys'):  # TimmBackbone
+        _own_width(backbone, number)
+        return backbone.hook_keys(number, maps.append)
     attention, sr_ratio = _attention(backbone, number)
     size: list[tuple[int, int]] = []
 
@@ -229,16 +296,33 @@ def _attention(
             'a PatchEmbed; give probe.module, the name of a module, instead '
             'of probe.keys'
         )
-    if not -len(blocks) <= number < len(blocks):
+    return _layer(blocks, number, backbone)
+
+
+def _own_width(backbone: nn.Module, number: int) -> int:
+    """C of the keys of a backbone that gives them itself."""
+    widths = backbone.key_widths()
+    if not widths:
+        raise ValueError(
+            f'{backbone.name!r} has no attention over all patches; give '
+            'probe.module, the name of a module, instead of probe.keys'
+        )
+    return _layer(widths, number, backbone)
+
+
+def _layer(layers: Sequence, number: int, backbone: nn.Module) -> object:
+    if not -len(layers) <= number < len(layers):
         raise ValueError(
             f'probe.keys {number} is out of range: '
-            f'{type(backbone).__name__} has {len(blocks)} attention layers'
+            f'{type(backbone).__name__} has {len(layers)} attention layers'
         )
-    return blocks[number]
+    return layers[number]
 
 
 def _has_keys(backbone: nn.Module) -> bool:
     """Whether a backbone has attention keys that can be probed."""
+    if hasattr(backbone, 'key_widths'):
+        return bool(backbone.key_widths())
     return bool(_attention_blocks(backbone) and _embeds(backbone))
 
 
