@@ -1,10 +1,10 @@
 """Who may import whom, read from the sources.
 
-``ops < diffusion < {scores, losses} < {backbones, outliers, necks, hooks} <
-{det, seg}``: a room imports only lower ones, losses also scores, hooks also
-backbones. Metrics, visualization and generation import no other room than ops.
-mmdet and mmcv.ops belong to det alone, mmseg to seg. Modules at the top of the
-package are for all and import no room.
+``ops < diffusion < {backbones, scores, losses} < {outliers, necks, hooks} <
+{det, seg}``: a room imports only lower ones, losses also scores. Metrics,
+visualization and generation import no other room than ops. mmdet and mmcv.ops
+belong to det alone, mmseg to seg. Modules at the top of the package are for
+all and import no room.
 """
 
 import ast
@@ -16,13 +16,14 @@ ROOT = Path(__file__).parents[1]
 TIERS = [
     {'ops'},
     {'diffusion'},
-    {'scores', 'losses', 'metrics', 'visualization', 'generation'},
-    {'backbones', 'outliers', 'necks', 'hooks'},
+    {'backbones', 'scores', 'losses', 'metrics'}
+    | {'visualization', 'generation'},
+    {'outliers', 'necks', 'hooks'},
     {'det', 'seg'},
 ]
 TIER = {room: i for i, rooms in enumerate(TIERS) for room in rooms}
 ALONE = {'metrics', 'visualization', 'generation'}
-SAME_TIER = {('losses', 'scores'), ('hooks', 'backbones')}
+SAME_TIER = {('losses', 'scores')}
 OWNERS = {'mmdet': {'det'}, 'mmcv.ops': {'det'}, 'mmseg': {'seg'}}
 TOP = {'registry', 'checkpoint', 'config', 'launch', 'version'}
 TOP |= {'changes', 'families', 'method_data', 'method_model', 'recipe'}

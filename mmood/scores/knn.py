@@ -36,7 +36,7 @@ def knn_distance(
     """
     if chunk_size < 1:
         raise ValueError(f'chunk_size must be at least 1, got {chunk_size}')
-    _check_k(k, len(bank))
+    check_k(k, len(bank))
     bank = raised(bank)
     parts = []
     for part in rows(x).to(bank).split(chunk_size):
@@ -65,7 +65,7 @@ def _kth_nearest(x: Tensor, bank: Tensor, k: int, chunk_size: int) -> Tensor:
     return places[:, -1]
 
 
-def _check_k(k: int, size: int) -> None:
+def check_k(k: int, size: int) -> None:
     if not 1 <= k <= size:
         raise ValueError(
             f'k must be in 1..{size}, the number of samples in the bank, got '
@@ -99,7 +99,7 @@ class KNN(FittedScore):
         normalize: bool = True,
     ) -> None:
         super().__init__()
-        _check_k(k, bank_size)
+        check_k(k, bank_size)
         self.channels, self.k = channels, k
         self.bank_size, self.normalize = bank_size, normalize
         self.register_buffer('bank', torch.empty(0, channels))
@@ -117,7 +117,7 @@ class KNN(FittedScore):
 
     def _finish(self) -> None:
         bank = self._sample.merge().to(self.bank)
-        _check_k(self.k, len(bank))
+        check_k(self.k, len(bank))
         self.bank, self._sample = bank, None
 
     def _score(self, samples: Samples) -> Tensor:
