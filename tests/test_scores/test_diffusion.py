@@ -316,18 +316,18 @@ def test_bfloat16_leaves_no_weights_without_gradient_behind():
 
 def test_bfloat16_ranks_as_float32_does():
     """A denoiser trained on one cluster of two: AP within 0.1 points."""
-    centres = torch.randn(2, 32)
-    net = DenoisingMLP(32, num_blocks=2, num_middle_blocks=1)
+    centres = 0.5 * torch.randn(2, 16).sign()
+    net = DenoisingMLP(16, num_blocks=2, num_middle_blocks=1)
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     for _ in range(150):
-        x0 = centres[0] + 0.5 * torch.randn(128, 32)
-        t, noise = torch.randint(1000, (128,)), torch.randn(128, 32)
+        x0 = centres[0] + 0.2 * torch.randn(128, 16)
+        t, noise = torch.randint(100, (128,)), torch.randn(128, 16)
         error = net(PROCESS.q_sample(x0, t, noise), t) - noise
         optimizer.zero_grad()
         error.square().mean().backward()
         optimizer.step()
-    is_ood = np.arange(2000) % 10 == 0
-    x0 = centres[is_ood.astype(int)] + 0.5 * torch.randn(2000, 32)
+    is_ood = np.arange(4000) % 10 == 0
+    x0 = centres[is_ood.astype(int)] + 0.2 * torch.randn(4000, 16)
     exact, half = (
         average_precision(
             diffusion_score(
@@ -337,7 +337,7 @@ def test_bfloat16_ranks_as_float32_does():
         )
         for dtype in ('float32', 'bfloat16')
     )
-    assert 0.3 < exact < 0.999
+    assert 0.2 < exact < 0.999  # of chance it is 0.1
     assert half == pytest.approx(exact, abs=1e-3)
 
 
