@@ -50,7 +50,7 @@ def mmseg_scope():
 
 
 def test_each_folder_holds_what_its_name_says():
-    assert len(DOOD) == 6 and len(SEGMENTORS) == 9 and len(DETECTORS) == 34
+    assert len(DOOD) == 6 and len(SEGMENTORS) == 9 and len(DETECTORS) == 42
     for path in CONFIGS:
         scope = resolved(path).default_scope
         known = {'posthoc': scope, 'dood': 'mmseg'}
@@ -282,7 +282,12 @@ def test_method_differs_from_its_plain_twin_by_itself_alone(path):
 
 
 def test_every_method_comes_for_every_set():
-    sets = ('r18_fpn_shapes', 'r50_fpn_18k_voc', 'r50_fpn_90k_bdd100k')
+    sets = (
+        'r18_fpn_shapes',
+        'mobilenet-v2_fpn_voc-animals',
+        'r50_fpn_18k_voc',
+        'r50_fpn_90k_bdd100k',
+    )
     names = {path.stem for path in TRAINED}
     methods = {name.split('_')[0] for name in names} - {'dream-box'}
     assert len(methods) == 9

@@ -30,6 +30,12 @@ from .precision import raised
 from .rank_mean import or_one, rank_count, rank_mean
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
+from .weibull import (
+    Weibull,
+    fit_weibull,
+    log_weibull_density,
+    weibull_cdf,
+)
 
 __all__ = [
     'Activity',
@@ -41,6 +47,7 @@ __all__ = [
     'OutputNames',
     'Reservoir',
     'ShuffleBuffer',
+    'Weibull',
     'apply_separable',
     'as_bgr',
     'atomic_write',
@@ -55,6 +62,7 @@ __all__ = [
     'exact_state',
     'farthest_points',
     'filter_matrix',
+    'fit_weibull',
     'forget_fits',
     'gather_labelled',
     'gather_parts',
@@ -68,6 +76,7 @@ __all__ = [
     'lock_folder',
     'log_bessel_i',
     'log_scaled_bessel_i',
+    'log_weibull_density',
     'or_one',
     'raised',
     'rank_count',
@@ -76,5 +85,6 @@ __all__ = [
     'read_json',
     'read_labels',
     'stated_origin',
+    'weibull_cdf',
     'write_json',
 ]

@@ -50,7 +50,7 @@ def knn_distance(
     """
     if chunk_size < 1:
         raise ValueError(f'chunk_size must be at least 1, got {chunk_size}')
-    _check_k(k, len(bank))
+    check_k(k, len(bank))
     faiss = _load(backend)
     bank = raised(bank)
     parts = []
@@ -112,7 +112,7 @@ def _load(backend: str) -> ModuleType | None:
     return faiss
 
 
-def _check_k(k: int, size: int) -> None:
+def check_k(k: int, size: int) -> None:
     if not 1 <= k <= size:
         raise ValueError(
             f'k must be in 1..{size}, the number of samples in the bank, got '
@@ -161,7 +161,7 @@ class KNN(FittedScore):
                 f'coreset_size={coreset_size} is chosen from the bank and '
                 f'cannot exceed bank_size={bank_size}: raise bank_size'
             )
-        _check_k(k, bank_size if coreset_size is None else coreset_size)
+        check_k(k, bank_size if coreset_size is None else coreset_size)
         _load(backend)
         self.channels, self.k = channels, k
         self.bank_size, self.coreset_size = bank_size, coreset_size
@@ -184,7 +184,7 @@ class KNN(FittedScore):
 
     def _finish(self) -> None:
         bank = self._sample.merge().to(self.bank)
-        _check_k(self.k, len(bank))
+        check_k(self.k, len(bank))
         if self.coreset_size is not None:
             chosen = farthest_points(bank, self.coreset_size)
             broadcast(chosen)  # ranks may round differently
