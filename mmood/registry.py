@@ -84,6 +84,7 @@ MODELS = RimRegistry(
         'mmood.losses',
         'mmood.outliers',
         'mmood.necks',
+        'mmood.backbones',
     ],
     room='models',
 )

@@ -1,6 +1,6 @@
 """Who may import whom, read from the sources.
 
-``ops < diffusion < {scores, losses} < {backbones, outliers, necks, hooks} <
+``ops < diffusion < {backbones, scores, losses} < {outliers, necks, hooks} <
 {det, seg}``: a room imports only lower ones, losses also scores. Metrics,
 visualization and generation import no other room than ops. mmdet and mmcv.ops
 belong to det alone, mmseg to seg. Modules at the top of the package are for
@@ -16,8 +16,9 @@ ROOT = Path(__file__).parents[1]
 TIERS = [
     {'ops'},
     {'diffusion'},
-    {'scores', 'losses', 'metrics', 'visualization', 'generation'},
-    {'backbones', 'outliers', 'necks', 'hooks'},
+    {'backbones', 'scores', 'losses', 'metrics'}
+    | {'visualization', 'generation'},
+    {'outliers', 'necks', 'hooks'},
     {'det', 'seg'},
 ]
 TIER = {room: i for i, rooms in enumerate(TIERS) for room in rooms}

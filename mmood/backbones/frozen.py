@@ -75,6 +75,7 @@ class FrozenBackbone(BaseModule):
         # Features to keep from each pass, by name.
         self.recorders: dict[str, Recorder] = {}
         self._asked: dict[str, list[Tensor]] = {}
+        self.fills_cache = True  # or reads it only
         self._store = OutputStore(cache, max_gigabytes) if cache else None
         self._seen: tuple = ()
         self.prefix = ''  # of its keys in the last state that was loaded
@@ -83,6 +84,10 @@ class FrozenBackbone(BaseModule):
 
     def train(self, mode: bool = True) -> FrozenBackbone:
         return super().train(False)
+
+    @property
+    def has_cache(self) -> bool:
+        return self._store is not None
 
     @contextmanager
     def record(self, name: str, recorder: Recorder) -> Iterator[list[Tensor]]:
@@ -123,7 +128,8 @@ class FrozenBackbone(BaseModule):
             for i, made in zip(missing, new):
                 if found[i] is not None:
                     made[1].update({**found[i][1], **made[1]})
-                self._store.write(folder, keys[i], made, self.dtype)
+                if self.fills_cache:
+                    self._store.write(folder, keys[i], made, self.dtype)
                 found[i] = made
         names = set.intersection(*(set(kept[1]) for kept in found))
         features = {n: stack([kept[1][n] for kept in found]) for n in names}
