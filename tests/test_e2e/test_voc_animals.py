@@ -90,6 +90,52 @@ def test_methods_train_on_what_the_backbone_kept(animals, tmp_path):
     assert kept(animals) == before
 
 
+def hold_out(path):
+    """The first two images have horses only, the others no horse."""
+    content = json.loads(path.read_text())
+    numbers = {c['name']: c['id'] for c in content['categories']}
+    horses = {image['id'] for image in content['images'][:2]}
+    for annotation in content['annotations']:
+        has_horses = annotation['image_id'] in horses
+        annotation['category_id'] = numbers['horse' if has_horses else 'cat']
+    path.write_text(json.dumps(content))
+
+
+def test_dfdd_learns_without_the_classes_that_are_held_out(animals, tmp_path):
+    painted = tmp_path / 'painted'
+    painted.mkdir()
+    for name in ('train', 'test'):
+        hold_out(animals / f'voc/annotations/{name}.json')
+    content = json.loads((animals / 'voc/annotations/test.json').read_text())
+    for image in content['images']:
+        image['file_name'] = f'{animals}/voc/images/{image["file_name"]}'
+    (painted / 'annotations.json').write_text(json.dumps(content))
+    cfg = config(
+        f'dfdd/dfdd_{NAME}',
+        animals,
+        tmp_path / 'dfdd',
+        **{
+            'classes': ['person', 'cat', 'dog'],
+            'held_out': ['horse', 'cow', 'sheep', 'chair', 'sofa'],
+            'test_sets': '$held_out_sets',
+            'painted_root': f'{painted}/',
+            'ood.outliers.after_pooling.type': 'blur',
+            'ood.outliers.detach': True,
+            'ood.outliers.start_share': 0.5,
+        },
+    )
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.model.roi_head.num_classes == 3
+    count = len(json.loads((animals / 'voc/annotations/train.json')
+                           .read_text())['images'])  # fmt: skip
+    assert len(runner.train_dataloader.dataset) == count - 2
+    assert runner.model.roi_head.outliers.activity.count > 0
+    metrics = runner.test()
+    for origin in ('held_out_train', 'held_out_val', 'painted'):
+        assert 0 <= metrics[f'ood/{origin}/energy/AUROC'] <= 1
+
+
 @pytest.mark.parametrize(
     ('name', 'count'), [('train', 1697), ('test', 700), ('raccoon', 50)]
 )

@@ -7,7 +7,6 @@ the process' peak memory.
 
 from __future__ import annotations
 
-import resource
 import tempfile
 from collections.abc import Callable
 
@@ -19,7 +18,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
-from timing import compare
+from timing import compare, measure
 
 from mmood.diffusion import DenoisingMLP, GaussianDiffusion
 from mmood.metrics import ScoreHistogram
@@ -31,8 +30,13 @@ CHANNELS, STEPS, SETS = 768, 25, 60
 LOGIT_SCORES = ['energy', 'msp', 'max_logit', 'entropy']
 
 
-def scorers(device: str, tokens: int) -> tuple[Callable, Callable]:
-    """25 timesteps of a map; direct: a row per (token, t), all in a batch."""
+def scorers(
+    device: str, tokens: int, dtype: str = 'float32'
+) -> tuple[Callable, Callable]:
+    """25 timesteps of a map; direct: a row per (token, t), all in a batch.
+
+    ``dtype``: of our denoiser; the direct way is float32.
+    """
     torch.manual_seed(0)
     denoiser = DenoisingMLP(CHANNELS, time_embedding='periodic')
     denoiser = denoiser.to(device).eval().requires_grad_(False)
@@ -45,7 +49,12 @@ def scorers(device: str, tokens: int) -> tuple[Callable, Callable]:
     def ours() -> torch.Tensor:
         generator = torch.Generator(device).manual_seed(0)
         return diffusion_score(
-            denoiser, diffusion, x0, generator=generator, weighted=False
+            denoiser,
+            diffusion,
+            x0,
+            weighted=False,
+            dtype=dtype,
+            generator=generator,
         )
 
     def direct() -> torch.Tensor:
@@ -118,25 +127,56 @@ def trainers(
             vectors=4096 // batch_size,
         )
     )
-    images = torch.randint(256, (batch_size, 3, size, size)).byte()
-    samples = []
-    for _ in images:
-        label = torch.zeros(1, size, size, dtype=torch.int64)
-        samples.append(SegDataSample(gt_sem_seg=PixelData(data=label)))
+    batch = labelled_images(batch_size, size)
 
     def ours() -> None:
         items = [cached[i % len(cached)] for i in range(batch_size)]
-        batch = {k: [item[k] for item in items] for k in items[0]}
-        model.train_step(batch, wrapper)
+        cached_batch = {k: [item[k] for item in items] for k in items[0]}
+        model.train_step(cached_batch, wrapper)
 
     def direct() -> None:
-        batch = dict(inputs=list(images), data_samples=samples)
-        model.train_step(batch, wrapper)
+        model.train_step(dict(batch), wrapper)
 
     return ours, direct
 
 
-def build_model(size: int) -> torch.nn.Module:
+def head_trainers(
+    device: str, size: int, batch_size: int, folder: str
+) -> tuple[Callable, Callable]:
+    """A step of a linear head on outputs that are kept; direct: on ViT-B."""
+    batch = labelled_images(batch_size, size)
+    steps = []
+    for cache in (folder, None):
+        torch.manual_seed(0)
+        backbone = dict(type='mmseg.VisionTransformer', img_size=size)
+        frozen = dict(
+            type='mmood.FrozenBackbone', backbone=backbone, cache=cache
+        )
+        model = build_model(size, backbone=frozen, losses=[], scores=['msp'])
+        model = model.to(device).train()
+        optimizer = dict(type='AdamW', lr=1e-3)
+        wrapper = build_optim_wrapper(
+            model, dict(type='OptimWrapper', optimizer=optimizer)
+        )
+
+        def step(model: torch.nn.Module = model, wrapper=wrapper) -> None:
+            model.train_step(dict(batch), wrapper)
+
+        steps.append(step)
+    return steps[0], steps[1]
+
+
+def labelled_images(number: int, size: int) -> dict:
+    """A batch as a loader gives it."""
+    images = torch.randint(256, (number, 3, size, size)).byte()
+    label = torch.zeros(1, size, size, dtype=torch.int64)
+    samples = [
+        SegDataSample(gt_sem_seg=PixelData(data=label.clone())) for _ in images
+    ]
+    return dict(inputs=list(images), data_samples=samples)
+
+
+def build_model(size: int, **changes: object) -> torch.nn.Module:
     model = MODELS.build(
         dict(
             type='mmood.OODEncoderDecoder',
@@ -156,6 +196,7 @@ def build_model(size: int) -> torch.nn.Module:
             scores=['diffusion'],
             losses=[dict(type='mmood.DenoisingLoss', channels=CHANNELS)],
         )
+        | changes
     )
     model.load_state_dict(model.state_dict())  # "trained"
     return model
@@ -202,35 +243,6 @@ def write_cache(folder: str, maps: int = 32, side: int = 48) -> None:
     write_shard(folder, 0, list(features.astype(np.float16)), list(labels))
 
 
-def peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def measure(
-    name: str, ours: Callable, direct: Callable, runs: int, device: str
-) -> list:
-    """`compare`; of the first run also print what the two gave and took."""
-    outputs, peaks = [], [peak_mib()]
-
-    def watched(function: Callable) -> Callable:
-        def run() -> None:
-            output = function()
-            if len(outputs) < 2:
-                outputs.append(np.asarray(output.tolist()))
-                peaks.append(peak_mib())
-
-        return run
-
-    row = compare(name, watched(ours), watched(direct), runs, device, 0)
-    gap = abs(outputs[0] - outputs[1]).max()
-    print(
-        f'{name}: largest difference {gap:.2g}, peak memory + '
-        f'{peaks[1] - peaks[0]:.0f} MiB ours, + {peaks[2] - peaks[0]:.0f} MiB '
-        'direct'
-    )
-    return row
-
-
 def rows(
     parts: list[str],
     device: str,
@@ -239,23 +251,31 @@ def rows(
     batch_size: int,
     tokens: int,
 ) -> list[list]:
-    """Lines of the table: metrics, scoring, plain segmentor, training."""
+    """Lines of the table, of these `benchmark.PARTS`."""
     table = []
     if 'metrics' in parts:
         table.append(measure('pixel metrics', *meters(), runs, device))
     if 'scoring' in parts:
         pair = scorers(device, tokens)
         table.append(measure('scoring', *pair, runs, device))
+    if 'bfloat16' in parts:
+        pair = scorers(device, tokens, 'bfloat16')
+        table.append(measure('scoring in bfloat16', *pair, runs, device))
     if 'plain' in parts:
         with DefaultScope.overwrite_default_scope('mmseg'):
             pair = plain_testers(device)
             table.append(measure('4 scores of CGNet', *pair, runs, device))
-    if 'training' in parts:
+    for part, make, name in (
+        ('training', trainers, 'training step'),
+        ('cached', head_trainers, 'training step of a head'),
+    ):
+        if part not in parts:
+            continue
         with (
             DefaultScope.overwrite_default_scope('mmseg'),
             tempfile.TemporaryDirectory() as folder,
         ):
-            pair = trainers(device, size, batch_size, folder)
-            pair[0]()  # makes the optimizer's state
-            table.append(compare('training step', *pair, runs, device, 0))
+            pair = make(device, size, batch_size, folder)
+            pair[0]()  # makes the optimizer's state, and fills a cache
+            table.append(compare(name, *pair, runs, device, 0))
     return table

@@ -9,10 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-import torch
 import torch.nn.functional as F
-from mmcv.cnn.bricks.transformer import PatchEmbed as MMCVPatchEmbed
-from mmseg.models.utils import PatchEmbed
 from torch import Tensor, nn
 
 from mmood.backbones import FrozenBackbone
@@ -21,6 +18,8 @@ from mmood.scores import LinearClassifier
 from mmood.scores.build import split_config
 from mmood.scores.classifier import linear_of, why_not_linear
 from mmood.scores.samples import ScoreConfig
+
+from .attention_keys import has_keys, hook_keys, key_width
 
 
 class FeatureProbe:
@@ -75,10 +74,7 @@ class FeatureProbe:
         if self.keys is None:
             self._found(model)
             return self.channels
-        backbone = thawed(model.backbone)
-        if hasattr(backbone, 'key_widths'):
-            return _own_width(backbone, self.keys)
-        return _attention(backbone, self.keys)[0].embed_dim
+        return key_width(thawed(model.backbone), self.keys)
 
     def linear(self, model: nn.Module) -> LinearClassifier | None:
         """What makes logits of the features; None if they are others.
@@ -146,7 +142,7 @@ class FeatureProbe:
 
     def _hook(self, model: nn.Module, maps: list[Tensor]) -> list:
         if self.keys is not None:
-            return _hook_keys(thawed(model.backbone), self.keys, maps)
+            return hook_keys(thawed(model.backbone), self.keys, maps)
         if self.classifier:
             return [
                 self._found(model).register_forward_pre_hook(
@@ -193,7 +189,7 @@ def probe_for(
     if arguments is None and readers == _reading('classifier', scores):
         arguments = dict(classifier=True)
     backbone = thawed(model.backbone)
-    if arguments is None and not _has_keys(backbone):
+    if arguments is None and not has_keys(backbone):
         raise ValueError(
             f'{readers[0]} reads features, and '
             f'{type(backbone).__name__} has no attention keys: say '
@@ -260,106 +256,3 @@ def _as_map(output: object, index: int, name: str) -> Tensor:
             f'probe.module {name!r} must return maps (B, C, H, W), got {shape}'
         )
     return output.detach()
-
-
-def _hook_keys(backbone: nn.Module, number: int, maps: list[Tensor]) -> list:
-    if hasattr(backbone, 'hook_keys'):  # TimmBackbone
-        _own_width(backbone, number)
-        return backbone.hook_keys(number, maps.append)
-    attention, sr_ratio = _attention(backbone, number)
-    size: list[tuple[int, int]] = []
-
-    def remember(_: nn.Module, __: tuple, output: tuple) -> None:
-        size[:] = [tuple(output[1])]
-
-    def take(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        tokens = kwargs['key'] if 'key' in kwargs else args[1]
-        if not module.batch_first:
-            tokens = tokens.transpose(0, 1)
-        height, width = (side // sr_ratio for side in size[0])
-        maps.append(attention_keys(module, tokens, (height, width)))
-
-    return [
-        *(m.register_forward_hook(remember) for m in _embeds(backbone)),
-        attention.register_forward_pre_hook(take, with_kwargs=True),
-    ]
-
-
-def _attention(
-    backbone: nn.Module, number: int
-) -> tuple[nn.MultiheadAttention, int]:
-    """An attention layer, and the factor by which its keys are coarser."""
-    blocks = _attention_blocks(backbone)
-    if not _has_keys(backbone):
-        raise ValueError(
-            f'{type(backbone).__name__} has no nn.MultiheadAttention behind '
-            'a PatchEmbed; give probe.module, the name of a module, instead '
-            'of probe.keys'
-        )
-    return _layer(blocks, number, backbone)
-
-
-def _own_width(backbone: nn.Module, number: int) -> int:
-    """C of the keys of a backbone that gives them itself."""
-    widths = backbone.key_widths()
-    if not widths:
-        raise ValueError(
-            f'{backbone.name!r} has no attention over all patches; give '
-            'probe.module, the name of a module, instead of probe.keys'
-        )
-    return _layer(widths, number, backbone)
-
-
-def _layer(layers: Sequence, number: int, backbone: nn.Module) -> object:
-    if not -len(layers) <= number < len(layers):
-        raise ValueError(
-            f'probe.keys {number} is out of range: '
-            f'{type(backbone).__name__} has {len(layers)} attention layers'
-        )
-    return layers[number]
-
-
-def _has_keys(backbone: nn.Module) -> bool:
-    """Whether a backbone has attention keys that can be probed."""
-    if hasattr(backbone, 'key_widths'):
-        return bool(backbone.key_widths())
-    return bool(_attention_blocks(backbone) and _embeds(backbone))
-
-
-def _embeds(backbone: nn.Module) -> list[nn.Module]:
-    """What says how many patches an image has."""
-    kinds = (PatchEmbed, MMCVPatchEmbed)
-    return [m for m in backbone.modules() if isinstance(m, kinds)]
-
-
-def _attention_blocks(
-    backbone: nn.Module,
-) -> list[tuple[nn.MultiheadAttention, int]]:
-    found = []
-    for block in backbone.modules():
-        attention = getattr(block, 'attn', None)
-        if isinstance(attention, nn.MultiheadAttention):
-            found.append((attention, getattr(block, 'sr_ratio', 1)))
-    return found
-
-
-@torch.no_grad()
-def attention_keys(
-    attention: nn.MultiheadAttention, tokens: Tensor, size: tuple[int, int]
-) -> Tensor:
-    """``W_k x + b_k`` of the last H W tokens, (B, L, C) -> (B, C, H, W).
-
-    Raises ValueError if there are fewer tokens than H W.
-    """
-    batch, length, _ = tokens.shape
-    count = size[0] * size[1]
-    if length < count:
-        raise ValueError(
-            f'{length} tokens cannot fill a map of {size[0]} x {size[1]}'
-        )
-    weight, bias = attention.in_proj_weight, attention.in_proj_bias
-    rows = slice(attention.embed_dim, 2 * attention.embed_dim)
-    weight = attention.k_proj_weight if weight is None else weight[rows]
-    bias = None if bias is None else bias[rows]
-    keys = F.linear(tokens[:, length - count :], weight, bias)
-    return keys.transpose(1, 2).reshape(batch, -1, *size)
