@@ -28,6 +28,7 @@ SCORE_OPTIONS = dict(
     compound=dict(of=['energy', 'max_logit']),
     diffusion=dict(timesteps=3),
     knn=dict(k=3),
+    nnguide=dict(k=3),
     siren_knn=dict(k=3),
 )
 

@@ -5,6 +5,7 @@ from .classifier import LinearClassifier
 from .compound import CompoundScore
 from .dice import DICE, largest_contributions
 from .diffusion import diffusion_score, directional_error
+from .fdbd import FDBD, fdbd
 from .fitted import FittedScore, NotFittedError
 from .generalized_odin import (
     DecomposedLinear,
@@ -13,6 +14,7 @@ from .generalized_odin import (
 )
 from .gradnorm import gradnorm, gradnorm_score
 from .gram import GramMatrices, gram_deviation, gram_rows
+from .kl_matching import KLMatching, kl_matching
 from .knn import KNN, knn_distance
 from .logits import (
     class_logits,
@@ -24,11 +26,16 @@ from .logits import (
     msp,
 )
 from .mahalanobis import Mahalanobis, mahalanobis
+from .nnguide import NNGuide, mean_of_largest_products
 from .odin import odin, odin_score, perturb
+from .openmax import OpenMax, openmax
 from .react import ReAct
+from .relative_mahalanobis import RelativeMahalanobis
 from .reshaping import ASH, Scale, ash, scale
+from .residual import Residual, ViM, residual
 from .samples import Samples, View, register_score
 from .score_set import ScoreSet
+from .she import SimplifiedHopfieldEnergy
 from .temperature import Temperature, fit_temperature
 from .thresholds import FirstThreshold, Thresholds
 from .vmf import log_vmf_density, log_vmf_normalizer, vmf_score
@@ -38,19 +45,27 @@ __all__ = [
     'CompoundScore',
     'DICE',
     'DecomposedLinear',
+    'FDBD',
     'FirstThreshold',
     'FittedScore',
     'GramMatrices',
+    'KLMatching',
     'KNN',
     'LinearClassifier',
     'Mahalanobis',
+    'NNGuide',
     'NotFittedError',
+    'OpenMax',
     'ReAct',
+    'RelativeMahalanobis',
+    'Residual',
     'Samples',
     'Scale',
     'ScoreSet',
+    'SimplifiedHopfieldEnergy',
     'Temperature',
     'Thresholds',
+    'ViM',
     'View',
     'ash',
     'class_logits',
@@ -58,6 +73,7 @@ __all__ = [
     'directional_error',
     'energy',
     'entropy',
+    'fdbd',
     'fit_temperature',
     'gen',
     'generalized_odin',
@@ -66,17 +82,21 @@ __all__ = [
     'gram_deviation',
     'gram_rows',
     'joint_energy',
+    'kl_matching',
     'knn_distance',
     'largest_contributions',
     'log_vmf_density',
     'log_vmf_normalizer',
     'mahalanobis',
     'max_logit',
+    'mean_of_largest_products',
     'msp',
     'odin',
     'odin_score',
+    'openmax',
     'perturb',
     'register_score',
+    'residual',
     'scale',
     'score_names',
     'select_epsilon',

@@ -82,7 +82,8 @@ def check_fits(
             f'the score {name!r} is defined for {" and ".join(kinds)} logits, '
             f"and these are of {kind}: take 'max_logit' or a score of features"
         )
-    is_constant = name in ('msp', 'entropy', 'odin', 'gen', 'gradnorm')
+    constant = ('msp', 'entropy', 'odin', 'gen', 'gradnorm', 'kl_matching')
+    is_constant = name in constant
     if kind == 'softmax' and num_classes == 1 and is_constant:
         raise ValueError(
             f'the score {name!r} is a softmax over one class, which says '
