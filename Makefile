@@ -42,6 +42,7 @@ $(VENV)/.ready: $(wildcard requirements/*.txt)
 	$(PIP) $(PINNED) --no-build-isolation -r requirements/mminstall.txt \
 		-r requirements/runtime.txt -r requirements/mim.txt \
 		-r requirements/tests.txt
+	$(PIP) $(PINNED) --no-deps -r requirements/timm.txt
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.ready $(SOURCES)

@@ -6,4 +6,4 @@ from pathlib import Path
 # `projects.*`, as configs import it; last, so that mmood is the one
 # installed.
 sys.path.append(str(Path(__file__).parent))
-pytest_plugins = ['shared_fixtures']
+pytest_plugins = ['shared_fixtures', 'timm_fixture']

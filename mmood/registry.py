@@ -78,11 +78,13 @@ MODELS = RimRegistry(
     'model',
     parent=MMENGINE_MODELS,
     locations=[
+        'mmood.backbones',
         'mmood.diffusion',
         'mmood.scores',
         'mmood.losses',
         'mmood.outliers',
         'mmood.necks',
+        'mmood.backbones',
     ],
     room='models',
 )

@@ -1,7 +1,7 @@
 """Who may import whom, read from the sources.
 
-``ops < diffusion < {scores, losses} < {outliers, necks, hooks} < {det,
-seg}``: a room imports only lower ones, losses also scores. Metrics,
+``ops < diffusion < {backbones, scores, losses} < {outliers, necks, hooks} <
+{det, seg}``: a room imports only lower ones, losses also scores. Metrics,
 visualization and generation import no other room than ops. mmdet and mmcv.ops
 belong to det alone, mmseg to seg. Modules at the top of the package are for
 all and import no room.
@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 TIERS = [
     {'ops'},
     {'diffusion'},
-    {'scores', 'losses', 'metrics', 'visualization', 'generation'},
+    {'backbones', 'scores', 'losses', 'metrics'}
+    | {'visualization', 'generation'},
     {'outliers', 'necks', 'hooks'},
     {'det', 'seg'},
 ]

@@ -1,37 +1,11 @@
 # A Segmenter for 96 px scenes that a CPU trains from scratch in minutes.
-# Shapes: tools/dataset_converters/shapes.py makes it in data/shapes.
 _base_ = [
     'datasets/segmentation.py',
+    'datasets/shapes.py',
     'schedules/adamw_iters.py',
     'seg_runtime.py',
 ]
-dataset_type = 'mmood.ShapesSegDataset'
-data_root = 'data/shapes/'
-train_prefix = dict(img_path='train/images', seg_map_path='train/semantic')
-val_prefix = dict(img_path='val/images', seg_map_path='val/semantic')
-crop_size = (96, 96)  # of the scenes
-max_fit_images = 160
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    '$load_labels',
-    dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical']),
-    dict(type='mmseg.PackSegInputs'),
-]
-val_set = '$id_val_set'
-test_sets = [
-    dict(
-        type='mmood.OODSegDataset',
-        name=name,
-        data_root='$data_root',
-        data_prefix=dict(
-            img_path=f'{name}/images', seg_map_path=f'{name}/semantic'
-        ),
-        img_suffix='.png',
-        ood_ids=tuple(range(9, 21)),
-        pipeline='$test_pipeline',
-    )
-    for name in ('near', 'far')
-]
+train_pipeline = '$flip_pipeline'
 train_dataloader = dict(num_workers=1)
 val_dataloader = dict(batch_size=16, num_workers=1)
 test_dataloader = dict(batch_size=16, num_workers=1)

@@ -10,6 +10,7 @@ from .blur import (
 )
 from .class_queues import ClassQueues, by_class
 from .coco import coco_problems, read_coco, read_json
+from .coreset import farthest_points
 from .exact_state import copy_exact, exact_parts, exact_state, forget_fits
 from .feature_range import FeatureRange
 from .files import NotWrittenError, atomic_write, write_json
@@ -59,6 +60,7 @@ __all__ = [
     'copy_exact',
     'exact_parts',
     'exact_state',
+    'farthest_points',
     'filter_matrix',
     'fit_weibull',
     'forget_fits',

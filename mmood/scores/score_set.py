@@ -19,8 +19,8 @@ from .fitted import FittedScore
 from .samples import Samples, Score, ScoreConfig
 from .thresholds import Thresholds, arguments_code, check_score_name
 
-# On these arguments the value of a score does not depend.
-_WITHOUT_EFFECT = ('chunk_size',)
+# On these arguments the value of a score does not depend, within rounding.
+_WITHOUT_EFFECT = ('backend', 'chunk_size', 'dtype')
 
 
 class ScoreSet(nn.Module):

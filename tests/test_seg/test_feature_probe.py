@@ -9,8 +9,9 @@ from mmseg.models.segmentors import EncoderDecoder
 from torch import nn
 
 from helpers import assert_near
+from mmood.backbones import TimmBackbone
 from mmood.seg.models import DistilledVisionTransformer, FeatureProbe
-from mmood.seg.models.feature_probe import attention_keys
+from mmood.seg.models.attention_keys import attention_keys
 from seg_helpers import lively
 
 
@@ -261,3 +262,25 @@ def test_keys_of_an_attention_with_its_own_key_weights(width, bias):
         expected = expected + attention.in_proj_bias[8:16]
     expected = expected.transpose(1, 2).reshape(2, 8, 2, 3)
     check(found, expected.double())
+
+
+def test_keys_of_a_vit_of_timm(timm):
+    small = dict(embed_dim=16, depth=2, num_heads=2, img_size=32, patch_size=8)
+    backbone = TimmBackbone('deit_tiny_distilled_patch16_224', **small)
+    model = only(backbone).eval()
+    images, tokens = torch.randn(2, 3, 24, 40), []
+    attention = backbone.model.blocks[0].attn
+    attention.register_forward_pre_hook(lambda _, args: tokens.append(args[0]))
+    (found,) = probe(model, images, keys=-2)
+    weight, bias = (p[16:32] for p in attention.qkv.parameters())
+    expected = (tokens[0][:, 2:] @ weight.T + bias).mT.reshape(2, 16, 3, 5)
+    assert_near(found, expected)
+    assert FeatureProbe(keys=-2).width(model) == 16
+
+
+def test_a_backbone_of_timm_without_keys_is_refused(timm):
+    model = only(TimmBackbone('tf_efficientnet_lite0'))
+    with pytest.raises(ValueError, match="lite0' has no attention over all"):
+        FeatureProbe(keys=-1).width(model)
+    with pytest.raises(ValueError, match='probe.keys 12 is out of range'):
+        FeatureProbe(keys=12).width(only(TimmBackbone('vit_tiny_patch16_224')))

@@ -169,7 +169,9 @@ class RoIAdapter(FirstThreshold):
             classify=self.box_head.fc_cls,
             inputs=step.results['bbox_feats'],
             view=self.view,
-            look=lambda name: self.view(self.pool(maps_of(x, name), rois)),
+            look=lambda name, detach=False: self.view(
+                self.pool(maps_of(x, name, detach), rois)
+            ),
             jitter=lambda: self.pool(x, jittered(rois)),
             iteration=hub.get_info('iter', 0),
             max_iters=hub.get_info('max_iters'),

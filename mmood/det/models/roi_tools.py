@@ -55,8 +55,10 @@ def check_heads(heads: nn.Module) -> None:
         )
 
 
-def maps_of(x: tuple, name: str) -> tuple[Tensor, ...]:
+def maps_of(x: tuple, name: str, detach: bool = False) -> tuple[Tensor, ...]:
     """Maps that the neck made beside those for the heads.
+
+    With ``detach`` no gradient flows into them.
 
     Raises ValueError if it made none of this name.
     """
@@ -67,7 +69,7 @@ def maps_of(x: tuple, name: str) -> tuple[Tensor, ...]:
             f'the neck makes {sorted(maps) or "none"}: put an mmood.DFDDNeck '
             'behind the FPN (with deblur=True for the deblurred ones)'
         )
-    return maps[name]
+    return tuple(m.detach() if detach else m for m in maps[name])
 
 
 def batch_labels(sampling_results: list) -> Tensor:

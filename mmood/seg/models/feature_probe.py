@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
-import torch
 import torch.nn.functional as F
-from mmcv.cnn.bricks.transformer import PatchEmbed as MMCVPatchEmbed
-from mmseg.models.utils import PatchEmbed
 from torch import Tensor, nn
 
+from mmood.backbones import FrozenBackbone
 from mmood.registry import SCORES
 from mmood.scores import LinearClassifier
 from mmood.scores.build import split_config
 from mmood.scores.classifier import linear_of, why_not_linear
 from mmood.scores.samples import ScoreConfig
+
+from .attention_keys import has_keys, hook_keys, key_width
 
 
 class FeatureProbe:
@@ -29,8 +30,9 @@ class FeatureProbe:
             execution, -1 the last one. Its keys of all heads side by side
             are the features (DOoD, ECCV 2024, Sec. 5.1); class tokens, which
             stand in front, are dropped. For backbones of
-            ``nn.MultiheadAttention`` behind a ``PatchEmbed``:
-            ``VisionTransformer``, ``MixVisionTransformer`` and kin.
+            ``nn.MultiheadAttention`` behind a ``PatchEmbed``
+            (``VisionTransformer``, ``MixVisionTransformer`` and kin), and
+            for vision transformers of ``mmood.TimmBackbone``.
         module: name of a module of the segmentor instead, such as
             ``'backbone.layer4'`` or ``'decode_head.bottleneck'``.
         index: which map, where that module returns several.
@@ -72,7 +74,7 @@ class FeatureProbe:
         if self.keys is None:
             self._found(model)
             return self.channels
-        return _attention(model.backbone, self.keys)[0].embed_dim
+        return key_width(thawed(model.backbone), self.keys)
 
     def linear(self, model: nn.Module) -> LinearClassifier | None:
         """What makes logits of the features; None if they are others.
@@ -103,6 +105,30 @@ class FeatureProbe:
 
         Raises ValueError, as the hooks inside do, if there was none.
         """
+        if self._is_kept(model):
+            recording = model.backbone.record(
+                self.name, partial(self.run, model)
+            )
+        else:
+            recording = self.run(model)
+        with recording as maps:
+            yield maps
+
+    @property
+    def name(self) -> str:
+        """By which a frozen backbone keeps the features."""
+        if self.keys is not None:
+            return f'keys={self.keys}'
+        return f'{self.module}[{self.index}]'
+
+    def _is_kept(self, model: nn.Module) -> bool:
+        """Whether the features come from within a frozen backbone."""
+        within = (self.module or 'backbone.').startswith('backbone.')
+        return within and isinstance(model.backbone, FrozenBackbone)
+
+    @contextmanager
+    def run(self, model: nn.Module) -> Iterator[list[Tensor]]:
+        """As `record`, of modules that do run."""
         maps: list[Tensor] = []
         with ExitStack() as stack:
             for handle in self._hook(model, maps):
@@ -116,7 +142,7 @@ class FeatureProbe:
 
     def _hook(self, model: nn.Module, maps: list[Tensor]) -> list:
         if self.keys is not None:
-            return _hook_keys(model.backbone, self.keys, maps)
+            return hook_keys(thawed(model.backbone), self.keys, maps)
         if self.classifier:
             return [
                 self._found(model).register_forward_pre_hook(
@@ -131,6 +157,9 @@ class FeatureProbe:
 
     def _found(self, model: nn.Module) -> nn.Module:
         modules = dict(model.named_modules())
+        if self._is_kept(model):
+            backbone = model.backbone.body.named_modules(prefix='backbone')
+            modules.update(backbone)
         if self.module not in modules:
             near = [n for n, _ in model.named_children()]
             raise ValueError(
@@ -159,10 +188,11 @@ def probe_for(
         return None
     if arguments is None and readers == _reading('classifier', scores):
         arguments = dict(classifier=True)
-    if arguments is None and not _has_keys(model.backbone):
+    backbone = thawed(model.backbone)
+    if arguments is None and not has_keys(backbone):
         raise ValueError(
             f'{readers[0]} reads features, and '
-            f'{type(model.backbone).__name__} has no attention keys: say '
+            f'{type(backbone).__name__} has no attention keys: say '
             "which features, as in probe=dict(module='backbone.layer4', "
             "channels=2048) or probe=dict(module='decode_head.bottleneck', "
             'channels=512)'
@@ -174,6 +204,21 @@ def probe_for(
             f'probe.channels to the number of {found.module!r}'
         )
     return found
+
+
+def thawed(backbone: nn.Module) -> nn.Module:
+    """What a frozen backbone wraps, or the backbone itself."""
+    is_frozen = isinstance(backbone, FrozenBackbone)
+    return backbone.body if is_frozen else backbone
+
+
+def keep_probes(model: nn.Module) -> None:
+    """Have a frozen backbone keep the features that it lists."""
+    if isinstance(model.backbone, FrozenBackbone):
+        for arguments in model.backbone.probes:
+            probe = FeatureProbe(**arguments)
+            probe.width(model)
+            model.backbone.recorders[probe.name] = partial(probe.run, model)
 
 
 def why_no_classifier(probe: FeatureProbe | None) -> str:
@@ -211,86 +256,3 @@ def _as_map(output: object, index: int, name: str) -> Tensor:
             f'probe.module {name!r} must return maps (B, C, H, W), got {shape}'
         )
     return output.detach()
-
-
-def _hook_keys(backbone: nn.Module, number: int, maps: list[Tensor]) -> list:
-    attention, sr_ratio = _attention(backbone, number)
-    size: list[tuple[int, int]] = []
-
-    def remember(_: nn.Module, __: tuple, output: tuple) -> None:
-        size[:] = [tuple(output[1])]
-
-    def take(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        tokens = kwargs['key'] if 'key' in kwargs else args[1]
-        if not module.batch_first:
-            tokens = tokens.transpose(0, 1)
-        height, width = (side // sr_ratio for side in size[0])
-        maps.append(attention_keys(module, tokens, (height, width)))
-
-    return [
-        *(m.register_forward_hook(remember) for m in _embeds(backbone)),
-        attention.register_forward_pre_hook(take, with_kwargs=True),
-    ]
-
-
-def _attention(
-    backbone: nn.Module, number: int
-) -> tuple[nn.MultiheadAttention, int]:
-    """An attention layer, and the factor by which its keys are coarser."""
-    blocks = _attention_blocks(backbone)
-    if not _has_keys(backbone):
-        raise ValueError(
-            f'{type(backbone).__name__} has no nn.MultiheadAttention behind '
-            'a PatchEmbed; give probe.module, the name of a module, instead '
-            'of probe.keys'
-        )
-    if not -len(blocks) <= number < len(blocks):
-        raise ValueError(
-            f'probe.keys {number} is out of range: '
-            f'{type(backbone).__name__} has {len(blocks)} attention layers'
-        )
-    return blocks[number]
-
-
-def _has_keys(backbone: nn.Module) -> bool:
-    """Whether a backbone has attention keys that can be probed."""
-    return bool(_attention_blocks(backbone) and _embeds(backbone))
-
-
-def _embeds(backbone: nn.Module) -> list[nn.Module]:
-    """What says how many patches an image has."""
-    kinds = (PatchEmbed, MMCVPatchEmbed)
-    return [m for m in backbone.modules() if isinstance(m, kinds)]
-
-
-def _attention_blocks(
-    backbone: nn.Module,
-) -> list[tuple[nn.MultiheadAttention, int]]:
-    found = []
-    for block in backbone.modules():
-        attention = getattr(block, 'attn', None)
-        if isinstance(attention, nn.MultiheadAttention):
-            found.append((attention, getattr(block, 'sr_ratio', 1)))
-    return found
-
-
-@torch.no_grad()
-def attention_keys(
-    attention: nn.MultiheadAttention, tokens: Tensor, size: tuple[int, int]
-) -> Tensor:
-    """``W_k x + b_k`` of the last H W tokens, (B, L, C) -> (B, C, H, W).
-
-    Raises ValueError if there are fewer tokens than H W.
-    """
-    batch, length, _ = tokens.shape
-    count = size[0] * size[1]
-    if length < count:
-        raise ValueError(
-            f'{length} tokens cannot fill a map of {size[0]} x {size[1]}'
-        )
-    weight, bias = attention.in_proj_weight, attention.in_proj_bias
-    rows = slice(attention.embed_dim, 2 * attention.embed_dim)
-    weight = attention.k_proj_weight if weight is None else weight[rows]
-    bias = None if bias is None else bias[rows]
-    keys = F.linear(tokens[:, length - count :], weight, bias)
-    return keys.transpose(1, 2).reshape(batch, -1, *size)

@@ -28,7 +28,7 @@ from mmood.scores import (
 )
 from mmood.scores.samples import ScoreConfig
 
-from .feature_probe import probe_for, why_no_classifier
+from .feature_probe import keep_probes, probe_for, why_no_classifier
 from .frozen import FrozenTraining
 from .windows import (
     flip_dim,
@@ -96,6 +96,7 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
         self.upsample, self.keeps_samples = upsample, False
         self._windows: list[tuple[dict, Samples | None]] | None = None
         self.probe = probe_for(scores, losses, probe, self)
+        keep_probes(self)
         channels = self.probe and self.probe.width(self)
         self._build_losses(losses, channels)
         for loss in self.losses.values():
