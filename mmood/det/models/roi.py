@@ -272,8 +272,7 @@ class RoIAdapter(FirstThreshold):
                 'boxes: the set to fit on must be an mmood.IDCocoDataset'
             )
         kept = sample.pred_instances
-        wrong_too = self.scores.on_validation
-        labels = fit_labels(kept, sample.instances, wrong_too)
+        labels = fit_labels(kept, sample.instances, self.scores.on_validation)
         mask = labels >= 0
         rank = torch.arange(len(kept), device=mask.device)
         keys = zlib.crc32(str(sample.img_id).encode()) * 4096 + rank
