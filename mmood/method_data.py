@@ -42,6 +42,8 @@ def add_data(cfg: Config, method: Mapping, is_detector: bool) -> None:
     hooks = list(_HOOKS)
     if method.get('features') is not None:
         hooks.append('CheckFeaturesHook')
+    if short_name(cfg.model.get('backbone') or {}) == 'FrozenBackbone':
+        hooks.append('CheckCacheHook')
     _add_hooks(cfg, hooks)
     processor = cfg.get('log_processor') or {}
     if short_name(processor) in ('', 'LogProcessor'):

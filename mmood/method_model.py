@@ -12,7 +12,7 @@ from mmood.families import Adapter, adapter_of, short_name
 
 # Keys of the `ood` block that become arguments of the adapter, and the rest.
 HEAD_KEYS = ('scores', 'losses', 'outliers', 'probe')
-MODEL_KEYS = ('head', 'neck', 'classifier', 'rpn_head')
+MODEL_KEYS = ('frozen', 'head', 'neck', 'classifier', 'rpn_head')
 _CLASS_HEADS = ('bbox_head', 'mask_head', 'decode_head', 'auxiliary_head')
 
 
@@ -39,6 +39,12 @@ def add_to_model(model: ConfigDict, method: ConfigDict) -> Adapter:
             head['cls_predictor_cfg'] = filled(
                 head.get('cls_predictor_cfg') or {}, method['classifier']
             )
+    if method.get('frozen') is not None:
+        model['backbone'] = ConfigDict(
+            type='mmood.FrozenBackbone',
+            backbone=model['backbone'],
+            **method['frozen'],
+        )
     if method.get('neck'):
         _add_neck(model, method['neck'])
     if method.get('rpn_head'):

@@ -78,6 +78,7 @@ MODELS = RimRegistry(
     'model',
     parent=MMENGINE_MODELS,
     locations=[
+        'mmood.backbones',
         'mmood.diffusion',
         'mmood.scores',
         'mmood.losses',

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 
+import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -30,11 +32,22 @@ class OODRunner(Runner):
     ``runner_type = 'mmood.OODRunner'`` in a config has the training tools of
     MMDetection and MMSegmentation take it. Its log leaves out what nobody
     can act on, and has one line on differing learning rates.
+
+    ``env_cfg.float32_matmul_precision``, 'highest', 'high' or 'medium', is
+    what ``torch.set_float32_matmul_precision`` gets: 'medium' multiplies
+    matrices in bfloat16, which CPUs with units for it do at up to twice the
+    speed.
     """
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> OODRunner:
         return super().from_cfg(resolve(cfg))
+
+    def setup_env(self, env_cfg: Mapping) -> None:
+        super().setup_env(env_cfg)
+        precision = env_cfg.get('float32_matmul_precision')
+        if precision is not None:
+            torch.set_float32_matmul_precision(precision)
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)

@@ -120,7 +120,7 @@ def full_batch(
         classify=lambda features: features[:, : classes + 1],
         inputs=inputs(rows),
         view=lambda maps: samples(maps[..., 0, 0]),
-        look=lambda name: samples(rows[known].flip(1)),
+        look=lambda name, detach=False: samples(rows[known].flip(1)),
         jitter=lambda: inputs(rows[known] * 0.9),
         outliers=samples(outliers),
         ious=(labels >= 0).to(rows),

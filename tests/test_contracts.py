@@ -124,8 +124,13 @@ def test_a_checkpoint_restores_it(part):
         assert_near(found[name], value)
 
 
+# They compare with the training's logits, which are noise here.
+COMPARING = ('kl_matching', 'openmax')
 OF_LOGITS = [
-    name for name in NAMES if {*SCORES.get(name).reads} <= {'logits', 'values'}
+    name
+    for name in NAMES
+    if {*SCORES.get(name).reads} <= {'logits', 'values'}
+    and name not in COMPARING
 ]
 
 

@@ -19,6 +19,7 @@ from helpers import ROOT, write_coco
 from mmood.det.datasets import MixedSampler, OODFlagCocoDataset, PackOODInputs
 from mmood.det.models import OODRPNHead
 from mmood.det.models.ood_rpn_head import ROLES
+from mmood.generation.plan import plan_image
 from mmood.generation.settings import Settings
 from mmood.outliers import AnnotatedOutliers
 from mmood.recipe import load
@@ -27,8 +28,10 @@ from mmood.registry import DATASETS, PAINTERS
 FOLDER = ROOT / 'configs/dream_box'
 TRAINING = sorted(FOLDER.glob('*.py'))
 GENERATION = sorted((FOLDER / 'generation').glob('*.py'))
+FAR = FOLDER / 'generation/voc_animals_far.py'  # for tests, not to train on
 SHAPES = FOLDER / 'dream-box_faster-rcnn_r18_fpn_shapes.py'
 VOC = FOLDER / 'dream-box_faster-rcnn_r50_fpn_18e_voc.py'
+ANIMALS = 'faster-rcnn_mobilenet-v2_fpn_voc-animals.py'
 # Where the plain images come from: the same detector without OOD losses.
 PLAIN = {
     SHAPES: 'faster-rcnn_r18_fpn_shapes.py',
@@ -247,10 +250,11 @@ def test_generation_settings_are_valid(path):
     else:
         assert kind(**painter).name == 'procedural'
     names = [PAINTERS.build(one).name for one in settings.filters]
-    assert names == ['too_close']
+    # What is not painted stays a known object, so none is given up in FAR.
+    assert names == ([] if path == FAR else ['too_close'])
 
 
-@by_name(GENERATION)
+@by_name([path for path in GENERATION if path != FAR])
 def test_generation_paints_the_images_that_are_trained_on(path):
     """The painted set is made of the plain one, of the same name."""
     settings = Settings.from_config(Config.fromfile(path).to_dict())
@@ -261,6 +265,24 @@ def test_generation_paints_the_images_that_are_trained_on(path):
     assert settings.data['img_root'] == images
     assert painted.ann_file == 'annotations.json'
     assert painted.data_prefix.img == ''
+
+
+def test_no_known_object_stays_in_a_far_image():
+    settings = Settings.from_config(Config.fromfile(FAR).to_dict())
+    boxes = [[0, 0, 300, 200], [10, 10, 4, 4], [250, 100, 60, 90]]
+    objects = [dict(id=i, bbox=box) for i, box in enumerate(boxes)]
+    image = dict(width=400, height=300)
+    targets, left = plan_image(image, objects, **settings.limits())
+    assert [target.annotation['id'] for target in targets] == [0, 2, 1]
+    assert left == {} and not any(target.keep for target in targets)
+    assert settings.painter['swaps'] == ['shape']  # wipes the object out
+    own = load(ROOT / 'configs/posthoc' / ANIMALS)
+    assert own.held_out_sets[-1].ann_file == 'annotations.json'
+    assert own.held_out_sets[-1].data_prefix == dict(img='')
+    known = own.test_dataloader.dataset.datasets[0]
+    assert settings.data['ann_file'] == known.data_root + known.ann_file
+    images = known.data_root + known.data_prefix.img
+    assert settings.data['img_root'] == images
 
 
 def test_published_settings_of_the_painters():

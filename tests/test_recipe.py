@@ -32,6 +32,7 @@ def detector(**more) -> Config:
         dict(
             model=dict(
                 type='FasterRCNN',
+                backbone=dict(type='ResNet', depth=50),
                 neck=dict(type='FPN', out_channels=64),
                 rpn_head=dict(type='RPNHead', in_channels=64),
                 roi_head=dict(
@@ -230,6 +231,19 @@ def test_a_part_of_the_block_that_is_none_is_left_out():
     cfg = detector(ood=dict(dict.fromkeys(parts), scores=['energy']))
     plain = detector(ood=dict(scores=['energy']))
     assert resolve(cfg).to_dict() == resolve(plain).to_dict()
+
+
+def test_one_flag_freezes_a_backbone_and_keeps_what_it_says():
+    cfg = detector(ood=dict(frozen=dict(cache='kept')))
+    plain = detector(ood={})
+    backbone = resolve(cfg).model.backbone
+    assert backbone == dict(
+        type='mmood.FrozenBackbone',
+        backbone=resolve(plain).model.backbone,
+        cache='kept',
+    )
+    options = [(('ood', 'frozen'), None)]
+    assert resolve(cfg, options).model.backbone == backbone.backbone
 
 
 def test_a_neck_alone_is_as_wide_as_what_the_rpn_sees():

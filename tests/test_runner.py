@@ -100,3 +100,14 @@ def test_parts_of_our_bases_lose_the_scope_that_they_have_there():
     assert resolved.val_cfg == dict(type='ValLoop')
     assert resolved.model == dict(type='FasterRCNN', _scope_='mmdet')
     assert resolved.custom_hooks == [dict(type='mmood.FiniteLossHook')]
+
+
+def test_the_config_sets_the_precision_of_products(runner):
+    before = torch.get_float32_matmul_precision()
+    try:
+        runner.setup_env(dict(runner.cfg.get('env_cfg') or {}, dist_cfg={}))
+        assert torch.get_float32_matmul_precision() == before
+        runner.setup_env(dict(float32_matmul_precision='medium'))
+        assert torch.get_float32_matmul_precision() == 'medium'
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.device import get_device
 
 from mmood.checkpoint import find_resumable, resume_problem
 from mmood.launch import (
@@ -43,6 +44,16 @@ def set_start(cfg: Config, resume: str | None) -> None:
         cfg.resume, cfg.load_from = True, resume
 
 
+def check_amp() -> None:
+    """End the tool where MMEngine's mixed precision would not run."""
+    if get_device() == 'cpu':
+        raise SystemExit(
+            'error: --amp is for GPUs, and there is none. On a CPU, '
+            '--cfg-options env_cfg.float32_matmul_precision=medium has '
+            'matrices multiplied in bfloat16'
+        )
+
+
 @clear_errors(FolderInUseError, NotWrittenError)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -65,6 +76,7 @@ def main() -> None:
     args = parser.parse_args()
     cfg = load_config(args)
     if args.amp:
+        check_amp()
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.auto_scale_lr:

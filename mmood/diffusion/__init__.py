@@ -1,6 +1,7 @@
 """Diffusion processes and the networks that revert them."""
 
 from .blur import BlurDiffusion
+from .build import Diffusion, build_diffusion
 from .ddpm import GaussianDiffusion, NoiseDiffusion
 from .denoising_unet import DenoisingUNet
 from .mlp import DenoisingMLP
@@ -11,6 +12,8 @@ __all__ = [
     'ConvUNet',
     'DenoisingMLP',
     'DenoisingUNet',
+    'Diffusion',
     'GaussianDiffusion',
     'NoiseDiffusion',
+    'build_diffusion',
 ]

@@ -35,7 +35,8 @@ class BlurDiffusion:
         self.num_steps = num_steps
         self.sigmas = torch.linspace(start, sigma_end, num_steps).tolist()
         self.kernel_size = kernel_size
-        gaussian_kernel1d(start, kernel_size)  # check the arguments now
+        for sigma in (start, sigma_end):  # check the arguments now
+            gaussian_kernel1d(sigma, kernel_size)
 
     def forward_process(self, x: Tensor) -> list[Tensor]:
         """Blur step by step: (B, C, H, W) -> [F_0 = x, F_1, ..., F_T]."""

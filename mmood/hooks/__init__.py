@@ -2,6 +2,7 @@
 
 from .after_training import AfterTraining
 from .calibrate import CalibrateOODHook
+from .check_cache import CheckCacheHook
 from .check_data import CheckDataHook
 from .check_features import CheckFeaturesHook
 from .draw import OODVisualizationHook
@@ -13,6 +14,7 @@ from .log_processor import OODLogProcessor
 __all__ = [
     'AfterTraining',
     'CalibrateOODHook',
+    'CheckCacheHook',
     'CheckDataHook',
     'CheckFeaturesHook',
     'FiniteLossHook',

@@ -35,7 +35,9 @@ class FitScoresHook(AfterTraining):
     Args:
         dataloader: config of a loader of ID training images with labels, in
             the test's pipeline; None: ``fit_dataloader`` of the config.
-        max_images: of all ranks together; None: all of them.
+            Scores that are fitted on ID validation images get the config's
+            ``val_dataloader``.
+        max_images: of a loader and all ranks together; None: all of them.
     """
 
     def __init__(
@@ -92,7 +94,12 @@ class FitScoresHook(AfterTraining):
         number = image_count(loader, self.max_images)
         if number < sys.maxsize:
             runner.logger.info(f'fitting scores on {number} images')
-        runner.logger.info(fit_scores(model, loader, self.max_images))
+        validation = None
+        if _validated(model) and runner.cfg.get('val_dataloader'):
+            # The runner's own loader may be in the middle of its images.
+            validation = runner.build_dataloader(runner.cfg.val_dataloader)
+        done = fit_scores(model, loader, self.max_images, validation)
+        runner.logger.info(done)
 
     def _loader(self, runner: Runner) -> Iterable:
         """Where the images come from; ValueError if nothing says it."""
@@ -135,13 +142,22 @@ def fittable(model: nn.Module) -> nn.Module | None:
     return part if part is not None and part.scores.needs_fit else None
 
 
+def _validated(model: nn.Module) -> bool:
+    scores = fittable(model).scores.fitted.values()
+    return any(score.on_validation for score in scores)
+
+
 @torch.no_grad()
 def fit_scores(
-    model: nn.Module, dataloader: Iterable, max_images: int | None = None
+    model: nn.Module,
+    dataloader: Iterable,
+    max_images: int | None = None,
+    validation: Iterable | None = None,
 ) -> str:
     """Fit the model's scores, in one pass over the loaders of all ranks.
 
-    Compounds of fitted scores take a second pass. The result lies in buffers
+    Compounds of fitted scores take a second pass, and scores that are fitted
+    on ID ``validation`` images one over these. The result lies in buffers
     of the model; returned is what was done. Raises ValueError if the model
     has no score to fit, or, after all others are fitted, for those that
     cannot be, and for compounds of these.
@@ -164,7 +180,14 @@ def fit_scores(
             if not names:
                 continue
             part.scores.start(names)
-            _together(_update, model, part, dataloader, max_images)
+            loader = validation if part.scores.on_validation else dataloader
+            if loader is None:
+                errors.append(
+                    f'{", ".join(names)} is fitted on ID validation images: '
+                    'set val_dataloader'
+                )
+                continue
+            _together(_update, model, part, loader, max_images)
             try:
                 done.append(part.scores.finish(metainfo.get('classes')))
             except ValueError as error:
@@ -191,6 +214,8 @@ def _update(
     max_images: int | None,
 ) -> None:
     for prediction in _predictions(model, dataloader, max_images):
+        if getattr(prediction, 'origin', 'id') != 'id':
+            continue  # a validation set may come with OOD sets
         for samples in part.fit_samples(prediction):
             part.scores.update(*samples)
 

@@ -33,7 +33,8 @@ class Batch:
     classify: from features (n, C) to logits (n, K + extra).
     inputs: (R, c, h, w), what the box head gets.
     view: from inputs to their `Samples`.
-    look: the known rows on other maps of the neck, by the maps' name.
+    look: the known rows on other maps of the neck, by the maps' name; with
+        ``detach=True`` without gradients into the maps.
     jitter: inputs (N, c, h, w) of the known rows' boxes, moved a little.
     flagged: rows annotated as OOD, which are not among the R.
     outliers: what the source of outliers made, with the flagged rows; None
@@ -52,7 +53,7 @@ class Batch:
     classify: Callable[[Tensor], Tensor] | None = None
     inputs: Tensor | None = None
     view: View | None = None
-    look: Callable[[str], Samples] | None = None
+    look: Callable[..., Samples] | None = None
     jitter: Callable[[], Tensor] | None = None
     flagged: Samples | None = None
     outliers: Samples | None = None

@@ -146,11 +146,12 @@ class DiffusionScore:
     """How badly the denoiser of a `DenoisingLoss` works, (N, C, *) -> (N, *).
 
     `mmood.scores.diffusion_score` with the arguments ``kind``, ``weighted``,
-    ``chunk_size`` and ``timesteps``: a number T for 0..T-1 (the paper's
-    1..T) or a list. The noise comes from a generator seeded by ``seed`` and
-    the image's key, so an image has the same map in any batch, order and
-    rank, within rounding and on one kind of device: CPU and GPU have
-    different generators. Samples without keys share one generator.
+    ``chunk_size``, ``dtype`` and ``timesteps``: a number T for 0..T-1 (the
+    paper's 1..T) or a list. ``dtype`` alone says the denoiser's precision,
+    whatever autocast is around. The noise comes from a generator seeded by
+    ``seed`` and the image's key, so an image has the same map in any batch,
+    order and rank, within rounding and on one kind of device: CPU and GPU
+    have different generators. Samples without keys share one generator.
     """
 
     def __init__(
@@ -161,6 +162,7 @@ class DiffusionScore:
         timesteps: int | Sequence[int] = 25,
         weighted: bool = True,
         chunk_size: int = 4096,
+        dtype: str = 'float32',
         seed: int = 0,
     ) -> None:
         self.loss = find_loss(losses, DenoisingLoss, 'diffusion')
@@ -171,6 +173,7 @@ class DiffusionScore:
             timesteps=list(range(timesteps) if is_number else timesteps),
             weighted=weighted,
             chunk_size=chunk_size,
+            dtype=dtype,
         )
 
     @torch.no_grad()

@@ -19,12 +19,10 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmood.diffusion import BlurDiffusion, ConvUNet, NoiseDiffusion
+from mmood.diffusion import ConvUNet, Diffusion, build_diffusion
 from mmood.registry import MODELS
 
 from .pyramid import Pyramid
-
-_DIFFUSIONS = dict(blur=BlurDiffusion, noise=NoiseDiffusion)
 
 
 @MODELS.register_module()
@@ -36,16 +34,23 @@ class DFDDNeck(BaseModule):
 
     Args:
         channels: C of the maps.
-        diffusion: ``dict(type='blur' | 'noise', ...)`` with the arguments of
-            `BlurDiffusion` or `NoiseDiffusion` ("DDPM" in the paper), whose
-            noise is fixed at test.
+        diffusion: ``dict(type='blur' | 'noise', ...)``, see
+            `build_diffusion`; the noise is fixed at test. A list in the
+            place of an argument has a value per level, finest first.
         enhance: whether the heads get E (Sec. 4.3) instead of F_0.
         deblur: whether to train the reverse process (Sec. 4.2).
         enhance_outliers: whether the maps of the outliers go through Psi
-            too, ``Psi([F_T, F_T - blur(F_T)])``, as every map does at test.
-            The paper takes F_T itself; docs/en/dfdd.md compares both.
+            too, ``Psi([F_T, F_T - blur(F_T)])``: what this neck makes at
+            test of an image whose FPN map is F_T. Neither ``F_T - F_T = 0``
+            nor ``F_0 - F_T`` ever comes with F_T at test, and either would
+            give the outliers away. The paper takes F_T itself;
+            docs/en/dfdd.md compares both.
         loss_weight: lambda, the weight of L_DFDD.
         width: inner channels of the `ConvUNet`; C / 8, at least 16, if None.
+
+    Raises ValueError for lists of different lengths, for a list of
+    ``num_steps``, which the levels have in common as they share the network,
+    and as `build_diffusion` does.
     """
 
     def __init__(
@@ -61,10 +66,10 @@ class DFDDNeck(BaseModule):
     ) -> None:
         super().__init__()
         self.channels, self.loss_weight = channels, loss_weight
-        self.diffusion = _build_diffusion(diffusion or dict(type='blur'))
+        self.diffusions = _by_level(diffusion or dict(type='blur'))
         self.psi = Enhancement(channels) if enhance else None
         self.enhance_outliers = enhance_outliers
-        steps = self.diffusion.num_steps
+        steps = self.diffusions[0].num_steps
         self.unet = ConvUNet(channels, steps, width) if deblur else None
 
     @property
@@ -83,9 +88,7 @@ class DFDDNeck(BaseModule):
         self._check(inputs)
         if not self.training and self.psi is None:
             return Pyramid(inputs)
-        blurred = [
-            self.diffusion.degrade(x, fixed=not self.training) for x in inputs
-        ]
+        blurred = self.degrade(inputs)
         levels = inputs
         if self.psi is not None:
             levels = [self.psi(x, b) for x, b in zip(inputs, blurred)]
@@ -93,17 +96,37 @@ class DFDDNeck(BaseModule):
         if not self.training:
             return Pyramid(levels, maps)
         if self.psi is not None and self.enhance_outliers:
-            maps['blurred'] = [
-                self.psi(b, self.diffusion.degrade(b)) for b in blurred
-            ]
+            twice = self.degrade(blurred)
+            maps['blurred'] = [self.psi(*pair) for pair in zip(blurred, twice)]
         if self.unet is None:
             return Pyramid(levels, maps)
-        chains = [self.deblur(x.detach()) for x in inputs]
+        chains = [
+            self.deblur(x.detach(), diffusion)
+            for x, diffusion in zip(inputs, self._levels(len(inputs)))
+        ]
         maps['deblurred'] = [chain[0] for chain in chains]
         loss = sum(chain[1] for chain in chains) / len(chains)
         return Pyramid(levels, maps, dict(loss_deblur=self.loss_weight * loss))
 
+    def degrade(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """F_T of each level's map."""
+        return [
+            diffusion.degrade(x, fixed=not self.training)
+            for x, diffusion in zip(maps, self._levels(len(maps)))
+        ]
+
+    def _levels(self, count: int) -> list[Diffusion]:
+        if len(self.diffusions) == 1:
+            return self.diffusions * count
+        return self.diffusions
+
     def _check(self, inputs: Sequence[Tensor]) -> None:
+        if len(self.diffusions) not in (1, len(inputs)):
+            raise ValueError(
+                f'diffusion of DFDDNeck has lists of {len(self.diffusions)} '
+                f'values, one per level, and the maps have {len(inputs)} '
+                'levels: give one for each of them, or a number for all'
+            )
         for x in inputs:
             if x.dim() != 4 or x.shape[1] != self.channels:
                 raise ValueError(
@@ -112,14 +135,14 @@ class DFDDNeck(BaseModule):
                     'channels of the neck before it'
                 )
 
-    def deblur(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def deblur(self, x: Tensor, diffusion: Diffusion) -> tuple[Tensor, Tensor]:
         """Blur a map and run the reverse process (Eq. 5).
 
         (B, C, H, W) -> F^_0 (B, C, H, W) and L_DFDD (Eq. 6), a scalar: the
         squared error of the predicted detail, summed over channels,
         averaged over pixels and steps.
         """
-        maps = self.diffusion.forward_process(x)
+        maps = diffusion.forward_process(x)
         steps = len(maps) - 1
         estimate, loss = maps[-1], x.new_zeros(())
         for t in range(steps, 0, -1):
@@ -160,11 +183,23 @@ class Enhancement(nn.Module):
         ).view_as(x)
 
 
-def _build_diffusion(cfg: dict) -> BlurDiffusion | NoiseDiffusion:
-    cfg = dict(cfg)
-    kind = cfg.pop('type', None)
-    if kind not in _DIFFUSIONS:
+def _by_level(cfg: dict) -> list[Diffusion]:
+    """One process for all levels, or one for each if there are lists."""
+    lists = {k: v for k, v in cfg.items() if isinstance(v, (list, tuple))}
+    if 'num_steps' in lists:
         raise ValueError(
-            f'unknown diffusion type {kind!r}; known are {sorted(_DIFFUSIONS)}'
+            'num_steps of diffusion must be one number, because all levels '
+            f'share the deblurring network, got {lists["num_steps"]!r}'
         )
-    return _DIFFUSIONS[kind](**cfg)
+    if not lists:
+        return [build_diffusion(cfg)]
+    counts = {name: len(values) for name, values in lists.items()}
+    if len(set(counts.values())) > 1 or 0 in counts.values():
+        raise ValueError(
+            'lists in diffusion must have a value for each level, got '
+            f'{counts} values'
+        )
+    return [
+        build_diffusion({**cfg, **dict(zip(lists, values))})
+        for values in zip(*lists.values())
+    ]

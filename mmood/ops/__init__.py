@@ -10,6 +10,7 @@ from .blur import (
 )
 from .class_queues import ClassQueues, by_class
 from .coco import coco_problems, read_coco, read_json
+from .coreset import farthest_points
 from .exact_state import copy_exact, exact_parts, exact_state, forget_fits
 from .feature_range import FeatureRange
 from .files import NotWrittenError, atomic_write, write_json
@@ -29,6 +30,12 @@ from .precision import raised
 from .rank_mean import or_one, rank_count, rank_mean
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
+from .weibull import (
+    Weibull,
+    fit_weibull,
+    log_weibull_density,
+    weibull_cdf,
+)
 
 __all__ = [
     'Activity',
@@ -40,6 +47,7 @@ __all__ = [
     'OutputNames',
     'Reservoir',
     'ShuffleBuffer',
+    'Weibull',
     'apply_separable',
     'as_bgr',
     'atomic_write',
@@ -52,7 +60,9 @@ __all__ = [
     'copy_exact',
     'exact_parts',
     'exact_state',
+    'farthest_points',
     'filter_matrix',
+    'fit_weibull',
     'forget_fits',
     'gather_labelled',
     'gather_parts',
@@ -66,6 +76,7 @@ __all__ = [
     'lock_folder',
     'log_bessel_i',
     'log_scaled_bessel_i',
+    'log_weibull_density',
     'or_one',
     'raised',
     'rank_count',
@@ -74,5 +85,6 @@ __all__ = [
     'read_json',
     'read_labels',
     'stated_origin',
+    'weibull_cdf',
     'write_json',
 ]

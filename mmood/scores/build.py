@@ -58,20 +58,39 @@ def score_names() -> list[str]:
     return sorted(SCORES.module_dict)
 
 
-def check_fits(name: str, score: Score, kind: str, num_classes: int) -> None:
-    """Raises ValueError for logits that the score is not defined for."""
-    kinds = getattr(score, 'func', score).kinds
+def check_fits(
+    name: str,
+    score: Score,
+    kind: str,
+    num_classes: int,
+    no_classifier: str = '',
+) -> None:
+    """Raises ValueError for a model that the score is not defined for.
+
+    With logits of another kind, or without a `LinearClassifier`, for the
+    reason ``no_classifier``.
+    """
+    own = getattr(score, 'func', score)
+    if no_classifier and 'classifier' in own.reads:
+        raise ValueError(
+            f'the score {name!r} reads the last linear layer of the model: '
+            f'{no_classifier}'
+        )
+    kinds = own.kinds
     if kind not in kinds:
         raise ValueError(
             f'the score {name!r} is defined for {" and ".join(kinds)} logits, '
             f"and these are of {kind}: take 'max_logit' or a score of features"
         )
-    is_constant = name in ('msp', 'entropy', 'odin')
+    constant = ('msp', 'entropy', 'odin', 'gen', 'gradnorm', 'kl_matching')
+    is_constant = name in constant
     if kind == 'softmax' and num_classes == 1 and is_constant:
         raise ValueError(
             f'the score {name!r} is a softmax over one class, which says '
             "nothing: take 'energy' or 'max_logit'"
         )
+    if hasattr(own, 'inner'):
+        check_fits(own.inner_name, own.inner, kind, num_classes)
 
 
 def check_value(name: str, value: object, samples: Samples) -> None:

@@ -24,6 +24,7 @@ from mmood.diffusion import GaussianDiffusion
 from mmood.ops import raised
 
 Denoiser = Callable[[Tensor, int], Tensor]
+DTYPES = ('float32', 'bfloat16')
 
 
 def directional_error(
@@ -50,6 +51,7 @@ def diffusion_score(
     timesteps: Iterable[int] = range(25),
     weighted: bool = True,
     chunk_size: int = 4096,
+    dtype: str = 'float32',
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
 ) -> Tensor:
     """``sum_t w_t e_t``, (N, C) -> (N,) or (B, C, H, W) -> (B, H, W).
@@ -72,15 +74,21 @@ def diffusion_score(
     ``generator``'s device, so the result does not depend on the chunks. Of
     several generators each draws for an equal part of ``x0``, in order: one
     per image, if the features of several go together. No gradient; float32
-    except in the denoiser.
+    except in the denoiser: ``dtype='bfloat16'`` multiplies its matrices in
+    that precision, whose weights stay as they are, and ``'float32'`` leaves
+    it as the caller has it.
 
-    Raises ValueError for an unknown ``kind``, no or an impossible timestep,
-    ``chunk_size`` < 1, ``x0`` of another dimension or one that the generators
-    cannot share.
+    Raises ValueError for an unknown ``kind`` or ``dtype``, no or an
+    impossible timestep, ``chunk_size`` < 1, ``x0`` of another dimension or
+    one that the generators cannot share.
     """
     steps = list(timesteps)
     _check_arguments(kind, steps, diffusion.num_steps, chunk_size, x0)
+    if dtype not in DTYPES:
+        raise ValueError(f'dtype must be one of {DTYPES}, got {dtype!r}')
     x0 = raised(x0)
+    if dtype == 'bfloat16':
+        denoiser = partial(_in_bfloat16, denoiser)
     predict = partial(_predict, denoiser, chunk_size)
     is_one = generator is None or isinstance(generator, torch.Generator)
     generators = [generator] if is_one else list(generator)
@@ -133,6 +141,12 @@ _ERRORS = dict(
     mse_score=partial(_noise_error, _mean_square),
     mse_recon=_reconstruction_error,
 )
+
+
+def _in_bfloat16(denoiser: Denoiser, x: Tensor, t: int) -> Tensor:
+    # A weight's copy that outlived this call would be without gradient.
+    with torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False):
+        return denoiser(x, t)
 
 
 def _predict(denoiser: Denoiser, chunk_size: int, x: Tensor, t: int) -> Tensor:

@@ -30,12 +30,15 @@ class FittedScore(nn.Module):
     buffers. A subclass implements `_start`, `_add`, `_finish` and `_score`.
     Buffers whose size follows the data are named in ``resizable``, with the
     dimension that is 0 until the fit; loading a checkpoint resizes them.
+    With ``on_validation`` it is fitted on labelled ID validation samples
+    instead, those that are classified wrongly too.
 
     Buffers: ``is_fitted``, and ``class_code`` of the class names it was
     fitted with, in their order.
     """
 
     resizable: Mapping[str, int] = MappingProxyType({})
+    on_validation = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,53 +1,75 @@
-"""Distance to the k-th nearest training sample.
+"""Distance to the nearest training samples.
 
 Shapes: N samples, n samples in the bank, C channels, * any trailing shape
 (none for RoIs, H W for maps). Higher is more OOD.
 Source: Sun et al., "Out-of-Distribution Detection with Deep Nearest
-Neighbors", ICML 2022.
+Neighbors", ICML 2022. Of dense keys: Galesso et al., "Far Away in the Deep
+Space: Dense Nearest-Neighbor-Based Out-of-Distribution Detection" (cDNP),
+ICCV Workshops 2023.
 """
 
 from __future__ import annotations
 
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import broadcast
 from torch import Tensor
 
-from mmood.ops import Reservoir, raised
+from mmood.ops import Reservoir, farthest_points, raised
 
 from .fitted import FittedScore, check_channels, rows, unrows
 from .samples import KINDS, Samples, register_score
 
+BACKENDS = ('torch', 'faiss')
+
 
 def knn_distance(
-    x: Tensor, bank: Tensor, k: int, chunk_size: int = 4096
+    x: Tensor,
+    bank: Tensor,
+    k: int,
+    chunk_size: int = 4096,
+    *,
+    average: bool = False,
+    backend: str = 'torch',
 ) -> Tensor:
     """``|x - z_(k)|``, (N, C, *) -> (N, *), >= 0, in the features' unit.
 
     z_(k) is the k-th nearest of the vectors ``bank`` (n, C); vectors of unit
-    length, as the paper's (Alg. 1), give values in [0, 2]. In the
-    bank's precision, at least float32. Neighbours are found by products of
+    length, as the paper's (Alg. 1), give values in [0, 2]. ``average``: the
+    mean of the distances to the k nearest. In the bank's precision, at least
+    float32. Neighbours are found by products of
     at most ``chunk_size`` x ``chunk_size`` dot products, which cannot order
     those whose squared distances differ by less than about 1e-6 of the
     squared lengths; the distance itself is the difference's length, and so
-    exact for vectors that are nearly equal.
-    Raises ValueError unless 1 <= k <= n and ``chunk_size`` >= 1.
+    exact for vectors that are nearly equal. ``backend='faiss'`` has that
+    package find the same neighbours, on the CPU in float32.
+    Raises ValueError unless 1 <= k <= n, ``chunk_size`` >= 1 and the backend
+    is known, ImportError without faiss (``pip install 'mmood[faiss]'``).
     """
     if chunk_size < 1:
         raise ValueError(f'chunk_size must be at least 1, got {chunk_size}')
-    _check_k(k, len(bank))
+    check_k(k, len(bank))
+    faiss = _load(backend)
     bank = raised(bank)
     parts = []
     for part in rows(x).to(bank).split(chunk_size):
-        nearest = bank[_kth_nearest(part, bank, k, chunk_size)]
-        parts.append(torch.linalg.vector_norm(part - nearest, dim=1))
+        if faiss:
+            places = _nearest_by_faiss(faiss, part, bank, k)
+        else:
+            places = _nearest(part, bank, k, chunk_size)
+        kept = places.unbind(1) if average else [places[:, -1]]
+        distances = (
+            torch.linalg.vector_norm(part - bank[p], dim=1) for p in kept
+        )
+        parts.append(sum(distances) / len(kept))
     return unrows(torch.cat(parts), x)
 
 
 @torch.no_grad()
-def _kth_nearest(x: Tensor, bank: Tensor, k: int, chunk_size: int) -> Tensor:
-    """Place in the bank (n, C), (N, C) -> (N,)."""
+def _nearest(x: Tensor, bank: Tensor, k: int, chunk_size: int) -> Tensor:
+    """Places in the bank (n, C), nearest first, (N, C) -> (N, k)."""
     values = x.new_empty(len(x), 0)
     places = torch.empty_like(values, dtype=torch.int64)
     for start in range(0, len(bank), chunk_size):
@@ -62,10 +84,35 @@ def _kth_nearest(x: Tensor, bank: Tensor, k: int, chunk_size: int) -> Tensor:
         keep = min(k, values.shape[1])
         values, order = values.topk(keep, largest=False)
         places = places.gather(1, order)
-    return places[:, -1]
+    return places
 
 
-def _check_k(k: int, size: int) -> None:
+def _nearest_by_faiss(
+    faiss: ModuleType, x: Tensor, bank: Tensor, k: int
+) -> Tensor:
+    """As `_nearest`, by the exact search that IndexFlatL2 does."""
+    x_, bank_ = (v.detach().cpu().float().numpy() for v in (x, bank))
+    return torch.from_numpy(faiss.knn(x_, bank_, k)[1]).to(x.device)
+
+
+def _load(backend: str) -> ModuleType | None:
+    """The package of a backend; None for torch."""
+    if backend not in BACKENDS:
+        raise ValueError(f'backend must be one of {BACKENDS}, got {backend!r}')
+    if backend == 'torch':
+        return None
+    try:
+        import faiss
+    except ImportError as error:
+        raise ImportError(
+            "backend='faiss' needs the package faiss: pip install "
+            "'mmood[faiss]', or pip install faiss-cpu; backend='torch' finds "
+            'the same neighbours'
+        ) from error
+    return faiss
+
+
+def check_k(k: int, size: int) -> None:
     if not 1 <= k <= size:
         raise ValueError(
             f'k must be in 1..{size}, the number of samples in the bank, got '
@@ -77,15 +124,21 @@ def _check_k(k: int, size: int) -> None:
 class KNN(FittedScore):
     """`knn_distance` to a random sample of the training features.
 
-    ``bank_size`` is its largest size, and ``normalize`` scales all vectors
-    to unit length first, as the paper does. ``k`` should grow with the
-    bank: the paper takes 50 for 50,000 samples (CIFAR-10) and 1000 for 1.3
-    million (ImageNet), which are 20 and 16 for a full bank here; 10 suits
-    one that is half full.
+    ``k`` should grow with the bank: the paper takes 50 for 50,000 samples
+    (CIFAR-10) and 1000 for 1.3 million (ImageNet), which are 20 and 16 for a
+    full bank here; 10 suits one that is half full.
+
+    Args:
+        bank_size: the random sample's largest size.
+        coreset_size: how many of these stay, chosen by
+            `mmood.ops.farthest_points`; None: all.
+        normalize: scale all vectors to unit length first, as the paper does.
+        average, backend, chunk_size: see `knn_distance`. A chunk's products
+            take 4 ``chunk_size``^2 bytes.
 
     Buffer ``bank`` (n, C), float32, 4 n C bytes in the checkpoint; (0, C)
-    until it is fitted. Raises ValueError unless 1 <= k <= ``bank_size``,
-    `finish` if there are fewer than k samples.
+    until it is fitted. Raises ValueError unless 1 <= k <= ``coreset_size`` <=
+    ``bank_size``, `finish` if there are fewer than k samples.
     """
 
     resizable = MappingProxyType({'bank': 0})
@@ -96,12 +149,26 @@ class KNN(FittedScore):
         k: int = 10,
         *,
         bank_size: int = 20_000,
+        coreset_size: int | None = None,
         normalize: bool = True,
+        average: bool = False,
+        chunk_size: int = 4096,
+        backend: str = 'torch',
     ) -> None:
         super().__init__()
-        _check_k(k, bank_size)
+        if coreset_size is not None and coreset_size > bank_size:
+            raise ValueError(
+                f'coreset_size={coreset_size} is chosen from the bank and '
+                f'cannot exceed bank_size={bank_size}: raise bank_size'
+            )
+        check_k(k, bank_size if coreset_size is None else coreset_size)
+        _load(backend)
         self.channels, self.k = channels, k
-        self.bank_size, self.normalize = bank_size, normalize
+        self.bank_size, self.coreset_size = bank_size, coreset_size
+        self.normalize = normalize
+        self.arguments = dict(
+            chunk_size=chunk_size, average=average, backend=backend
+        )
         self.register_buffer('bank', torch.empty(0, channels))
         self._sample: Reservoir | None = None
 
@@ -117,11 +184,17 @@ class KNN(FittedScore):
 
     def _finish(self) -> None:
         bank = self._sample.merge().to(self.bank)
-        _check_k(self.k, len(bank))
+        check_k(self.k, len(bank))
+        if self.coreset_size is not None:
+            chosen = farthest_points(bank, self.coreset_size)
+            broadcast(chosen)  # ranks may round differently
+            bank = bank[chosen]
         self.bank, self._sample = bank, None
 
     def _score(self, samples: Samples) -> Tensor:
-        return knn_distance(self._scaled(samples), self.bank, self.k)
+        return knn_distance(
+            self._scaled(samples), self.bank, self.k, **self.arguments
+        )
 
     def _scaled(self, samples: Samples) -> Tensor:
         x = self.vectors(samples).float()

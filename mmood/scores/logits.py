@@ -98,6 +98,29 @@ def entropy(logits: Tensor, dim: int = 1) -> Tensor:
     return torch.special.entr(_check(logits, dim).softmax(dim)).sum(dim)
 
 
+def gen(
+    logits: Tensor, dim: int = 1, gamma: float = 0.1, top: int = 100
+) -> Tensor:
+    """``sum_m p_m^gamma (1 - p_m)^gamma``, (N, K, *) -> (N, *), >= 0.
+
+    Generalized entropy of the ``top`` largest softmax probabilities p_m, or
+    of all if K is less; 0 for K = 1, at most min(top, K). Source: Liu et
+    al., "GEN: Pushing the Limits of Softmax-Based Out-of-Distribution
+    Detection", CVPR 2023, Eq. 4 and 7, with its settings. Raises ValueError
+    for K = 0, for ``gamma`` outside of (0, 1) or ``top`` below 1.
+    """
+    if not 0 < gamma < 1:
+        raise ValueError(f'gamma must be in (0, 1), got {gamma}')
+    if top < 1:
+        raise ValueError(f'top must be at least 1, got {top}')
+    p = _check(logits, dim).softmax(dim)
+    values, places = p.topk(min(top, p.shape[dim]), dim)
+    # That of the largest one as a sum, which keeps the digits near 0.
+    others = p.scatter(dim, places.narrow(dim, 0, 1), 0).sum(dim, True)
+    rest = 1 - values.narrow(dim, 1, values.shape[dim] - 1)
+    return (values * torch.cat([others, rest], dim)).pow(gamma).sum(dim)
+
+
 @register_score('msp')
 def _msp(samples: Samples) -> Tensor:
     """`msp`; of independent classes ``1 - max sigmoid(logits)``."""
@@ -127,3 +150,8 @@ def _energy(samples: Samples, temperature: float = 1.0) -> Tensor:
 @register_score('entropy', kinds=('softmax',))
 def _entropy(samples: Samples) -> Tensor:
     return entropy(samples.logits)
+
+
+@register_score('gen', kinds=('softmax',))
+def _gen(samples: Samples, gamma: float = 0.1, top: int = 100) -> Tensor:
+    return gen(samples.logits, gamma=gamma, top=top)

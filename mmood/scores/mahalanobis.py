@@ -11,8 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from torch import Tensor
+
+from mmood.ops import raised
 
 from .fitted import FittedScore, labelled_rows, rows, unrows, warn_unseen
 from .samples import KINDS, Samples, register_score
@@ -38,10 +41,10 @@ def mahalanobis(x: Tensor, means: Tensor, precision: Tensor) -> Tensor:
             'inverse of a covariance'
         )
     factor = vectors * values.clamp(min=0).sqrt()
-    return _whitened_distance(x, means, factor)
+    return whitened_distance(x, means, factor)
 
 
-def _whitened_distance(x: Tensor, means: Tensor, whitening: Tensor) -> Tensor:
+def whitened_distance(x: Tensor, means: Tensor, whitening: Tensor) -> Tensor:
     """`mahalanobis` for P = W W^T, whose W (C, C) it takes."""
     if not len(means):
         raise ValueError('means (K, C) have no class: give at least one')
@@ -70,6 +73,11 @@ class Mahalanobis(FittedScore):
     by what the training never showed. A class without samples is left out,
     with a warning.
 
+    ``normalize`` scales all vectors to unit length first, in the fit and
+    after it: short features, such as those of unknown objects, are near all
+    means otherwise. Source: Mueller and Hein, "Mahalanobis++: Improving OOD
+    Detection via Feature Normalization", ICML 2025, Sec. 4.
+
     Buffers, float64: ``means`` (K, C), ``whitening`` (C, C), the symmetric
     root of P, and ``count`` (K,) of samples.
 
@@ -83,18 +91,23 @@ class Mahalanobis(FittedScore):
         num_classes: int,
         *,
         shrinkage: float = 0.0,
+        normalize: bool = False,
     ) -> None:
         super().__init__()
         if not 0 <= shrinkage <= 1:
             raise ValueError(f'shrinkage must be in [0, 1], got {shrinkage}')
         self.channels, self.num_classes = channels, num_classes
-        self.shrinkage = shrinkage
+        self.shrinkage, self.normalize = shrinkage, normalize
         float64 = dict(dtype=torch.float64)
         means = torch.zeros(num_classes, channels, **float64)
         self.register_buffer('means', means)
         self.register_buffer('whitening', torch.eye(channels, **float64))
         self.register_buffer('count', torch.zeros(num_classes, **float64))
         self._moments: Moments | None = None
+
+    def vectors(self, samples: Samples) -> Tensor:
+        x = samples.features
+        return F.normalize(raised(x), dim=1) if self.normalize else x
 
     def finish(self, classes: Sequence[str] | None = None) -> None:
         super().finish(classes)
@@ -116,18 +129,22 @@ class Mahalanobis(FittedScore):
         count, means, scatter = self._moments.merge()
         if not count.sum():
             raise ValueError(
-                'no sample to fit Mahalanobis on: check the annotations of '
-                'the ID training images, and that the detector finds objects'
+                f'no sample to fit {type(self).__name__} on: check the '
+                'annotations of the ID training images, and that the detector '
+                'finds objects'
             )
-        whitening = _whitening(scatter / count.sum(), self.shrinkage)
+        self._store(count, means, scatter)
+        self._moments = None
+
+    def _store(self, count: Tensor, means: Tensor, scatter: Tensor) -> None:
+        whitening = whitening_of(scatter / count.sum(), self.shrinkage)
         self.count.copy_(count)
         self.means.copy_(means)
         self.whitening.copy_(whitening)
-        self._moments = None
 
     def _score(self, samples: Samples) -> Tensor:
         means = self.means[self.count > 0]
-        return _whitened_distance(self.vectors(samples), means, self.whitening)
+        return whitened_distance(self.vectors(samples), means, self.whitening)
 
 
 class Moments:
@@ -173,7 +190,7 @@ class Moments:
         return count, mean, scatter
 
 
-def _whitening(covariance: Tensor, shrinkage: float) -> Tensor:
+def whitening_of(covariance: Tensor, shrinkage: float) -> Tensor:
     """W (C, C) with ``W W^T`` the pseudo-inverse of the shrunk covariance.
 
     The symmetric one: that with a column for each eigenvector would depend

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from mmood.registry import SCORES
 
+from .classifier import LinearClassifier
+
 KINDS = ('softmax', 'sigmoid', 'mask')
-PARTS = ('logits', 'features', 'inputs', 'values')
+PARTS = ('logits', 'features', 'inputs', 'values', 'classifier')
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Samples:
     inputs: (N, c, h, w), what ``view`` takes: pooled maps, or images.
     view: makes the samples of other inputs.
     keys: of maps, which image each one is of. It seeds random numbers.
+    classifier: what makes the logits of the features, of all samples alike.
     values: other scores (N, *) of the same samples, by name.
     """
 
@@ -42,6 +45,7 @@ class Samples:
     inputs: Tensor | None = None
     view: View | None = None
     keys: Sequence[Hashable] | None = None
+    classifier: LinearClassifier | None = None
     values: Mapping[str, Tensor] = field(
         default_factory=lambda: MappingProxyType({})
     )
@@ -66,7 +70,12 @@ class Samples:
             for name in ours
             if name in theirs
         }
-        return cls(**parts, kind=first.kind, view=first.view)
+        return cls(
+            **parts,
+            kind=first.kind,
+            view=first.view,
+            classifier=first.classifier,
+        )
 
     def has(self, part: str) -> bool:
         """Whether the part of this name is there."""
@@ -102,11 +111,12 @@ def register_score(
             return top[:, 1] - top[:, 0]
 
     Args:
-        reads: the parts of `Samples` that the score needs.
+        reads: the parts of `Samples` that the score needs; ``'classifier'``
+            only beside ``'features'``, which are then what it gets.
         kinds: the kinds of logits that it is defined for.
 
-    Raises ValueError for parts or kinds that do not exist, KeyError for a
-    name that is taken.
+    Raises ValueError for parts or kinds that do not exist or do not go
+    together, KeyError for a name that is taken.
     """
     for given, known in ((reads, PARTS), (kinds, KINDS)):
         if not set(given) <= set(known) or isinstance(given, str):
@@ -114,6 +124,12 @@ def register_score(
                 f'the score {name!r} names {given!r}; known are {known}, in '
                 'a list'
             )
+
+    if 'classifier' in reads and 'features' not in reads:
+        raise ValueError(
+            f'the score {name!r} reads the classifier without features: name '
+            'both'
+        )
 
     def register(score: Callable) -> Callable:
         score.reads, score.kinds = tuple(reads), tuple(kinds)

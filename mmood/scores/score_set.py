@@ -19,8 +19,8 @@ from .fitted import FittedScore
 from .samples import Samples, Score, ScoreConfig
 from .thresholds import Thresholds, arguments_code, check_score_name
 
-# On these arguments the value of a score does not depend.
-_WITHOUT_EFFECT = ('chunk_size',)
+# On these arguments the value of a score does not depend, within rounding.
+_WITHOUT_EFFECT = ('backend', 'chunk_size', 'dtype')
 
 
 class ScoreSet(nn.Module):
@@ -34,6 +34,8 @@ class ScoreSet(nn.Module):
         channels: C; None: there are no features.
         kind: of the logits, see `Samples`.
         losses: what the model learns besides, for scores that are trained.
+        no_classifier: why the samples have no `LinearClassifier`; empty:
+            they have one.
 
     ``thresholds`` holds the value of each score above which a sample is
     OOD; what is OOD is decided by the ``first`` score. What a score wants to
@@ -52,6 +54,7 @@ class ScoreSet(nn.Module):
         channels: int | None = None,
         kind: str = 'softmax',
         losses: Iterable[nn.Module] = (),
+        no_classifier: str = 'the samples come without it',
     ) -> None:
         super().__init__()
         if not isinstance(configs, (list, tuple)) or not configs:
@@ -60,6 +63,7 @@ class ScoreSet(nn.Module):
                 f'{configs!r}'
             )
         self.kind, self.num_classes = kind, num_classes
+        self._no_classifier = no_classifier
         self.skips_unfitted = False
         sizes = dict(num_classes=num_classes, channels=channels, losses=losses)
         self._scores: dict[str, Score] = {}
@@ -76,7 +80,9 @@ class ScoreSet(nn.Module):
             raise ValueError(f'the score {name!r} is listed twice')
         check_score_name(name, self)
         score = build_score(kind, arguments, sizes)
-        check_fits(kind, score, self.kind, self.num_classes)
+        check_fits(
+            kind, score, self.kind, self.num_classes, self._no_classifier
+        )
         self._scores[name] = score
         self._arguments[name] = {
             key: value
@@ -173,7 +179,8 @@ class ScoreSet(nn.Module):
     def stages(self) -> list[list[str]]:
         """What is fitted in one pass over the data, and what in the next.
 
-        A compound of fitted scores has to wait for these.
+        What is fitted on validation samples has a pass of its own, and a
+        compound of fitted scores has to wait for these.
         """
         fitted = self.fitted
         late = [
@@ -182,7 +189,14 @@ class ScoreSet(nn.Module):
             if any(part in fitted for part in getattr(score, 'of', ()))
         ]
         early = [name for name in fitted if name not in late]
-        return [stage for stage in (early, late) if stage]
+        apart = [name for name in early if fitted[name].on_validation]
+        early = [name for name in early if name not in apart]
+        return [stage for stage in (early, apart, late) if stage]
+
+    @property
+    def on_validation(self) -> bool:
+        """Whether those being fitted want samples of ID validation images."""
+        return any(self.fitted[n].on_validation for n in self.being_fitted)
 
     def start(self, names: Iterable[str]) -> None:
         """Fit these from the next `update` on."""

@@ -256,6 +256,24 @@ def test_other_maps_are_looked_at_where_the_known_rois_are(kind):
     assert 0 < change < pooled.abs().mean()
 
 
+@both
+@pytest.mark.parametrize('where', ['neck', 'pooled'])
+@pytest.mark.parametrize('detach', [True, False])
+def test_outliers_pull_the_maps_unless_detached(kind, where, detach):
+    """Of a loss of the outliers alone."""
+    outliers = dict(type='mmood.BlurredOutliers', detach=detach)
+    if where == 'pooled':
+        outliers['after_pooling'] = dict(type='blur')
+    head = build_head(kind, losses=[UNCERTAINTY, SPY], outliers=outliers)
+    _, x = losses_of(head, neck=DFDDNeck(16) if where == 'neck' else None)
+    batch = head.losses['BatchSpy'].batch
+    assert len(batch.outliers) == len(batch.known)
+    batch.outliers.logits.square().sum().backward()
+    assert head.box_head.fc_cls.weight.grad.abs().sum() > 0
+    assert (x.grad is None) == detach
+    assert detach or x.grad.abs().sum() > 0
+
+
 def test_maps_that_no_neck_made_are_named():
     for outliers in (DFDD['outliers'], None):
         loss = DFDD['losses'][0 if outliers else 1]

@@ -15,12 +15,14 @@ POSTHOC = f'posthoc/{NAME}'
 COMPOUND = dict(type='compound', of=['energy', 'knn'])
 KNN = dict(type='knn', k=1)
 ALL = ['energy', 'msp', 'max_logit', 'entropy', 'odin', 'mahalanobis', 'gram']
+FITTED = ['rmds', 'she', 'residual', 'fdbd', 'kl_matching']
+NNGUIDE = dict(type='nnguide', k=1)
 # config: (options, losses it adds, scores it reports)
 ROWS = {
     POSTHOC: (
-        {'ood.scores': [*ALL, KNN, COMPOUND]},
+        {'ood.scores': [*ALL, KNN, COMPOUND, *FITTED, NNGUIDE]},
         [],
-        [*ALL, 'knn', 'compound'],
+        [*ALL, 'knn', 'compound', *FITTED, 'nnguide'],
     ),
     f'vos/vos_{NAME}': (
         {'ood.outliers.queue_size': 2, 'ood.outliers.start_share': 1 / 3},

@@ -89,22 +89,6 @@ def test_annotated_outliers_let_the_known_rows_count():
     assert AnnotatedOutliers(start_iter=1)(batch) == (None, {})
 
 
-def test_blurred_outliers_are_the_known_rows_on_blurred_maps():
-    batch = at(0)
-    seen = Samples(torch.randn(4, 3), torch.randn(4, 6, requires_grad=True))
-    batch.look = dict(blurred=seen).__getitem__
-    outliers, losses = BlurredOutliers()(batch)
-    assert outliers is seen and losses == {}
-    batch.look = None  # not looked at before the start
-    assert BlurredOutliers(start_iter=1)(batch) == (None, {})
-
-
-def test_no_known_row_gives_no_blurred_one():
-    batch = known_batch(torch.zeros(0, 6))
-    batch.look = lambda name: batch.known
-    assert BlurredOutliers()(batch) == (None, {})
-
-
 @pytest.mark.parametrize('number', [0, 2])
 def test_activity_counts_what_counted(number):
     source = AnnotatedOutliers(start_iter=1)

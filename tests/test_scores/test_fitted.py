@@ -1,6 +1,8 @@
 """What all fitted scores promise, and two ranks against one process."""
 
+import inspect
 import sys
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -9,11 +11,20 @@ import torch
 from helpers import assert_near, run_script
 from mmood.registry import SCORES
 from mmood.scores import (
+    FDBD,
     KNN,
     FittedScore,
     GramMatrices,
+    KLMatching,
+    LinearClassifier,
     Mahalanobis,
+    NNGuide,
+    OpenMax,
+    RelativeMahalanobis,
+    Residual,
     Samples,
+    SimplifiedHopfieldEnergy,
+    ViM,
 )
 
 C, K = 12, 4
@@ -22,8 +33,17 @@ BUILDERS = dict(
     mahalanobis=partial(Mahalanobis, C, K),
     knn=partial(KNN, C, 3, bank_size=60),
     gram=partial(GramMatrices, C, K),
+    rmds=partial(RelativeMahalanobis, C, K),
+    she=partial(SimplifiedHopfieldEnergy, C, K),
+    residual=partial(Residual, C),
+    vim=partial(ViM, C, sample_size=60),
+    nnguide=partial(NNGuide, C, 3, bank_size=60),
+    fdbd=partial(FDBD, C, K),
+    openmax=partial(OpenMax, K, sample_size=30),
+    kl_matching=partial(KLMatching, K),
 )
 NAMES = sorted(BUILDERS)
+OF_FEATURES = [n for n in NAMES if 'features' in SCORES.get(n).reads]
 
 
 def data(count=160):
@@ -33,7 +53,12 @@ def data(count=160):
     labels = torch.arange(count) * 7 % K
     logits = torch.randn(count, K, generator=generator)
     logits[torch.arange(count), labels] += 9
-    return Samples(logits, features + labels[:, None])
+    weight = torch.randn(K, C, generator=generator)
+    return Samples(
+        logits,
+        features + labels[:, None],
+        classifier=LinearClassifier(weight, torch.ones(K)),
+    )
 
 
 def fit(name, samples, index=None, classes=None):
@@ -70,7 +95,7 @@ def test_unfitted_it_says_how_to_fit(name):
 
 def test_reset_forgets_all_samples(name):
     samples = data()
-    score = fit(name, Samples(samples.logits, 3 * samples.features.exp()))
+    score = fit(name, replace(samples, features=3 * samples.features.exp()))
     score.reset()
     labels, keys = samples.logits.argmax(1), torch.arange(160)
     score.update(samples, labels=labels, keys=keys)
@@ -89,6 +114,7 @@ def test_classes_in_another_order(name):
     BUILDERS[name]().check_classes(CLASSES)
 
 
+@pytest.mark.parametrize('name', OF_FEATURES)
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
 def test_features_that_are_not_finite_are_named(name, value):
     samples = data()
@@ -99,6 +125,7 @@ def test_features_that_are_not_finite_are_named(name, value):
         fit(name, samples)
 
 
+@pytest.mark.parametrize('name', OF_FEATURES)
 def test_features_of_another_width(name):
     samples = data()
     samples.features = samples.features[:, 1:]
@@ -106,7 +133,9 @@ def test_features_of_another_width(name):
         fit(name, samples)
 
 
-@pytest.mark.parametrize('name', ['gram', 'mahalanobis'])
+@pytest.mark.parametrize(
+    'name', ['gram', 'mahalanobis', 'openmax', 'rmds', 'she']
+)
 def test_labels_that_do_not_fit(name):
     score, samples = BUILDERS[name](), data(6)
     score.reset()
@@ -119,14 +148,15 @@ def test_labels_that_do_not_fit(name):
         score.update(samples, labels=labels[:5])
 
 
+@pytest.mark.parametrize('name', OF_FEATURES)
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_half_precision_only_rounds_the_features(name, dtype):
     samples = data()
-    half = Samples(samples.logits, samples.features.to(dtype))
-    full = Samples(samples.logits, half.features.float())
+    half = replace(samples, features=samples.features.to(dtype))
+    full = replace(samples, features=half.features.float())
     one, other = fit(name, half), fit(name, full)
     # Beyond what was seen, where Gram's deviations are not 0.
-    half, full = (Samples(s.logits, s.features * 2) for s in (half, full))
+    half, full = (replace(s, features=s.features * 2) for s in (half, full))
     found, expected = one(half), other(full)
     assert found.dtype == expected.dtype != dtype
     assert_near(found, expected)
@@ -137,18 +167,20 @@ def test_a_checkpoint_restores_it(name):
     samples = data()
     score, fresh = fit(name, samples, classes=CLASSES), BUILDERS[name]()
     fresh.load_state_dict(score.state_dict())
-    outside = Samples(samples.logits, samples.features * 2)
+    outside = replace(samples, features=samples.features * 2)
     expected = score(outside)
     assert_near(fresh(outside), expected)
     with pytest.raises(ValueError, match='another order'):
         fresh.check_classes(CLASSES[::-1])
 
 
+# Of the direction to one class alone, which noise has by chance.
+@pytest.mark.parametrize('name', [n for n in OF_FEATURES if n != 'she'])
 def test_outliers_score_higher(name):
     samples = data()
     score = fit(name, samples)
     known = data(200)[160:]
-    outliers = Samples(known.logits, 12 * torch.randn(40, C))
+    outliers = replace(known, features=12 * torch.randn(40, C))
     low, high = (score(s) for s in (known, outliers))
     assert (high[:, None] > low).double().mean() > 0.85
 
@@ -209,12 +241,17 @@ def test_a_checkpoint_of_other_sizes_leaves_it_unfitted():
         other(data(3))
 
 
+@pytest.mark.parametrize('name', OF_FEATURES)
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 def test_no_number_is_made_of_features_that_are_none(name, dtype, value):
     score, samples = fit(name, data()), data(6)
     samples.features[2, 3] = value
-    samples = Samples(samples.logits.to(dtype), samples.features.to(dtype))
+    samples = replace(
+        samples,
+        logits=samples.logits.to(dtype),
+        features=samples.features.to(dtype),
+    )
     values = score(samples)
     finite = torch.isfinite(values).tolist()
     assert finite == [True, True, False] + 3 * [True]
@@ -222,12 +259,12 @@ def test_no_number_is_made_of_features_that_are_none(name, dtype, value):
 
 
 def test_a_state_of_another_width_leaves_it_unfitted(name):
-    kinds = dict(
-        mahalanobis=Mahalanobis(C + 1, K),
-        knn=KNN(C + 1, 3),
-        gram=GramMatrices(C + 1, K),
-    )
-    other = kinds[name]
+    one_more = dict(channels=C + 1)
+    if name not in OF_FEATURES:
+        one_more = dict(num_classes=K + 1)
+    kind, *arguments = BUILDERS[name].func, *BUILDERS[name].args
+    names = list(inspect.signature(kind).parameters)
+    other = kind(**{**dict(zip(names, arguments)), **one_more})
     with pytest.raises(RuntimeError, match='size mismatch'):
         other.load_state_dict(fit(name, data()).state_dict(), strict=False)
     assert not other.is_fitted

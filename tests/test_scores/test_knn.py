@@ -1,5 +1,7 @@
 """KNN against sklearn's NearestNeighbors."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -98,6 +100,69 @@ def test_bank_of_equal_vectors_and_zero_vectors():
     assert zero(of(torch.zeros(1, 3))).item() == 0
 
 
+@pytest.mark.parametrize('backend', ['torch', 'faiss'])
+@pytest.mark.parametrize('k', [1, 3])
+def test_the_mean_of_the_nearest(k, backend):
+    if backend == 'faiss':
+        pytest.importorskip('faiss', reason='needs the package faiss-cpu')
+    train, x = torch.randn(200, 8), torch.randn(2, 8, 4, 5)
+    score = fitted(train, k=k, normalize=False, average=True, backend=backend)
+    model = NearestNeighbors(n_neighbors=k).fit(train.numpy())
+    rows = x.movedim(1, -1).reshape(-1, 8)
+    expected = model.kneighbors(rows.numpy())[0].mean(1).reshape(2, 4, 5)
+    np.testing.assert_allclose(score(of(x)), expected, rtol=1e-5)
+
+
+def test_faiss_agrees_with_torch_and_with_its_exact_index():
+    faiss = pytest.importorskip('faiss', reason='needs the package faiss-cpu')
+    bank, x = torch.randn(500, 24), torch.randn(60, 24)
+    found = knn_distance(x, bank, 5, 32, backend='faiss')
+    np.testing.assert_allclose(found, knn_distance(x, bank, 5), rtol=1e-5)
+    index = faiss.IndexFlatL2(24)
+    index.add(bank.numpy())
+    squared = index.search(x.numpy(), 5)[0][:, -1]
+    np.testing.assert_allclose(found, np.sqrt(squared), rtol=1e-4)
+
+
+def test_without_faiss(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'faiss', None)
+    with pytest.raises(ImportError, match=r"pip install 'mmood\[faiss\]'"):
+        KNN(3, backend='faiss')
+
+
+def test_a_coreset_covers_what_a_sample_of_its_size_misses():
+    """999 vectors in a ball of 0.01 and one at 1."""
+    train = 0.01 * F.normalize(torch.randn(1000, 3), dim=1)
+    train[517] = torch.tensor([1.0, 0, 0])
+    score = fitted(train, k=1, coreset_size=20, normalize=False)
+    assert score.bank.shape == (20, 3)
+    known = {tuple(row) for row in train.tolist()}
+    assert {tuple(row) for row in score.bank.tolist()} <= known
+    assert score(of(train)).max() <= 0.01
+    assert_near(score(of(train[517:518])), torch.zeros(1))
+
+
+def test_a_coreset_of_the_whole_bank_is_the_bank():
+    train, x = torch.randn(50, 4), torch.randn(9, 4)
+    whole = fitted(train, k=3, bank_size=50)
+    same = fitted(train, k=3, bank_size=50, coreset_size=50)
+    assert_near(same(of(x)), whole(of(x)))
+
+
+def test_chunks_bound_the_products(monkeypatch):
+    sizes = []
+    addmm = torch.addmm
+
+    def watched(*args, **options):
+        sizes.append(addmm(*args, **options).numel())
+        return addmm(*args, **options)
+
+    monkeypatch.setattr(torch, 'addmm', watched)
+    score = fitted(torch.randn(100, 4), k=1, chunk_size=16)
+    score(of(torch.randn(50, 4)))
+    assert max(sizes) == 16 * 16 and sum(sizes) == 100 * 50
+
+
 @pytest.mark.parametrize('tail', [(), (4, 5)])
 def test_no_queries(tail):
     score = fitted(torch.randn(20, 3))
@@ -149,6 +214,12 @@ def test_bad_arguments():
         knn_distance(x, bank, 1, 0)
     with pytest.raises(ValueError, match='k must be in 1..20, .* got 30'):
         KNN(2, 30, bank_size=20)
+    with pytest.raises(ValueError, match='k must be in 1..5, .* got 6'):
+        KNN(2, 6, coreset_size=5)
+    with pytest.raises(ValueError, match='size=30 .* exceed bank_size=20'):
+        KNN(2, 1, bank_size=20, coreset_size=30)
+    with pytest.raises(ValueError, match="backend .*'faiss'.*, got 'annoy'"):
+        KNN(2, backend='annoy')
     score = KNN(3)
     score.reset()
     with pytest.raises(ValueError, match=r'\(N, 3, \*\), got \(4, 2\)'):

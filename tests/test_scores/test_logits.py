@@ -11,20 +11,33 @@ from mmood.scores import (
     class_logits,
     energy,
     entropy,
+    gen,
     joint_energy,
     max_logit,
     msp,
 )
 from mmood.scores.samples import Samples
+from pytorch_ood_helpers import detector
 
 SHAPES = [(4, 7), (2, 7, 5, 3), (0, 7), (3, 1)]
-FUNCTIONS = dict(energy=energy, entropy=entropy, max_logit=max_logit, msp=msp)
+FUNCTIONS = dict(
+    energy=energy, entropy=entropy, gen=gen, max_logit=max_logit, msp=msp
+)
 NAMES = sorted(FUNCTIONS)
+
+
+def gen_by_hand(p, gamma, top):
+    """Of probabilities (N, K, *)."""
+    largest = np.sort(p, axis=1)[:, ::-1][:, :top]
+    return (largest**gamma * (1 - largest) ** gamma).sum(1)
+
+
 REFERENCES = dict(
     energy=lambda z: -scipy.special.logsumexp(z, axis=1),
     entropy=lambda z: scipy.special.entr(scipy.special.softmax(z, axis=1)).sum(
         1
     ),
+    gen=lambda z: gen_by_hand(scipy.special.softmax(z, axis=1), 0.1, 100),
     max_logit=lambda z: -z.max(axis=1),
     msp=lambda z: 1 - scipy.special.softmax(z, axis=1).max(axis=1),
 )
@@ -180,3 +193,51 @@ def test_one_channel_scores_as_the_two_classes_that_it_is(name):
 def test_one_channel_of_what_is_no_probability(value):
     with pytest.raises(ValueError, match='one channel must give probabil'):
         class_logits(torch.tensor([[0.5, value]]))
+
+
+@pytest.mark.parametrize('top', [1, 2, 5, 7, 100])
+@pytest.mark.parametrize('gamma', [0.01, 0.1, 0.9])
+def test_generalized_entropy_of_the_largest(gamma, top):
+    logits = torch.randn(4, 7, 3).double() * 4
+    p = scipy.special.softmax(logits.numpy(), axis=1)
+    found = gen(logits, gamma=gamma, top=top).numpy()
+    np.testing.assert_allclose(found, gen_by_hand(p, gamma, top), rtol=1e-6)
+
+
+@pytest.mark.parametrize('classes', [2, 10])
+def test_generalized_entropy_of_equal_classes(classes):
+    expected = classes * ((classes - 1) / classes**2) ** 0.1
+    assert gen(torch.zeros(1, classes)).item() == pytest.approx(expected)
+    assert gen(torch.zeros(3, 1)).tolist() == [0, 0, 0]
+
+
+def test_generalized_entropy_keeps_the_digits_of_sure_samples():
+    """1 - p of float32 is 0 from a lead of 17 on."""
+    logits = torch.zeros(30, 4)
+    logits[:, 0] = torch.arange(30)
+    p = scipy.special.softmax(logits.double().numpy(), axis=1)
+    rest = p[:, 1:].sum(1)
+    powers = (p[:, 0] * rest) ** 0.1 + 3 * (p[:, 1] * (1 - p[:, 1])) ** 0.1
+    np.testing.assert_allclose(gen(logits).numpy(), powers, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(gamma=0), r'gamma must be in \(0, 1\), got 0'),
+        (dict(gamma=1), 'got 1'),
+        (dict(gamma=float('nan')), 'got nan'),
+        (dict(top=0), 'top must be at least 1, got 0'),
+    ],
+)
+def test_generalized_entropy_refuses(options, message):
+    with pytest.raises(ValueError, match=message):
+        gen(torch.zeros(1, 2), **options)
+
+
+def test_generalized_entropy_of_pytorch_ood():
+    """It takes the mean of the same terms."""
+    other = detector('gen', 'GEN')(None, gamma=0.2, M=3)
+    logits = torch.randn(9, 7) * 3
+    found = gen(logits, gamma=0.2, top=3)
+    assert_near(found, 3 * other.predict_logits(logits))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.linalg import pinvh
 from sklearn.covariance import EmpiricalCovariance, shrunk_covariance
+from sklearn.preprocessing import Normalizer
 
 from helpers import assert_near
 from mmood.scores import Samples
@@ -94,6 +95,23 @@ def test_fit_matches_sklearn(shrinkage, num_classes):
     expected = sklearn_scores(train, labels, x, shrinkage)
     np.testing.assert_allclose(score(of(x)), expected, rtol=1e-9)
     assert score.count.tolist() == labels.bincount().tolist()
+
+
+def test_of_unit_length():
+    """Mahalanobis++: as of rows that sklearn's Normalizer has scaled."""
+    train, labels = samples()
+    x = 4 * torch.randn(20, 6)
+    score = fitted(train, labels, normalize=True)
+    rows, own = (
+        torch.from_numpy(Normalizer().fit_transform(part.double()))
+        for part in (train, x)
+    )
+    expected = sklearn_scores(rows, labels, own)
+    np.testing.assert_allclose(score(of(x)), expected, rtol=1e-5)
+    np.testing.assert_allclose(score(of(7 * x)), expected, rtol=1e-5)
+    maps = x.view(2, 2, 5, 6).permute(0, 3, 1, 2)
+    np.testing.assert_allclose(score(of(maps)).flatten(), expected, 1e-5)
+    assert torch.isfinite(score(of(0 * x))).all()
 
 
 def test_no_shrinkage_gives_the_own_samples_the_mean_of_their_width():

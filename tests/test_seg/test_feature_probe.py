@@ -11,7 +11,7 @@ from torch import nn
 from helpers import assert_near
 from mmood.backbones import TimmBackbone
 from mmood.seg.models import DistilledVisionTransformer, FeatureProbe
-from mmood.seg.models.feature_probe import attention_keys
+from mmood.seg.models.attention_keys import attention_keys
 from seg_helpers import lively
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from mmood.registry import MODELS
 from mmood.seg.models import FeatureProbe
-from mmood.seg.models.feature_probe import attention_keys
+from mmood.seg.models.attention_keys import attention_keys
 from seg_helpers import lively, tiny_segmentor
 
 

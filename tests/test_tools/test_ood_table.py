@@ -117,6 +117,34 @@ def test_runs_of_a_table_may_lie_in_several_folders(
     )
 
 
+def test_the_map_may_be_that_at_50(tmp_path, capsys):
+    metrics = {'bbox_mAP': 0.25, 'bbox_mAP_50': 0.5, 'far/msp/AUROC': 0.75}
+    write(tmp_path / 'run/metrics.json', metrics)
+    columns = ('--columns', 'mAP50', 'AUROC')
+    text = output(capsys, tmp_path, *columns, '--format', 'tsv')
+    assert text.splitlines()[:2] == [
+        'method\tscore\tAUROC ↑\tmAP50 (ID) ↑',
+        f'{tmp_path.name}\tmsp\t75.0\t50.0',
+    ]
+    text = output(capsys, tmp_path, *columns, '--format', 'csv')
+    assert text.splitlines()[0].split(',')[4:] == [
+        'mAP50_mean',
+        'mAP50_std',
+        'AUROC_mean',
+        'AUROC_std',
+    ]
+    assert text.splitlines()[1].split(',')[4] == '50'
+
+
+def test_a_spec_names_its_columns(results, results_spec, capsys):
+    results_spec.write_text(results_spec.read_text() + "columns = ['AUPR']\n")
+    text = output(capsys, '--table', results_spec, '--format', 'tsv')
+    assert text.splitlines()[0] == 'method\tAUPR ↑\tmAP (ID) ↑'
+    more = ('--columns', 'recall', '--format', 'tsv')
+    text = output(capsys, '--table', results_spec, *more)
+    assert text.splitlines()[0] == 'method\trecall ↑\tmAP (ID) ↑'
+
+
 def test_segmentation_has_its_own_columns(tmp_path, capsys):
     row = dict(AP=0.5, AUROC=0.75, FPR95=0.25, Fmax=0.6)
     content = {f'far/compound/{key}': value for key, value in row.items()}

@@ -60,6 +60,32 @@ def test_shared_training_once_and_seeds_first(tools, write_spec, capsys):
     )
 
 
+def test_a_row_with_fewer_seeds(tools, write_spec, capsys):
+    rows = (
+        dict(name='A', config='a.py', score='msp'),
+        dict(name='B', config='b.py', score='msp', max_seeds=1),
+        # Tested once more with the first seed alone.
+        dict(name='C', config='a.py', score='msp', test_tag='c', max_seeds=1),
+    )
+    main(write_spec(*rows, columns=['FPR95']))
+    assert tools.steps == [
+        ('train', 'a', 0),
+        ('test', 'a', 0),
+        ('test', 'a', 0),
+        ('train', 'b', 0),
+        ('test', 'b', 0),
+        ('train', 'a', 1),
+        ('test', 'a', 1),
+    ]
+    assert capsys.readouterr().out.splitlines()[:5] == [
+        '| method | FPR95 ↓    | mAP (ID) ↑ | seeds |',
+        '|--------|------------|------------|-------|',
+        '| A      | 50.0 ± 0.0 | 40.0 ± 0.0 | 2/2   |',
+        '| B      | 50.0       | 40.0       | 1/1   |',
+        '| C      | 50.0       | 40.0       | 1/1   |',
+    ]
+
+
 def test_commands(tools, write_spec):
     row = dict(name='A', config='a.py', cfg_options={'x': (1, [2.5, 'y'])})
     row.update(test_options={'t': None}, tag='tag', test_tag='more')

@@ -68,6 +68,8 @@ A = "dict(name='A', config='a.py'"
         (f'rows = [{A}, cache=True)]', 'cache needs a segmentor'),
         (f"rows = [{A}, tag='x/y')]", "part of a folder name.*'x/y'"),
         (f'rows = [{A}), {A})]', r"got twice: \['A'\]"),
+        (f'rows = [{A}, max_seeds=0)]', "'A': max_seeds must be .* got 0"),
+        (f'rows = [{A}, max_seeds=[0])]', r'max_seeds must be .* got \[0\]'),
         (f'rows = [{A})]\nseeds = []', r'seeds must be .* got \[\]'),
         (f'rows = [{A})]\nseeds = [1, 1]', r'seeds must be .* got \[1, 1\]'),
         (f'rows = [{A})]\nseeds = 3', 'seeds must be .* got 3'),
@@ -94,6 +96,15 @@ A = "dict(name='A', config='a.py'"
 def test_errors(text, message):
     with pytest.raises(ValueError, match=message):
         load(text)
+
+
+def test_a_row_may_have_fewer_seeds():
+    table = load(
+        f"seeds = [4, 2, 7]\ncolumns = ['AUROC']\nrows = [{A}, max_seeds=2), "
+        "dict(name='B', config='b.py')]"
+    )
+    assert [table.seeds_of(row) for row in table.rows] == [[4, 2], [4, 2, 7]]
+    assert table.columns == ['AUROC']
 
 
 def test_same_names_of_configs_are_found(folder):

@@ -14,12 +14,23 @@ def built(config_of, tmp_path):
     return run
 
 
-def test_mixed_precision_keeps_a_scale_of_its_own(built):
+def test_mixed_precision_keeps_a_scale_of_its_own(built, monkeypatch):
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cuda')
     cfg = dict(optim_wrapper=dict(type='OptimWrapper'))
     expected = dict(type='AmpOptimWrapper', loss_scale='dynamic')
     assert built(cfg, '--amp').optim_wrapper == expected
     cfg['optim_wrapper']['loss_scale'] = 512
     assert built(cfg, '--amp').optim_wrapper.loss_scale == 512
+
+
+def test_mixed_precision_on_a_cpu_says_what_to_do(built, monkeypatch):
+    """Not MMEngine's bare assertion, before anything is built."""
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
+    cfg = dict(optim_wrapper=dict(type='OptimWrapper'))
+    with pytest.raises(SystemExit) as error:
+        built(cfg, '--amp')
+    assert 'env_cfg.float32_matmul_precision=medium' in str(error.value)
+    assert built(cfg).optim_wrapper.type == 'OptimWrapper'
 
 
 @pytest.mark.parametrize('form', [{}, dict(auto_scale_lr=None)])

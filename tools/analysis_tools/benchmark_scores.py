@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from benchmark_det import PLAIN, make_batch, tester
 from mmengine.registry import DefaultScope
-from timing import compare
+from timing import compare, measure
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
@@ -22,6 +22,7 @@ from mmood.scores import Samples, ScoreSet, knn_distance
 
 CLASSES, CHANNELS, CANDIDATES, BOXES = 20, 1024, 10000, 100
 BANK, QUERIES, NEIGHBOUR = 100_000, 1000, 10
+KEY_CHANNELS, MAP = 384, 1400  # keys of ViT-S, of an image of 35 x 40 patches
 LOGIT_SCORES = ['msp', 'max_logit', 'energy', 'entropy']
 
 
@@ -81,6 +82,26 @@ def neighbours(device: str) -> tuple[Callable, Callable]:
     return ours, direct
 
 
+def key_neighbours(device: str) -> tuple[Callable, Callable]:
+    """Dense 1-NN (cDNP); direct: product and topk for chunks of the bank."""
+    torch.manual_seed(0)
+    bank = torch.randn(BANK, KEY_CHANNELS, device=device)
+    x = torch.randn(MAP, KEY_CHANNELS, device=device)
+
+    def ours() -> Tensor:
+        return knn_distance(x, bank, 1)
+
+    def direct() -> Tensor:
+        squares, best = x.square().sum(1, True), []
+        for part in bank.split(4096):
+            squared = squares + part.square().sum(1) - 2 * x @ part.T
+            best.append(squared.topk(1, largest=False).values)
+        nearest = torch.cat(best, 1).topk(1, largest=False).values[:, 0]
+        return nearest.clamp(min=0).sqrt()
+
+    return ours, direct
+
+
 def rows(device: str, runs: int, size: int) -> list[list]:
     """Lines of the table: sampling, neighbours, scores of a test pass."""
     pair = samplers(device)
@@ -88,6 +109,8 @@ def rows(device: str, runs: int, size: int) -> list[list]:
     table = [compare('VOS sampling', *pair, 1, device, 0)]
     pair = neighbours(device)
     table.append(compare('kNN', *pair, min(runs, 5), device, 1))
+    pair = key_neighbours(device)
+    table.append(measure('cDNP', *pair, runs, device))
     with DefaultScope.overwrite_default_scope('mmdet'):
         pair = detectors(device, size)
         name = f'{len(LOGIT_SCORES)} logit scores / inference'

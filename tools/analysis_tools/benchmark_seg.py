@@ -7,7 +7,6 @@ the process' peak memory.
 
 from __future__ import annotations
 
-import resource
 import tempfile
 from collections.abc import Callable
 
@@ -19,7 +18,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
-from timing import compare
+from timing import compare, measure
 
 from mmood.diffusion import DenoisingMLP, GaussianDiffusion
 from mmood.metrics import ScoreHistogram
@@ -31,8 +30,13 @@ CHANNELS, STEPS, SETS = 768, 25, 60
 LOGIT_SCORES = ['energy', 'msp', 'max_logit', 'entropy']
 
 
-def scorers(device: str, tokens: int) -> tuple[Callable, Callable]:
-    """25 timesteps of a map; direct: a row per (token, t), all in a batch."""
+def scorers(
+    device: str, tokens: int, dtype: str = 'float32'
+) -> tuple[Callable, Callable]:
+    """25 timesteps of a map; direct: a row per (token, t), all in a batch.
+
+    ``dtype``: of our denoiser; the direct way is float32.
+    """
     torch.manual_seed(0)
     denoiser = DenoisingMLP(CHANNELS, time_embedding='periodic')
     denoiser = denoiser.to(device).eval().requires_grad_(False)
@@ -45,7 +49,12 @@ def scorers(device: str, tokens: int) -> tuple[Callable, Callable]:
     def ours() -> torch.Tensor:
         generator = torch.Generator(device).manual_seed(0)
         return diffusion_score(
-            denoiser, diffusion, x0, generator=generator, weighted=False
+            denoiser,
+            diffusion,
+            x0,
+            weighted=False,
+            dtype=dtype,
+            generator=generator,
         )
 
     def direct() -> torch.Tensor:
@@ -202,35 +211,6 @@ def write_cache(folder: str, maps: int = 32, side: int = 48) -> None:
     write_shard(folder, 0, list(features.astype(np.float16)), list(labels))
 
 
-def peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def measure(
-    name: str, ours: Callable, direct: Callable, runs: int, device: str
-) -> list:
-    """`compare`; of the first run also print what the two gave and took."""
-    outputs, peaks = [], [peak_mib()]
-
-    def watched(function: Callable) -> Callable:
-        def run() -> None:
-            output = function()
-            if len(outputs) < 2:
-                outputs.append(np.asarray(output.tolist()))
-                peaks.append(peak_mib())
-
-        return run
-
-    row = compare(name, watched(ours), watched(direct), runs, device, 0)
-    gap = abs(outputs[0] - outputs[1]).max()
-    print(
-        f'{name}: largest difference {gap:.2g}, peak memory + '
-        f'{peaks[1] - peaks[0]:.0f} MiB ours, + {peaks[2] - peaks[0]:.0f} MiB '
-        'direct'
-    )
-    return row
-
-
 def rows(
     parts: list[str],
     device: str,
@@ -239,13 +219,16 @@ def rows(
     batch_size: int,
     tokens: int,
 ) -> list[list]:
-    """Lines of the table: metrics, scoring, plain segmentor, training."""
+    """Lines of the table: metrics, scorings, plain segmentor, training."""
     table = []
     if 'metrics' in parts:
         table.append(measure('pixel metrics', *meters(), runs, device))
     if 'scoring' in parts:
         pair = scorers(device, tokens)
         table.append(measure('scoring', *pair, runs, device))
+    if 'bfloat16' in parts:
+        pair = scorers(device, tokens, 'bfloat16')
+        table.append(measure('scoring in bfloat16', *pair, runs, device))
     if 'plain' in parts:
         with DefaultScope.overwrite_default_scope('mmseg'):
             pair = plain_testers(device)

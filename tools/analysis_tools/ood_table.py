@@ -15,8 +15,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from table_formats import MAP, MAP_K, STYLES, Line, Spread, Summary, render
+from table_formats import (
+    MAP,
+    MAP_50,
+    MAP_K,
+    Line,
+    Spread,
+    Summary,
+    add_format_arguments,
+    render,
+    spread,
+)
 from table_remarks import remarks_of
 from table_runs import check_options, plan
 from table_spec import Table, load_table
@@ -25,6 +34,7 @@ from mmood.ops import NotWrittenError, atomic_write, read_json
 from mmood.ops.coco_records import shorten
 
 _MAP_KEY = 'bbox_mAP'
+_MAP_50_KEY = 'bbox_mAP_50'
 _DETECTION = ('FPR95', 'AUROC', 'AUPR', 'recall', 'flagged')
 _SEGMENTATION = ('AP', 'AUROC', 'FPR95', 'Fmax')
 _TABLE_1 = ('FPR95', 'AUROC')
@@ -124,7 +134,7 @@ def collect_table(table: Table, folders: Sequence[Path] = ()) -> list[Method]:
     methods = []
     for row in table.rows:
         paths = []
-        for seed in table.seeds:
+        for seed in table.seeds_of(row):
             run = Path(row.folder, f'seed_{seed}', row.test_folder)
             places = [one.out / run / 'metrics.json' for one in tables]
             there = [path for path in places if path.is_file()]
@@ -169,18 +179,22 @@ def aggregate(
 
     ``columns`` are by default those of DFDD's Table 1, with ``every`` all of
     a detection test, all of a segmentation test and those of DFDD's Table 3
-    of an open-set test. A nan of one run makes the mean nan. Raises
+    of an open-set test; ``mAP50`` among them takes the ID mAP's place. A nan
+    of one run makes the mean nan. Raises
     ValueError if a run lacks a score or column that was asked for, or an OOD
     set that other runs of its method have.
     """
     columns = list(columns or _default_columns(methods, every))
+    of_50 = 'mAP50' in columns
+    columns = [column for column in columns if column != 'mAP50']
+    id_key = _MAP_50_KEY if of_50 else _MAP_KEY
     sets: dict[str, None] = {}
     lines, said = [], []
     for method in methods:
         runs = {p: run for p, run in method.runs.items() if run is not None}
         names = {name: None for run in runs.values() for name in by_score(run)}
         for score in [method.score] if method.score else names or ['-']:
-            values = _spreads(runs, score, columns) if runs else {}
+            values = _spreads(runs, score, columns, id_key) if runs else {}
             sets.update({origin: None for origin, _ in values if origin})
             numbers = (len(runs), len(method.runs))
             lines.append(Line(method.name, score, *numbers, values))
@@ -189,7 +203,8 @@ def aggregate(
         things = 'boxes' if is_detection else 'pixels'
         said += remarks_of(method.name, method.score, parts, things)
     all_scores = any(method.score is None for method in methods)
-    id_column = MAP_K if set(columns) & set(_OPEN_SET) else MAP
+    id_column = MAP_50 if of_50 else MAP
+    id_column = MAP_K if set(columns) & set(_OPEN_SET) else id_column
     return Summary(lines, list(sets), columns, all_scores, id_column, said)
 
 
@@ -204,7 +219,7 @@ def _default_columns(methods: Sequence[Method], every: bool) -> Sequence[str]:
 
 
 def _spreads(
-    runs: dict[Path, dict], score: str, columns: Sequence[str]
+    runs: dict[Path, dict], score: str, columns: Sequence[str], id_key: str
 ) -> dict[tuple[str, str], Spread]:
     for path, run in runs.items():
         check_score(run, score, path)
@@ -221,19 +236,12 @@ def _spreads(
                     )
                 value = part[origin][column]
                 values.setdefault((origin, column), []).append(value)
-    for key in (_MAP_KEY, _CLOSED_KEY):
+    for key in (id_key, _CLOSED_KEY):
         if all(key in run for run in runs.values()):
             values['', MAP] = [run[key] for run in runs.values()]
     as_is = all(_CLOSED_KEY in run for run in runs.values())
     scale = 1 if as_is else 100
     return {key: spread(numbers, scale) for key, numbers in values.items()}
-
-
-def spread(values: Sequence[float], scale: float = 100) -> Spread:
-    """Shares to mean and sample deviation in %; one value has none."""
-    numbers = scale * np.asarray(values, dtype=float)
-    deviation = numbers.std(ddof=1) if len(numbers) > 1 else float('nan')
-    return Spread(float(numbers.mean()), float(deviation))
 
 
 def parse_args(
@@ -255,24 +263,15 @@ def parse_args(
     return parser.parse_args(argv), parser
 
 
-def add_format_arguments(parser: argparse.ArgumentParser) -> None:
-    """What all tools that print a table have."""
-    parser.add_argument('--format', default='github', choices=list(STYLES))
-    parser.add_argument(
-        '--columns', nargs='+', help='such as FPR95 AUROC AUPR recall flagged'
-    )
-    parser.add_argument(
-        '--per-set', action='store_true', help='a line for each OOD set'
-    )
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     args, parser = parse_args(argv)
     if not args.folders and not args.table:
         parser.error('nothing to read: give a WORK_DIR or --table')
     try:
         if args.table:
-            methods = collect_table(load_table(args.table), args.folders)
+            table = load_table(args.table)
+            methods = collect_table(table, args.folders)
+            args.columns = args.columns or table.columns
         else:
             methods = collect(args.folders)
         if not any(run for m in methods for run in m.runs.values()):

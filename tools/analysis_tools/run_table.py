@@ -20,13 +20,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ood_table import (
-    add_format_arguments,
     aggregate,
     check_score,
     collect_table,
     read_metrics,
 )
-from table_formats import render
+from table_formats import add_format_arguments, render
 from table_jobs import run_all
 from table_runs import Execute, Run, carry_out, plan
 from table_spec import SEEDS, Row, Table, is_spec, load_table, read
@@ -115,7 +114,8 @@ def run_table(table: Table, jobs: int, gpus: Sequence[str]) -> list[Run]:
     def work(run: Run, execute: Execute) -> None:
         carry_out(run, execute)
         for row in table.rows:
-            if row.score and row.folder == run.row.folder:
+            tested = run.tests.get(row.test_folder)
+            if row.score and tested and row.folder == run.row.folder:
                 path = run.metrics(row.test_folder)
                 check_score(read_metrics(path), row.score, path)
 
@@ -130,10 +130,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         table, plain = table_of(args)
         per_set = args.per_set or plain
+        columns = args.columns or table.columns
         # What is there must fit before hours go into the rest.
-        aggregate(collect_table(table), args.columns, per_set)
+        aggregate(collect_table(table), columns, per_set)
         failed = run_table(table, args.jobs or 1, args.gpus)
-        summary = aggregate(collect_table(table), args.columns, per_set)
+        summary = aggregate(collect_table(table), columns, per_set)
     except (ValueError, FolderInUseError, NotWrittenError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:

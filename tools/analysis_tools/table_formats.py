@@ -6,6 +6,7 @@ OOD sets in one cell, ``near / far``. Per set: one line per method and set.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import math
@@ -13,10 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 MAP = 'mAP (ID)'
+MAP_50 = 'mAP50 (ID)'
 MAP_K = 'mAP_K (ID)'  # AP50, of open-set tests
 _ARROWS = {
-    **dict.fromkeys((MAP, 'AUROC', 'AUPR', 'AP', 'Fmax'), '↑'),
+    **dict.fromkeys((MAP, MAP_50, 'AUROC', 'AUPR', 'AP', 'Fmax'), '↑'),
     **dict.fromkeys(('recall', 'flagged', 'sIoU', 'PPV', 'F1*'), '↑'),
     **dict.fromkeys((MAP_K, 'mAP_K', 'AP_U'), '↑'),
     **dict.fromkeys(('FPR95', 'WI', 'AOSE'), '↓'),
@@ -40,6 +44,13 @@ class Spread(NamedTuple):
 
     mean: float
     deviation: float
+
+
+def spread(values: Sequence[float], scale: float = 100) -> Spread:
+    """Shares to mean and sample deviation in %; one value has none."""
+    numbers = scale * np.asarray(values, dtype=float)
+    deviation = numbers.std(ddof=1) if len(numbers) > 1 else float('nan')
+    return Spread(float(numbers.mean()), float(deviation))
 
 
 @dataclass(frozen=True)
@@ -184,7 +195,8 @@ def to_csv(summary: Summary) -> str:
     The ID mAP is repeated for each set. ``seeds`` are those finished.
     """
     columns = [MAP] * summary.is_detection + summary.columns
-    stems = ['mAP' if column == MAP else column for column in columns]
+    id_stem = 'mAP50' if summary.id_column == MAP_50 else 'mAP'
+    stems = [id_stem if column == MAP else column for column in columns]
     headers = ['method', 'score', 'ood_set', 'seeds']
     headers += [f'{s}_{part}' for s in stems for part in ('mean', 'std')]
     file = io.StringIO()
@@ -207,3 +219,14 @@ STYLES = {
     'tsv': to_tsv,
     'csv': to_csv,
 }
+
+
+def add_format_arguments(parser: argparse.ArgumentParser) -> None:
+    """What all tools that print a table have."""
+    parser.add_argument('--format', default='github', choices=list(STYLES))
+    parser.add_argument(
+        '--columns', nargs='+', help='such as FPR95 AUROC AUPR recall flagged'
+    )
+    parser.add_argument(
+        '--per-set', action='store_true', help='a line for each OOD set'
+    )

@@ -63,6 +63,8 @@ def plan(table: Table) -> list[Run]:
     trained = {row.folder: row for row in table.rows}
     for seed in table.seeds:
         for row in table.rows:
+            if seed not in table.seeds_of(row):
+                continue
             needs = None
             if row.segmentor:
                 name = row.segmentor.stem

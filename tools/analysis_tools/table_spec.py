@@ -17,7 +17,7 @@ from mmood.launch import OptionsAction
 
 SEEDS = (0, 1, 2)
 SEED = 'randomness.seed'
-_KEYS = ('out', 'seeds', 'cfg_options', 'rows')
+_KEYS = ('out', 'seeds', 'cfg_options', 'columns', 'rows')
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Row:
         test_tag: end of the test folder's name, ``ood_TEST_TAG``.
         segmentor: config whose checkpoint of the same seed is ``load_from``.
         cache: train on the segmentor's features, extracted once per seed.
+        max_seeds: run with so many of the table's seeds; None: with all.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Row:
     test_tag: str | None = None
     segmentor: Path | None = None
     cache: bool = False
+    max_seeds: int | None = None
 
     @property
     def folder(self) -> str:
@@ -70,6 +72,7 @@ class Table:
     out: Path
     seeds: Sequence[int]
     rows: Sequence[Row]
+    columns: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         _check_seeds(self.seeds)
@@ -80,6 +83,10 @@ class Table:
         _check_names([row.name for row in self.rows])
         _check_sharing(self.rows)
         _check_segmentors(self.rows)
+
+    def seeds_of(self, row: Row) -> Sequence[int]:
+        """Those that a row is run with, the first ``max_seeds``."""
+        return self.seeds[: row.max_seeds]
 
 
 def is_spec(content: dict) -> bool:
@@ -110,7 +117,8 @@ def load_table(
 
     Keys: ``rows``, a list of dicts with the arguments of `Row`; ``out``, the
     folder, by default ``work_dirs/NAME`` by the spec's name; ``seeds``, by
-    default 0, 1, 2; ``cfg_options`` for all rows, under their own ones.
+    default 0, 1, 2; ``cfg_options`` for all rows, under their own ones;
+    ``columns``, what is printed without ``--columns``.
     Raises ValueError for whatever cannot be run, naming the file.
     """
     try:
@@ -124,6 +132,7 @@ def load_table(
             Path(out or content.get('out') or f'work_dirs/{path.stem}'),
             seeds or content.get('seeds', SEEDS),
             [_load_row(row, common, cfg_options or {}) for row in rows],
+            content.get('columns'),
         )
     except ValueError as error:
         raise ValueError(f'spec {path}: {error}') from error
@@ -231,6 +240,11 @@ def _check_row(row: Row) -> None:
                 f'row {row.name!r}: {key} is part of a folder name, letters, '
                 f'digits and any of _.+-, got {value!r}'
             )
+    most = row.max_seeds
+    if most is not None and (type(most) is not int or most < 1):
+        raise ValueError(
+            f'row {row.name!r}: max_seeds must be a number >= 1, got {most!r}'
+        )
     options = {**row.cfg_options, **row.test_options}
     if SEED in options:
         raise ValueError(f'row {row.name!r}: {SEED} is set by seeds')

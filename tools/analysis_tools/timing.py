@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable
 
@@ -33,6 +34,35 @@ def compare(
     ours_ms, other_ms = 1000 * np.median(times, 0)
     print(f'{name}: {ours_ms:.1f} ms / {other_ms:.1f} ms, {ratio:.3f}')
     return [name, ours_ms, other_ms, ratio]
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(
+    name: str, ours: Callable, direct: Callable, runs: int, device: str
+) -> list:
+    """`compare`; of the first run also print what the two gave and took."""
+    outputs, peaks = [], [peak_mib()]
+
+    def watched(function: Callable) -> Callable:
+        def run() -> None:
+            output = function()
+            if len(outputs) < 2:
+                outputs.append(np.asarray(output.tolist()))
+                peaks.append(peak_mib())
+
+        return run
+
+    row = compare(name, watched(ours), watched(direct), runs, device, 0)
+    gap = abs(outputs[0] - outputs[1]).max()
+    print(
+        f'{name}: largest difference {gap:.2g}, peak memory + '
+        f'{peaks[1] - peaks[0]:.0f} MiB ours, + {peaks[2] - peaks[0]:.0f} MiB '
+        'direct'
+    )
+    return row
 
 
 def timed(function: Callable, device: str) -> float:

@@ -112,6 +112,7 @@ class ClassStepCocoDataset(OriginCocoDataset):
         super().__init__(metainfo=metainfo, others='drop', kept=kept, **kwargs)
 
     def chosen(self, infos: list[dict]) -> list[dict]:
+        infos = super().chosen(infos)
         if self.exemplars is None:
             return infos
         stored = set()

@@ -19,6 +19,7 @@ from mmood.ops.coco_records import box_problem, shorten
 from mmood.registry import DATASETS
 
 from .coco_api import CheckedCOCO
+from .image_choice import choose_images
 
 
 @DATASETS.register_module()
@@ -37,6 +38,9 @@ class OriginCocoDataset(CocoDataset):
             ``'label'`` them K, the number of classes, in a test set.
         kept: classes whose objects are kept; None: all of them.
         missing_ok: permits classes that the file does not have.
+        with_any, without: names of categories of the file. Images without
+            an object of the first, or with one of the second, are left out;
+            crowds and objects that are dropped count too.
 
     Objects and images that are left out are counted in one line of the log.
     Raises FileNotFoundError or ValueError with the file and the remedy.
@@ -49,6 +53,8 @@ class OriginCocoDataset(CocoDataset):
         others: str = 'refuse',
         kept: Collection[str] | None = None,
         missing_ok: bool = False,
+        with_any: Collection[str] = (),
+        without: Collection[str] = (),
         **kwargs,
     ) -> None:
         check_set_name(name)
@@ -58,6 +64,7 @@ class OriginCocoDataset(CocoDataset):
             )
         self.origin, self.others = name, others
         self.kept, self.missing_ok = kept, missing_ok
+        self._choice = with_any, without
         super().__init__(*args, **kwargs)
 
     def full_init(self) -> None:
@@ -102,6 +109,10 @@ class OriginCocoDataset(CocoDataset):
         coco = CheckedCOCO(path)
         self._labels = self.category_labels(coco.dataset)
         self._counts = _count_odd(coco.dataset, self._labels)
+        try:
+            self._images = choose_images(coco.dataset, *self._choice)
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from error
         return coco
 
     def category_labels(self, content: dict) -> dict:
@@ -163,8 +174,8 @@ class OriginCocoDataset(CocoDataset):
         return chosen
 
     def chosen(self, infos: list[dict]) -> list[dict]:
-        """Those of the images that ``filter_cfg`` leaves; here all."""
-        return infos
+        """Those of the images that ``filter_cfg`` leaves."""
+        return [info for info in infos if info['img_id'] in self._images]
 
     def _report(self) -> None:
         found = [f'{n} {what}' for what, n in self._counts.items() if n]

@@ -21,12 +21,13 @@ from mmood.losses import Batch, build_losses, ood_losses
 from mmood.necks.pyramid import collect_losses
 from mmood.outliers import build_source
 from mmood.scores import FirstThreshold, Samples, ScoreSet
+from mmood.scores.classifier import linear_of, why_not_linear
 
 from .roi_tools import (
     Step,
     batch_labels,
     check_heads,
-    correct_boxes,
+    fit_labels,
     jittered,
     last_of,
     maps_of,
@@ -84,7 +85,10 @@ class RoIAdapter(FirstThreshold):
         sizes = dict(num_classes=classes, channels=width)
         made = self.losses.values()
         self.outliers = build_source(outliers, made, **sizes)
-        self.scores = ScoreSet(scores, **sizes, losses=made)
+        reason = why_not_linear(self.box_head.fc_cls)
+        self.scores = ScoreSet(
+            scores, **sizes, losses=made, no_classifier=reason
+        )
         self._reads_inputs = any(
             'inputs' in self.scores.reads(name) for name in self.scores.names
         )
@@ -111,17 +115,17 @@ class RoIAdapter(FirstThreshold):
         self, features: Tensor, logits: Tensor, inputs: Tensor | None = None
     ) -> Samples:
         """Features (n, C), logits (n, K + extra) and what they are made of."""
-        classifier = self.box_head.fc_cls
+        layer, classes = self.box_head.fc_cls, self.num_classes
         numerators = None
-        if hasattr(classifier, 'numerators'):
-            numerators = classifier.numerators(features)
-            numerators = numerators[:, : self.num_classes]
+        if hasattr(layer, 'numerators'):
+            numerators = layer.numerators(features)[:, :classes]
         return Samples(
-            logits=logits[:, : self.num_classes],
+            logits=logits[:, :classes],
             features=features,
             numerators=numerators,
             inputs=inputs,
             view=self.view,
+            classifier=linear_of(layer, classes),
         )
 
     def view(self, inputs: Tensor) -> Samples:
@@ -165,7 +169,9 @@ class RoIAdapter(FirstThreshold):
             classify=self.box_head.fc_cls,
             inputs=step.results['bbox_feats'],
             view=self.view,
-            look=lambda name: self.view(self.pool(maps_of(x, name), rois)),
+            look=lambda name, detach=False: self.view(
+                self.pool(maps_of(x, name, detach), rois)
+            ),
             jitter=lambda: self.pool(x, jittered(rois)),
             iteration=hub.get_info('iter', 0),
             max_iters=hub.get_info('max_iters'),
@@ -258,10 +264,9 @@ class RoIAdapter(FirstThreshold):
     def fit_samples(
         self, sample: DetDataSample
     ) -> Iterator[tuple[Samples, Tensor, Tensor]]:
-        """Samples, classes and keys of an image's correct boxes.
+        """Samples, classes and keys of an image's boxes, see `fit_labels`.
 
-        A box is correct with IoU >= 0.5 and the class as annotated. Raises
-        ValueError for an image without annotations.
+        Raises ValueError for an image without annotations.
         """
         if 'instances' not in sample:
             raise ValueError(
@@ -269,11 +274,13 @@ class RoIAdapter(FirstThreshold):
                 'boxes: the set to fit on must be an mmood.IDCocoDataset'
             )
         kept = sample.pred_instances
-        mask = correct_boxes(kept, sample.instances)
+        wrong_too = self.scores.on_validation
+        labels = fit_labels(kept, sample.instances, wrong_too)
+        mask = labels >= 0
         rank = torch.arange(len(kept), device=mask.device)
         keys = zlib.crc32(str(sample.img_id).encode()) * 4096 + rank
         samples = self.scores.with_values(kept.samples[mask])
-        yield samples, kept.labels[mask], keys[mask]
+        yield samples, labels[mask], keys[mask]
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args, **kwargs

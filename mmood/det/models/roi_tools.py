@@ -55,8 +55,10 @@ def check_heads(heads: nn.Module) -> None:
         )
 
 
-def maps_of(x: tuple, name: str) -> tuple[Tensor, ...]:
+def maps_of(x: tuple, name: str, detach: bool = False) -> tuple[Tensor, ...]:
     """Maps that the neck made beside those for the heads.
+
+    With ``detach`` no gradient flows into them.
 
     Raises ValueError if it made none of this name.
     """
@@ -67,7 +69,7 @@ def maps_of(x: tuple, name: str) -> tuple[Tensor, ...]:
             f'the neck makes {sorted(maps) or "none"}: put an mmood.DFDDNeck '
             'behind the FPN (with deblur=True for the deblurred ones)'
         )
-    return maps[name]
+    return tuple(m.detach() if detach else m for m in maps[name])
 
 
 def batch_labels(sampling_results: list) -> Tensor:
@@ -150,13 +152,40 @@ def correct_boxes(
     ``objects`` have ``bbox`` (x1, y1, x2, y2) in the image's original size
     and ``bbox_label``, as mmdet's datasets give them in ``instances``.
     """
+    overlaps, labels = _overlaps(predicted, objects)
+    same = predicted.labels[:, None] == labels
+    return ((overlaps >= iou) & same).any(1)
+
+
+def fit_labels(
+    predicted: InstanceData, objects: Sequence[dict], wrong_too: bool
+) -> Tensor:
+    """Classes (n,) of boxes as a fit sees them; -1: it does not.
+
+    Those that `correct_boxes` are of or, with ``wrong_too``, those of the
+    objects that boxes overlap most, by half at least. Then a RoI counts once:
+    by the box of its likeliest class.
+    """
+    if not wrong_too:
+        correct = correct_boxes(predicted, objects)
+        return torch.where(correct, predicted.labels, -1)
+    is_likeliest = predicted.samples.logits.argmax(1) == predicted.labels
+    overlaps, labels = _overlaps(predicted, objects)
+    # A column for no object, which loses to any of enough overlap.
+    overlaps = torch.nn.functional.pad(overlaps, (0, 1))
+    labels = torch.nn.functional.pad(labels, (0, 1), value=-1)
+    best, places = overlaps.max(1)
+    return torch.where(is_likeliest & (best >= 0.5), labels[places], -1)
+
+
+def _overlaps(
+    predicted: InstanceData, objects: Sequence[dict]
+) -> tuple[Tensor, Tensor]:
+    """IoU (n, m) with m objects, and their classes (m,)."""
     objects = [o for o in objects if not o.get('ignore_flag', 0)]
-    if not len(predicted) or not objects:
-        return predicted.labels.new_zeros(len(predicted), dtype=torch.bool)
     boxes = predicted.bboxes.new_tensor([o['bbox'] for o in objects])
     labels = predicted.labels.new_tensor([o['bbox_label'] for o in objects])
-    same = predicted.labels[:, None] == labels
-    return ((bbox_overlaps(predicted.bboxes, boxes) >= iou) & same).any(1)
+    return bbox_overlaps(predicted.bboxes, boxes.reshape(-1, 4)), labels
 
 
 def misfit(

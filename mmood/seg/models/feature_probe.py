@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
-import torch
 import torch.nn.functional as F
-from mmcv.cnn.bricks.transformer import PatchEmbed as MMCVPatchEmbed
-from mmseg.models.utils import PatchEmbed
 from torch import Tensor, nn
 
+from mmood.backbones import FrozenBackbone
 from mmood.registry import SCORES
+from mmood.scores import LinearClassifier
 from mmood.scores.build import split_config
+from mmood.scores.classifier import linear_of, why_not_linear
 from mmood.scores.samples import ScoreConfig
+
+from .attention_keys import has_keys, hook_keys, key_width
 
 
 class FeatureProbe:
-    """Record attention keys, or any module's output, as (B, C, H, W).
+    """Record attention keys, or what a module makes or gets, (B, C, H, W).
 
     Args:
         keys: number of an attention layer of the backbone in order of
@@ -34,9 +37,12 @@ class FeatureProbe:
             ``'backbone.layer4'`` or ``'decode_head.bottleneck'``.
         index: which map, where that module returns several.
         channels: C, which scores that are fitted want to know; attention
-            keys have the width of their layer.
+            keys and a classifier have the width of their layer.
+        classifier: take what the decode head's last layer ``conv_seg`` gets,
+            for scores that read its weights.
 
-    Raises ValueError unless exactly one of ``keys`` and ``module`` is given.
+    Raises ValueError unless exactly one of ``keys``, ``module`` and
+    ``classifier`` is given.
     """
 
     def __init__(
@@ -45,27 +51,53 @@ class FeatureProbe:
         module: str | None = None,
         index: int = -1,
         channels: int | None = None,
+        classifier: bool = False,
     ) -> None:
-        if (keys is None) == (module is None):
+        if (keys is not None) + (module is not None) + classifier != 1:
             raise ValueError(
                 'give either keys, the number of an attention layer, or '
-                f'module, the name of a module, got keys={keys!r} and '
-                f'module={module!r}'
+                'module, the name of a module, or classifier=True, got '
+                f'keys={keys!r}, module={module!r} and '
+                f'classifier={classifier!r}'
             )
+        module = 'decode_head.conv_seg' if classifier else module
         self.keys, self.module, self.index = keys, module, index
-        self.channels = channels
+        self.channels, self.classifier = channels, classifier
 
     def width(self, model: nn.Module) -> int | None:
         """C of the features of a segmentor; None if nothing says it.
 
         Raises ValueError if the segmentor does not have them.
         """
+        if self.classifier:
+            return self.linear(model).weight.shape[1]
         if self.keys is None:
             self._found(model)
             return self.channels
-        if hasattr(model.backbone, 'key_widths'):
-            return _own_width(model.backbone, self.keys)
-        return _attention(model.backbone, self.keys)[0].embed_dim
+        return key_width(thawed(model.backbone), self.keys)
+
+    def linear(self, model: nn.Module) -> LinearClassifier | None:
+        """What makes logits of the features; None if they are others.
+
+        That of one channel gets a first class whose logit is 0. Raises
+        ValueError if the decode head has none.
+        """
+        if not self.classifier:
+            return None
+        layer = getattr(model.decode_head, 'conv_seg', None)
+        found = linear_of(layer)
+        if found is None:
+            raise ValueError(
+                'probe.classifier wants a decode head with a last layer '
+                f'conv_seg, and of {type(model.decode_head).__name__} '
+                f'{why_not_linear(layer)}: give probe.module or probe.keys, '
+                'and leave out scores that read the classifier'
+            )
+        if len(found.weight) > 1:
+            return found
+        return LinearClassifier(
+            F.pad(found.weight, (0, 0, 1, 0)), F.pad(found.bias, (1, 0))
+        )
 
     @contextmanager
     def record(self, model: nn.Module) -> Iterator[list[Tensor]]:
@@ -73,6 +105,30 @@ class FeatureProbe:
 
         Raises ValueError, as the hooks inside do, if there was none.
         """
+        if self._is_kept(model):
+            recording = model.backbone.record(
+                self.name, partial(self.run, model)
+            )
+        else:
+            recording = self.run(model)
+        with recording as maps:
+            yield maps
+
+    @property
+    def name(self) -> str:
+        """By which a frozen backbone keeps the features."""
+        if self.keys is not None:
+            return f'keys={self.keys}'
+        return f'{self.module}[{self.index}]'
+
+    def _is_kept(self, model: nn.Module) -> bool:
+        """Whether the features come from within a frozen backbone."""
+        within = (self.module or 'backbone.').startswith('backbone.')
+        return within and isinstance(model.backbone, FrozenBackbone)
+
+    @contextmanager
+    def run(self, model: nn.Module) -> Iterator[list[Tensor]]:
+        """As `record`, of modules that do run."""
         maps: list[Tensor] = []
         with ExitStack() as stack:
             for handle in self._hook(model, maps):
@@ -86,7 +142,13 @@ class FeatureProbe:
 
     def _hook(self, model: nn.Module, maps: list[Tensor]) -> list:
         if self.keys is not None:
-            return _hook_keys(model.backbone, self.keys, maps)
+            return hook_keys(thawed(model.backbone), self.keys, maps)
+        if self.classifier:
+            return [
+                self._found(model).register_forward_pre_hook(
+                    lambda _, inputs: maps.append(inputs[0].detach())
+                )
+            ]
 
         def take(_: nn.Module, __: tuple, output: object) -> None:
             maps.append(_as_map(output, self.index, self.module))
@@ -95,6 +157,9 @@ class FeatureProbe:
 
     def _found(self, model: nn.Module) -> nn.Module:
         modules = dict(model.named_modules())
+        if self._is_kept(model):
+            backbone = model.backbone.body.named_modules(prefix='backbone')
+            modules.update(backbone)
         if self.module not in modules:
             near = [n for n, _ in model.named_children()]
             raise ValueError(
@@ -110,19 +175,24 @@ def probe_for(
     arguments: dict | None,
     model: nn.Module,
 ) -> FeatureProbe | None:
-    """The probe of a segmentor's config, or of its last attention keys.
+    """The probe of a segmentor's config, or what its scores allow.
 
-    None if neither a score nor a loss reads features. Raises ValueError if
-    one does, and nothing says which features or, for scores alone, how many.
+    Without ``arguments``: what the classifier gets, if all that read
+    features read the classifier too, otherwise the last attention keys. None
+    if neither a score nor a loss reads features. Raises ValueError if one
+    does, and nothing says which features or, for scores alone, how many.
     """
-    readers = [config.get('type') for config in losses]
-    readers += _feature_scores(scores)
+    of_features = _reading('features', scores)
+    readers = [config.get('type') for config in losses] + of_features
     if not readers:
         return None
-    if arguments is None and not _has_keys(model.backbone):
+    if arguments is None and readers == _reading('classifier', scores):
+        arguments = dict(classifier=True)
+    backbone = thawed(model.backbone)
+    if arguments is None and not has_keys(backbone):
         raise ValueError(
             f'{readers[0]} reads features, and '
-            f'{type(model.backbone).__name__} has no attention keys: say '
+            f'{type(backbone).__name__} has no attention keys: say '
             "which features, as in probe=dict(module='backbone.layer4', "
             "channels=2048) or probe=dict(module='decode_head.bottleneck', "
             'channels=512)'
@@ -136,13 +206,38 @@ def probe_for(
     return found
 
 
-def _feature_scores(configs: Sequence[ScoreConfig]) -> list[str]:
-    """Those scores that read features, as an error names them."""
+def thawed(backbone: nn.Module) -> nn.Module:
+    """What a frozen backbone wraps, or the backbone itself."""
+    is_frozen = isinstance(backbone, FrozenBackbone)
+    return backbone.body if is_frozen else backbone
+
+
+def keep_probes(model: nn.Module) -> None:
+    """Have a frozen backbone keep the features that it lists."""
+    if isinstance(model.backbone, FrozenBackbone):
+        for arguments in model.backbone.probes:
+            probe = FeatureProbe(**arguments)
+            probe.width(model)
+            model.backbone.recorders[probe.name] = partial(probe.run, model)
+
+
+def why_no_classifier(probe: FeatureProbe | None) -> str:
+    """What to do to have one; empty if the probe's features go with it."""
+    if probe is not None and probe.classifier:
+        return ''
+    return (
+        'the features must be what it gets, for all scores and losses of '
+        'features: set probe=dict(classifier=True)'
+    )
+
+
+def _reading(part: str, configs: Sequence[ScoreConfig]) -> list[str]:
+    """Those scores that read a part of `Samples`, as an error names them."""
     found = []
     for config in configs:
         name, kind, _ = split_config(config)
         score = SCORES.get(kind) if isinstance(kind, str) else kind
-        if 'features' in getattr(score, 'reads', ()):
+        if part in getattr(score, 'reads', ()):
             found.append(f'the score {name!r}')
     return found
 
@@ -161,106 +256,3 @@ def _as_map(output: object, index: int, name: str) -> Tensor:
             f'probe.module {name!r} must return maps (B, C, H, W), got {shape}'
         )
     return output.detach()
-
-
-def _hook_keys(backbone: nn.Module, number: int, maps: list[Tensor]) -> list:
-    if hasattr(backbone, 'hook_keys'):  # TimmBackbone
-        _own_width(backbone, number)
-        return backbone.hook_keys(number, maps.append)
-    attention, sr_ratio = _attention(backbone, number)
-    size: list[tuple[int, int]] = []
-
-    def remember(_: nn.Module, __: tuple, output: tuple) -> None:
-        size[:] = [tuple(output[1])]
-
-    def take(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        tokens = kwargs['key'] if 'key' in kwargs else args[1]
-        if not module.batch_first:
-            tokens = tokens.transpose(0, 1)
-        height, width = (side // sr_ratio for side in size[0])
-        maps.append(attention_keys(module, tokens, (height, width)))
-
-    return [
-        *(m.register_forward_hook(remember) for m in _embeds(backbone)),
-        attention.register_forward_pre_hook(take, with_kwargs=True),
-    ]
-
-
-def _attention(
-    backbone: nn.Module, number: int
-) -> tuple[nn.MultiheadAttention, int]:
-    """An attention layer, and the factor by which its keys are coarser."""
-    blocks = _attention_blocks(backbone)
-    if not _has_keys(backbone):
-        raise ValueError(
-            f'{type(backbone).__name__} has no nn.MultiheadAttention behind '
-            'a PatchEmbed; give probe.module, the name of a module, instead '
-            'of probe.keys'
-        )
-    return _layer(blocks, number, backbone)
-
-
-def _own_width(backbone: nn.Module, number: int) -> int:
-    """C of the keys of a backbone that gives them itself."""
-    widths = backbone.key_widths()
-    if not widths:
-        raise ValueError(
-            f'{backbone.name!r} has no attention over all patches; give '
-            'probe.module, the name of a module, instead of probe.keys'
-        )
-    return _layer(widths, number, backbone)
-
-
-def _layer(layers: Sequence, number: int, backbone: nn.Module) -> object:
-    if not -len(layers) <= number < len(layers):
-        raise ValueError(
-            f'probe.keys {number} is out of range: '
-            f'{type(backbone).__name__} has {len(layers)} attention layers'
-        )
-    return layers[number]
-
-
-def _has_keys(backbone: nn.Module) -> bool:
-    """Whether a backbone has attention keys that can be probed."""
-    if hasattr(backbone, 'key_widths'):
-        return bool(backbone.key_widths())
-    return bool(_attention_blocks(backbone) and _embeds(backbone))
-
-
-def _embeds(backbone: nn.Module) -> list[nn.Module]:
-    """What says how many patches an image has."""
-    kinds = (PatchEmbed, MMCVPatchEmbed)
-    return [m for m in backbone.modules() if isinstance(m, kinds)]
-
-
-def _attention_blocks(
-    backbone: nn.Module,
-) -> list[tuple[nn.MultiheadAttention, int]]:
-    found = []
-    for block in backbone.modules():
-        attention = getattr(block, 'attn', None)
-        if isinstance(attention, nn.MultiheadAttention):
-            found.append((attention, getattr(block, 'sr_ratio', 1)))
-    return found
-
-
-@torch.no_grad()
-def attention_keys(
-    attention: nn.MultiheadAttention, tokens: Tensor, size: tuple[int, int]
-) -> Tensor:
-    """``W_k x + b_k`` of the last H W tokens, (B, L, C) -> (B, C, H, W).
-
-    Raises ValueError if there are fewer tokens than H W.
-    """
-    batch, length, _ = tokens.shape
-    count = size[0] * size[1]
-    if length < count:
-        raise ValueError(
-            f'{length} tokens cannot fill a map of {size[0]} x {size[1]}'
-        )
-    weight, bias = attention.in_proj_weight, attention.in_proj_bias
-    rows = slice(attention.embed_dim, 2 * attention.embed_dim)
-    weight = attention.k_proj_weight if weight is None else weight[rows]
-    bias = None if bias is None else bias[rows]
-    keys = F.linear(tokens[:, length - count :], weight, bias)
-    return keys.transpose(1, 2).reshape(batch, -1, *size)

@@ -19,10 +19,16 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmood.registry import MODELS
-from mmood.scores import FirstThreshold, Samples, ScoreSet, class_logits
+from mmood.scores import (
+    FirstThreshold,
+    LinearClassifier,
+    Samples,
+    ScoreSet,
+    class_logits,
+)
 from mmood.scores.samples import ScoreConfig
 
-from .feature_probe import probe_for
+from .feature_probe import keep_probes, probe_for, why_no_classifier
 from .frozen import FrozenTraining
 from .windows import (
     flip_dim,
@@ -62,7 +68,8 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
         scores: see `mmood.scores.ScoreSet`.
         losses: configs of losses on features, e.g. ``mmood.DenoisingLoss``.
         probe: arguments of `FeatureProbe`, which finds the features; None:
-            the attention keys of the last layer, where there are some.
+            the attention keys of the last layer, where there are some, or,
+            if all scores of features read the classifier, what that gets.
         upsample: of scores of features: ``'nearest'``, as in DOoD's public
             code, or ``'bilinear'``.
 
@@ -89,6 +96,7 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
         self.upsample, self.keeps_samples = upsample, False
         self._windows: list[tuple[dict, Samples | None]] | None = None
         self.probe = probe_for(scores, losses, probe, self)
+        keep_probes(self)
         channels = self.probe and self.probe.width(self)
         self._build_losses(losses, channels)
         for loss in self.losses.values():
@@ -99,6 +107,7 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
             channels=channels,
             kind=_kind(self.decode_head),
             losses=tuple(self.losses.values()),
+            no_classifier=why_no_classifier(self.probe),
         )
         self._of_windows = self._reading('features', 'inputs')
         self._of_pixels = set(self.scores.names) - self._of_windows
@@ -128,9 +137,12 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
             found = _both_classes(decode(images, batch_img_metas))
             return Samples(logits=found, kind=self.scores.kind)
 
+        features = maps[-1] if maps else None
+        classifier = self.probe and self.probe.linear(self)
         samples = Samples(
-            features=maps[-1] if maps else None,
-            logits=self._logits_of_cells(logits, maps),
+            features=features,
+            logits=self._logits_of_cells(logits, features, classifier),
+            classifier=classifier,
             kind=self.scores.kind,
             inputs=inputs,
             view=view,
@@ -145,12 +157,17 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
         return logits
 
     def _logits_of_cells(
-        self, logits: Tensor, maps: list[Tensor] | None
+        self,
+        logits: Tensor,
+        features: Tensor | None,
+        classifier: LinearClassifier | None,
     ) -> Tensor | None:
         """Logits (B, K, h, w) for scores that read them beside features."""
-        if not maps or not self._of_windows & self._reading('logits'):
+        if features is None or not self._of_windows & self._reading('logits'):
             return None
-        size, corners = maps[-1].shape[-2:], self.align_corners
+        if classifier is not None:
+            return classifier(features)
+        size, corners = features.shape[-2:], self.align_corners
         logits = _both_classes(logits.float())
         return resize(logits, size, None, 'bilinear', corners, False)
 

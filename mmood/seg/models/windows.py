@@ -160,5 +160,6 @@ def labelled_rows(
     values = {name: x.flatten()[chosen] for name, x in seen.values.items()}
     places = torch.arange(len(here), device=here.device)
     keys = places + number * len(here) + key
-    found = Samples(logits, features, kind=seen.kind, values=values)
+    parts = dict(kind=seen.kind, classifier=seen.classifier, values=values)
+    found = Samples(logits, features, **parts)
     return found, here[chosen], keys[chosen]

@@ -2,12 +2,7 @@
 
 from .box_tools import assigned_ious, merge_label
 from .dropout_sampling import DropoutSamplingLinear
-from .energy_weibulls import (
-    ORE,
-    EnergyWeibulls,
-    fit_weibull,
-    log_weibull_density,
-)
+from .energy_weibulls import ORE, EnergyWeibulls
 from .instance_contrastive import (
     InstanceContrastiveLoss,
     supervised_contrastive,
@@ -33,8 +28,6 @@ __all__ = [
     'PseudoUnknownBBoxHead',
     'UnknownProbabilityLoss',
     'assigned_ious',
-    'fit_weibull',
-    'log_weibull_density',
     'merge_label',
     'placeholder_cross_entropy',
     'supervised_contrastive',

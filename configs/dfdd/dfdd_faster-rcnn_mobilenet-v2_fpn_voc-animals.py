@@ -1,5 +1,5 @@
 _base_ = [
-    '../_base_/faster-rcnn_r18_fpn_voc-mini.py',
+    '../_base_/faster-rcnn_mobilenet-v2_fpn_voc-animals.py',
     '../_base_/methods/dfdd.py',
 ]
 

@@ -1,0 +1,34 @@
+"""Means of the samples of each class, streamed.
+
+Shapes: N samples, C channels, K classes.
+"""
+
+from __future__ import annotations
+
+import torch
+from mmengine.dist import all_reduce
+from torch import Tensor
+
+
+class ClassMeans:
+    """Means and numbers of samples, in the precision of ``like`` (K, C)."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.count = like.new_zeros(len(like))
+        self.total = torch.zeros_like(like)
+
+    def add(self, x: Tensor, labels: Tensor) -> None:
+        """Samples (N, C) with classes (N,)."""
+        labels = labels.to(self.total.device)
+        self.total.index_add_(0, labels, x.to(self.total))
+        self.count += labels.bincount(minlength=len(self.count))
+
+    def merge(self) -> tuple[Tensor, Tensor]:
+        """Count (K,) and mean (K, C) of all ranks; a collective call.
+
+        A class without samples has the mean 0.
+        """
+        count, total = self.count.clone(), self.total.clone()
+        all_reduce(count)
+        all_reduce(total)
+        return count, total / count.clamp(min=1)[:, None]

@@ -1,0 +1,102 @@
+"""How near a sample is to the boundaries between classes.
+
+Shapes: N samples, C channels, K classes, * any trailing shape (none for
+RoIs, H W for maps). Higher is more OOD.
+Source: Liu and Qin, "Fast Decision Boundary based Out-of-Distribution
+Detector", ICML 2024, Sec. 3.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmood.ops import raised
+
+from .class_means import ClassMeans
+from .fitted import FittedScore, check_channels, rows, unrows
+from .samples import Samples, register_score
+
+SHORTEST = 1e-12  # distance from the mean that counts
+
+
+def fdbd(
+    logits: Tensor, features: Tensor, weight: Tensor, mean: Tensor
+) -> Tensor:
+    """Mean distance to the boundaries, over that to the mean, (N, *), <= 0.
+
+    ``-1 / (K - 1) sum_{c != y} (z_y - z_c) / |w_y - w_c| / |x - m|`` with
+    the predicted class y, logits z (N, K, *) and features x (N, C, *). Of a
+    linear classifier with the ``weight`` (K, C) the quotient is the distance
+    in feature space to where z_y = z_c. m (C,) is the mean of the training
+    features: the boundaries of what is far from it are far as well. Classes
+    with the same weights have no boundary and add 0. Without unit. Raises
+    ValueError for K < 2.
+    """
+    if len(weight) < 2:
+        raise ValueError(
+            'fdbd is of the boundaries between classes, and there is one: '
+            'take a score of features, such as mahalanobis'
+        )
+    z, x = rows(raised(logits)), rows(raised(features))
+    weight = weight.to(z)
+    largest, predicted = z.max(1)
+    lengths = torch.stack([(weight - w).norm(dim=1) for w in weight])
+    lengths = lengths[predicted]
+    gaps = (largest[:, None] - z) / lengths.where(lengths > 0, torch.inf)
+    spread = torch.linalg.vector_norm(x - mean.to(x), dim=1)
+    spread = spread.where(spread < torch.inf, torch.nan)  # else it says 0
+    distance = gaps.sum(1) / (len(weight) - 1)
+    return unrows(-distance / spread.clamp(min=SHORTEST), features)
+
+
+@register_score(
+    'fdbd', reads=('features', 'logits', 'classifier'), kinds=('softmax',)
+)
+class FDBD(FittedScore):
+    """`fdbd` with the classifier's weights and the mean training feature.
+
+    There is nothing to choose. Buffers, float64: ``mean`` (C,), and ``count``
+    of samples. Raises ValueError for fewer than two classes, `finish` if
+    there is no sample.
+    """
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        if num_classes < 2:
+            raise ValueError(
+                'fdbd is of the boundaries between classes, got num_classes='
+                f'{num_classes}: take a score of features, such as mahalanobis'
+            )
+        self.channels = channels
+        mean = torch.zeros(channels, dtype=torch.float64)
+        self.register_buffer('mean', mean)
+        self.register_buffer('count', mean.new_zeros(()))
+        self._means: ClassMeans | None = None
+
+    def _start(self) -> None:
+        self._means = ClassMeans(self.mean[None])
+
+    def _add(
+        self, samples: Samples, labels: Tensor | None, keys: Tensor | None
+    ) -> None:
+        check_channels(samples.features, self.channels)
+        x = rows(samples.features)
+        self._means.add(x, x.new_zeros(len(x), dtype=torch.int64))
+
+    def _finish(self) -> None:
+        count, mean = self._means.merge()
+        if not count.any():
+            raise ValueError(
+                'no sample to fit FDBD on: check the annotations of the ID '
+                'training images, and that the detector finds objects'
+            )
+        self.count.copy_(count[0])
+        self.mean.copy_(mean[0])
+        self._means = None
+
+    def _score(self, samples: Samples) -> Tensor:
+        weight = samples.classifier.weight
+        for part in (samples.features, weight):
+            check_channels(part, self.channels)
+        return fdbd(samples.logits, samples.features, weight, self.mean)
