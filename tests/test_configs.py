@@ -360,6 +360,26 @@ def check_rows(rows: list[dict]) -> None:
         assert row['score'] in map(score_name, head.scores)
 
 
+@pytest.mark.parametrize(
+    'path', sorted((ROOT / 'configs/tables').glob('dood_*.yaml'))
+)
+def test_tables_of_segmentors_name_scores_that_exist(path):
+    rows = yaml.safe_load(path.read_text())['rows']
+    tests = {}
+    for row in rows:
+        options = {**row.get('cfg_options', {}), **row.get('test_options', {})}
+        key = row['config'], str(options)
+        if key not in tests:
+            tests[key] = [
+                s if isinstance(s, str) else s.get('name', s.type)
+                for s in load(ROOT / row['config'], options).model.scores
+            ]
+        assert row['score'] in tests[key]
+        segmentor = row.get('segmentor', row['config'])
+        assert (ROOT / segmentor) in CONFIGS
+    assert len(tests) > 1
+
+
 def test_the_model_index_lists_every_config():
     index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
     listed = []
