@@ -37,8 +37,9 @@ def atomic_write(
     written goes to a hidden file beside it, which is then removed. If the
     process is killed it stays, until a later one writes into that folder.
     Missing folders are made. Without ``sync`` a power cut can leave an empty
-    file, which is for files that can be made again. ``mode`` and ``kwargs`` are those of `open`;
-    text is UTF-8, with what is none of it as ``\\udc80``.
+    file, which is for files that can be made again. ``mode`` and ``kwargs``
+    are those of `open`; text is UTF-8, with what is none of it as
+    ``\\udc80``.
 
     Raises NotWrittenError, with the path and the cause, if the disk is full,
     the folder is read-only and the like.
