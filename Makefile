@@ -18,8 +18,8 @@ DEMO := work_dirs/demo
 # A little shorter than the config's 10 epochs.
 DEMO_OPTIONS := max_epochs=8
 CHECKPOINT = "$$(cat $(DEMO)/last_checkpoint)"
-SEG := configs/posthoc/segmenter_vit_1500_shapes.py
-DOOD := configs/dood/dood_segmenter_vit_1k_shapes.py
+SEG := configs/posthoc/fcn_r18_2k_shapes.py
+DOOD := configs/dood/dood_fcn_r18_1k_shapes.py
 DEMO_SEG := work_dirs/demo-seg
 DOOD_OPTIONS := ood.features.cache=$(DEMO_SEG)/features
 DREAM := configs/dream_box/dream-box_faster-rcnn_r18_fpn_shapes.py
