@@ -15,6 +15,7 @@ from mmengine.registry import DefaultScope
 from mmseg.models.segmentors import EncoderDecoder
 
 from helpers import ROOT, config_depth
+from mmood.backbones import FrozenBackbone
 from mmood.det.models import OODRoIHead
 from mmood.necks import DFDDNeck
 from mmood.recipe import load
@@ -50,7 +51,7 @@ def mmseg_scope():
 
 
 def test_each_folder_holds_what_its_name_says():
-    assert len(DOOD) == 6 and len(SEGMENTORS) == 9 and len(DETECTORS) == 42
+    assert len(DOOD) == 10 and len(SEGMENTORS) == 16 and len(DETECTORS) == 42
     for path in CONFIGS:
         scope = resolved(path).default_scope
         known = {'posthoc': scope, 'dood': 'mmseg'}
@@ -87,11 +88,20 @@ def build_segmentor(cfg: Config) -> EncoderDecoder:
     """The model; a ViT with one layer, of the config's width."""
     cfg.model.pretrained = None
     backbone = cfg.model.backbone
+    if backbone.type == 'mmood.FrozenBackbone':
+        backbone.update(cache=None, probes=[])
+        backbone = backbone.backbone
     if isinstance(backbone.get('num_layers'), int):
         backbone.update(num_layers=1, out_indices=-1)
     model = MODELS.build(cfg.model).eval()
     model.load_state_dict(model.state_dict())  # "trained"
     return model
+
+
+def want_timm(path: Path, request: pytest.FixtureRequest) -> None:
+    """Skip a config whose backbone is timm's where there is none."""
+    if 'dinov2' in path.stem:
+        request.getfixturevalue('timm')
 
 
 def images_of(dataset: Config) -> Config:
@@ -162,29 +172,39 @@ def test_segmentor_is_fitted_and_calibrated_on_id_images(path, mmseg_scope):
 
 
 @by_name([path for path in SEGMENTORS if path not in DOOD])
-def test_plain_segmentor_trains_as_mmsegs_own(path, mmseg_scope):
+def test_plain_segmentor_trains_as_mmsegs_own(path, mmseg_scope, request):
+    want_timm(path, request)
     model = build_segmentor(resolved(path))
     assert type(model) is OODEncoderDecoder and not model.losses
     assert model.scores.names == ('energy', 'msp', 'max_logit', 'entropy')
-    assert all(p.requires_grad for p in model.parameters())
+    is_frozen = isinstance(model.backbone, FrozenBackbone)
+    for name, parameter in model.named_parameters():
+        is_fixed = is_frozen and name.startswith('backbone.')
+        assert parameter.requires_grad != is_fixed
     assert resolved(path).val_evaluator[0].type == 'mmseg.IoUMetric'
 
 
 @by_name(DOOD)
-def test_dood_learns_the_probed_features(path, mmseg_scope):
+def test_dood_learns_the_probed_features(path, mmseg_scope, request):
+    want_timm(path, request)
     cfg = resolved(path)
-    # The crops and the ViT's grid are as large as what it pads to.
-    assert cfg.model.data_preprocessor.type == 'mmood.OODSegDataPreProcessor'
-    assert tuple(cfg.model.data_preprocessor.size) == cfg.crop_size
-    assert cfg.model.backbone.get('img_size', cfg.crop_size) == cfg.crop_size
+    processor = cfg.model.data_preprocessor
+    assert processor.type == 'mmood.OODSegDataPreProcessor'
+    if 'crop_size' in cfg:
+        # The crops and the ViT's grid are as large as what it pads to.
+        crop_size = tuple(processor.size)
+        assert crop_size == cfg.crop_size
+        assert cfg.model.backbone.get('img_size', crop_size) == crop_size
+    else:  # whole images
+        assert processor.size_divisor % cfg.size_divisor == 0
     assert cfg.model.test_cfg.mode == 'whole'
     model = build_segmentor(cfg)
-    features = model.extract_features(torch.zeros(1, 3, 64, 64))
+    features = model.extract_features(torch.zeros(1, 3, 112, 112))
     assert features.shape[1] == model.losses.DenoisingLoss.channels
     trained = {n.split('.')[0] for n, p in model.named_parameters()
                if p.requires_grad}  # fmt: skip
     assert trained == {'losses'}
-    assert model.scores.names == ('compound', 'diffusion', 'energy')
+    assert model.scores.names[:3] == ('compound', 'diffusion', 'energy')
     # The paper's score: 25 times.
     score = dict(type='diffusion', timesteps=25)
     assert cfg.model.scores[1].to_dict() == score
@@ -218,6 +238,16 @@ def test_dood_trains_as_in_the_paper(path):
 def test_config_is_short_and_shallow(path):
     assert len(path.read_text().splitlines()) <= 40
     assert config_depth(path) <= 3  # itself and two levels of ours
+
+
+@by_name([path for path in SEGMENTORS if '-s14_' in path.stem])
+def test_a_segmentor_on_a_frozen_backbone_takes_thirty_lines(path):
+    assert len(path.read_text().splitlines()) <= 30
+    cfg = resolved(path)
+    assert cfg.model.backbone.type == 'mmood.FrozenBackbone'
+    assert cfg.model.backbone.cache
+    names = [part.name for part in cfg.test_dataloader.dataset.datasets]
+    assert names == ['anomaly_track', 'fs_static']
 
 
 @by_name(CONFIGS)
@@ -328,6 +358,26 @@ def check_rows(rows: list[dict]) -> None:
     for row in rows:
         head = resolved(row['config'].removeprefix('configs/')).model.roi_head
         assert row['score'] in map(score_name, head.scores)
+
+
+@pytest.mark.parametrize(
+    'path', sorted((ROOT / 'configs/tables').glob('dood_*.yaml'))
+)
+def test_tables_of_segmentors_name_scores_that_exist(path):
+    rows = yaml.safe_load(path.read_text())['rows']
+    tests = {}
+    for row in rows:
+        options = {**row.get('cfg_options', {}), **row.get('test_options', {})}
+        key = row['config'], str(options)
+        if key not in tests:
+            tests[key] = [
+                s if isinstance(s, str) else s.get('name', s.type)
+                for s in load(ROOT / row['config'], options).model.scores
+            ]
+        assert row['score'] in tests[key]
+        segmentor = row.get('segmentor', row['config'])
+        assert (ROOT / segmentor) in CONFIGS
+    assert len(tests) > 1
 
 
 def test_the_model_index_lists_every_config():

@@ -1,16 +1,10 @@
 # A small MiT for 480 x 360 road scenes, from scratch on a CPU in an hour.
-# CamVid as ID set, AnomalyTrack and Fishyscapes Static as OOD sets, in the
-# folders camvid, road_anomaly21 and fs_static of MMOOD_DATA.
 _base_ = [
     'datasets/segmentation.py',
+    'datasets/camvid.py',
     'schedules/adamw_iters.py',
     'seg_runtime.py',
 ]
-folder = '{{$MMOOD_DATA:data}}/'
-dataset_type = 'mmood.CamVidDataset'
-data_root = '${folder}camvid'
-train_prefix = dict(img_path='images/train', seg_map_path='labels/train')
-val_prefix = dict(img_path='images/val', seg_map_path='labels/val')
 crop_size = (240, 240)
 max_fit_images = 160
 train_pipeline = [
@@ -27,30 +21,9 @@ train_pipeline = [
     dict(type='mmseg.PhotoMetricDistortion'),
     dict(type='mmseg.PackSegInputs'),
 ]
-# Pictures of other cameras in the height that the segmentor knows.
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmseg.Resize', scale=(2000, 360), keep_ratio=True),
-    dict(type='mmood.LoadOODAnnotations'),
-    dict(type='mmseg.PackSegInputs'),
-]
-val_set = '$id_val_set'
-test_sets = [
-    dict(
-        type='mmood.OODSegDataset',
-        name=name,
-        data_root='${folder}' + place,
-        data_prefix=dict(img_path='images', seg_map_path='labels_masks'),
-        pipeline='$test_pipeline',
-    )
-    for name, place in (
-        ('anomaly_track', 'road_anomaly21'),
-        ('fs_static', 'fs_static'),
-    )
-]
-train_dataloader = dict(batch_size=5, num_workers=1)
-val_dataloader = dict(num_workers=1)
-test_dataloader = dict(num_workers=1)
+test_pipeline = '$resized_test_pipeline'
+num_workers = 1
+train_dataloader = dict(batch_size=5)
 val_evaluator = [dict(type='mmseg.IoUMetric', iou_metrics=['mIoU'])]
 model = dict(
     type='mmseg.EncoderDecoder',

@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/faster-rcnn_mobilenet-v2_fpn_voc-animals.py',
-    '../_base_/methods/posthoc.py',
+    '../_base_/methods/posthoc_all.py',
 ]
 
 from mmood.recipe import bake

@@ -97,7 +97,7 @@ class FitScoresHook(AfterTraining):
         validation = None
         if _validated(model) and runner.cfg.get('val_dataloader'):
             # The runner's own loader may be in the middle of its images.
-            validation = runner.build_dataloader(runner.cfg.val_dataloader)
+            validation = runner.build_dataloader(runner.cfg['val_dataloader'])
         done = fit_scores(model, loader, self.max_images, validation)
         runner.logger.info(done)
 

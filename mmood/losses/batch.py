@@ -34,7 +34,7 @@ class Batch:
     inputs: (R, c, h, w), what the box head gets.
     view: from inputs to their `Samples`.
     look: the known rows on other maps of the neck, by the maps' name; with
-        ``detach=True`` without gradients into the maps.
+        True behind it without gradients into the maps.
     jitter: inputs (N, c, h, w) of the known rows' boxes, moved a little.
     flagged: rows annotated as OOD, which are not among the R.
     outliers: what the source of outliers made, with the flagged rows; None

@@ -31,7 +31,10 @@ def farthest_points(x: Tensor, size: int) -> Tensor:
     for i in range(len(chosen)):
         place = nearest.argmax() if i else chosen[0]
         chosen[i] = place
-        distance = torch.addmv(squares + squares[place], x, x[place], alpha=-2)
+        with torch.autocast(x.device.type, enabled=False):
+            distance = torch.addmv(
+                squares + squares[place], x, x[place], alpha=-2
+            )
         nearest = torch.minimum(nearest, distance)
         nearest[place] = -torch.inf  # of equals none comes twice
     return chosen

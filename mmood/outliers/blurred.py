@@ -58,7 +58,7 @@ class BlurredOutliers(OutlierSource):
         if not self.is_active(batch):
             return None, {}
         if self.diffusion is None:
-            made = batch.look('blurred', detach=self.detach)
+            made = batch.look('blurred', self.detach)
         else:
             made = self._blurred(batch.known)
         return (made if len(made) else None), {}

@@ -23,7 +23,7 @@ def largest_contributions(
 
     Of all K C of them together, m (C,) the mean features; at 0 all stay.
     Source: Sun and Li, "DICE: Leveraging Sparsification for
-    Out-of-Distribution Detection", ECCV 2022, Sec. 3.1; as in the authors'
+    Out-of-Distribution Detection", ECCV 2022, Sec. 3; as in the authors'
     code the percentile is linear between neighbours and not part of what
     stays. Raises ValueError for a ``percentile`` outside of [0, 100).
     """

@@ -23,8 +23,8 @@ def gradnorm(
     u the uniform distribution: the gradient is an outer product of features
     and ``(p - u) / T``. ID samples have the larger norm. Source: Huang et
     al., "On the Importance of Gradients for Detecting Distributional Shifts
-    in the Wild", NeurIPS 2021, Eq. 3 and Sec. 4.2; the authors' code has K
-    times this. Raises ValueError if ``temperature`` is not positive.
+    in the Wild", NeurIPS 2021; the authors' code has K times this. Raises
+    ValueError if ``temperature`` is not positive.
     """
     if not temperature > 0:
         raise ValueError(f'temperature must be positive, got {temperature}')

@@ -3,7 +3,7 @@
 Shapes: N samples, K classes, * any trailing shape (none for RoIs, H W for
 maps). Higher is more OOD.
 Source: Hendrycks et al., "Scaling Out-of-Distribution Detection for
-Real-World Settings", ICML 2022, Sec. 3.1.
+Real-World Settings", ICML 2022, "KL matching".
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Mahalanobis(FittedScore):
     ``normalize`` scales all vectors to unit length first, in the fit and
     after it: short features, such as those of unknown objects, are near all
     means otherwise. Source: Mueller and Hein, "Mahalanobis++: Improving OOD
-    Detection via Feature Normalization", ICML 2025, Sec. 4.
+    Detection via Feature Normalization", ICML 2025.
 
     Buffers, float64: ``means`` (K, C), ``whitening`` (C, C), the symmetric
     root of P, and ``count`` (K,) of samples.

@@ -57,7 +57,7 @@ class NNGuide(FittedScore):
     takes the rest, a nearer x scores higher, not lower.
 
     ``k=10`` and ``bank_size`` are the paper's for ImageNet, where the bank
-    is 1 % of the training set; k = 1 ... 100 made little difference.
+    is 1 % of the training set.
 
     Buffer ``bank`` (n, C), float32, 4 n C bytes, the vectors
     ``S(b) b / |b|``; (0, C) until it is fitted. Raises ValueError unless

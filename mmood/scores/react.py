@@ -24,7 +24,7 @@ class ReAct(FittedDerived):
     c is the percentile of all values that ID training features have, over
     samples and channels together. Features with negative values are cut at
     the top alone. Source: Sun et al., "ReAct: Out-of-distribution Detection
-    With Rectified Activations", NeurIPS 2021, Eq. 1 and Sec. 3; its
+    With Rectified Activations", NeurIPS 2021, Sec. 3; its
     percentile is 90.
 
     It is that of a random sample of ``sample_size`` training samples, whose

@@ -29,7 +29,7 @@ def ash(x: Tensor, percentile: float = 90.0, kind: str = 'S') -> Tensor:
     ``'P'`` nothing more is done; ``'S'`` multiplies by ``exp(s_1 / s_2)``,
     s_1 and s_2 the sums before and after; ``'B'`` makes each of those that
     stay ``s_1 / n``. Source: Djurisic et al., "Extremely Simple Activation
-    Shaping for Out-of-Distribution Detection", ICLR 2023, Alg. 1 to 3.
+    Shaping for Out-of-Distribution Detection", ICLR 2023, Sec. 2.
 
     Features with negative values are pruned from the lowest on; see `scale`
     for their sums. Raises ValueError for a ``percentile`` outside of
@@ -55,8 +55,7 @@ def scale(x: Tensor, percentile: float = SCALE_PERCENTILE) -> Tensor:
 
     s_1 is a sample's sum over the C channels, s_2 that over those which
     `ash` would leave. Source: Xu et al., "Scaling for Training Time and
-    Post-hoc Out-of-distribution Detection Enhancement", ICLR 2024, Eq. 4
-    and 5.
+    Post-hoc Out-of-distribution Detection Enhancement", ICLR 2024.
 
     The ratio is at most 1 / (1 - percentile / 100) for features that are
     not negative. It counts as 1 where s_2 <= 0, as of a sample that is all

@@ -41,8 +41,8 @@ def residual(x: Tensor, origin: Tensor, projection: Tensor) -> Tensor:
 def residual_projection(scatter: Tensor, dim: int) -> Tensor:
     """Q (C, C) without the ``dim`` directions of the largest scatter (C, C).
 
-    Without fewer of them if the samples vary in fewer: eigenvalues of at most
-    1e-12 of the largest are none.
+    Fewer are left out if there are fewer: eigenvalues of at most 1e-12 of the
+    largest do not count.
     """
     values, vectors = torch.linalg.eigh(scatter)
     rank = int((values > RANK_TOLERANCE * values.amax()).sum())
@@ -54,8 +54,7 @@ def residual_projection(scatter: Tensor, dim: int) -> Tensor:
 def principal_dimension(channels: int) -> int:
     """D of C channels: the paper's, and half of them below its smallest C.
 
-    1000 for C > 1500 and 512 down to C = 768 (Sec. 5); there is no paper's
-    value for fewer.
+    1000 for C > 1500 and else 512, in its experiments with C = 768 and more.
     """
     if channels > 1500:
         return 1000
@@ -104,6 +103,7 @@ class Residual(FittedScore):
         self.register_buffer('origin', torch.zeros(channels, **float64))
         self.register_buffer('projection', torch.eye(channels, **float64))
         self._moments: Moments | None = None
+        self._zero: Tensor | None = None
 
     @property
     def _is_of_classifier(self) -> bool:
@@ -111,7 +111,7 @@ class Residual(FittedScore):
 
     def _start(self) -> None:
         self._moments = Moments(self.origin[None])
-        self._zero: Tensor | None = None
+        self._zero = None
 
     def _add(
         self, samples: Samples, labels: Tensor | None, keys: Tensor | None

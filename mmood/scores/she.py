@@ -3,7 +3,7 @@
 Shapes: N samples, C channels, K classes, * any trailing shape (none for
 RoIs, H W for maps). Higher is more OOD.
 Source: Zhang et al., "Out-of-Distribution Detection based on In-Distribution
-Data Patterns Memorization with Modern Hopfield Energy", ICLR 2023, Sec. 3.3.
+Data Patterns Memorization with Modern Hopfield Energy", ICLR 2023, "SHE".
 """
 
 from __future__ import annotations

@@ -17,12 +17,13 @@ KNN = dict(type='knn', k=1)
 ALL = ['energy', 'msp', 'max_logit', 'entropy', 'odin', 'mahalanobis', 'gram']
 FITTED = ['rmds', 'she', 'residual', 'fdbd', 'kl_matching']
 NNGUIDE = dict(type='nnguide', k=1)
+CHANGED = ['react', 'ash', 'scale', 'dice', 'gradnorm', 'gen']
 # config: (options, losses it adds, scores it reports)
 ROWS = {
     POSTHOC: (
-        {'ood.scores': [*ALL, KNN, COMPOUND, *FITTED, NNGUIDE]},
+        {'ood.scores': [*ALL, KNN, COMPOUND, *FITTED, NNGUIDE, *CHANGED]},
         [],
-        [*ALL, 'knn', 'compound', *FITTED, 'nnguide'],
+        [*ALL, 'knn', 'compound', *FITTED, 'nnguide', *CHANGED],
     ),
     f'vos/vos_{NAME}': (
         {'ood.outliers.queue_size': 2, 'ood.outliers.start_share': 1 / 3},
@@ -103,6 +104,27 @@ def test_row_trains_and_tests(name, shapes, tiny_config, tmp_path):
             assert 0 <= metrics[f'ood/{origin}/{score}/AUROC'] <= 1
     names = {key.split('/')[2] for key in metrics if key.count('/') == 3}
     assert names == set(scores)
+
+
+def test_a_temperature_is_fitted_on_the_validation_set(
+    shapes, tiny_config, tmp_path, monkeypatch
+):
+    """On boxes of a model that knows little any temperature may do."""
+    seen = []
+
+    def fit(logits, labels):
+        seen.append((logits.argmax(1) == labels).double().mean())
+        return 2.0
+
+    monkeypatch.setattr('mmood.scores.temperature.fit_temperature', fit)
+    options = {**TINY, 'ood.scores': ['temperature', 'energy']}
+    runner = Runner.from_cfg(tiny_config(POSTHOC, shapes, tmp_path, **options))
+    runner.train()
+    (share,) = seen
+    assert 0 <= share < 1  # boxes of wrong classes are among them
+    state = torch.load(tmp_path / 'epoch_1.pth', weights_only=False)
+    key = 'roi_head.scores.temperature.temperature'
+    assert state['state_dict'][key] == 2
 
 
 def test_fit_tool_with_two_processes_equals_one(shapes, tiny_config, tmp_path):

@@ -14,7 +14,14 @@ from torch.nn.parallel import DataParallel
 
 from helpers import assert_near
 from mmood.hooks import CalibrateOODHook, FitScoresHook, fit_scores
-from mmood.scores import Samples, ScoreSet, energy, max_logit
+from mmood.scores import (
+    Samples,
+    ScoreSet,
+    energy,
+    fit_temperature,
+    max_logit,
+    msp,
+)
 
 COMPOUND = dict(type='compound', of=['energy', 'max_logit'])
 
@@ -36,7 +43,8 @@ class Toy(nn.Module):
     def fit_samples(self, x):
         samples = self.scores.with_values(Samples(logits=x, features=x))
         labels = torch.zeros(len(x), dtype=torch.long)
-        yield samples, labels, torch.arange(len(x))
+        keys = x.double().sum(1).mul(1e6).long()  # of its own each
+        yield samples, labels, keys
 
 
 class Loader:
@@ -198,6 +206,95 @@ def test_the_hook_takes_a_wrapped_model_and_its_limit():
     hook.before_train(run)
     hook.before_val_iter(run, 0)
     check(model, data.images[:2])
+
+
+def of_validation(count=3, sharp=3.0):
+    """Images whose labels, class 0, are often and not always right."""
+    data = images(count)
+    for x in data:
+        x[:, 0] += x[:, 1:].amax(1) / 2
+        x *= sharp
+    return Loader(data)
+
+
+def temperature_of(data):
+    rows = torch.cat(list(data.images))
+    return fit_temperature(rows, torch.zeros(len(rows), dtype=torch.long))
+
+
+WITH_TEMPERATURE = (
+    dict(type='compound', of=['temperature', 'energy']),
+    'temperature',
+    'energy',
+    dict(type='knn', k=1),
+)
+
+
+def test_validation_images_have_a_pass_of_their_own():
+    """Before compounds, which see the training images."""
+    model, train, validation = (
+        Toy(WITH_TEMPERATURE),
+        images(4),
+        of_validation(),
+    )
+    stages = model.scores.stages()
+    assert stages == [['knn'], ['temperature'], ['compound']]
+    loader = Loader(train)
+    said = fit_scores(model, loader, None, validation)
+    assert said.count('fitted on 26 samples') == 2
+    assert 'temperature fitted on 18 samples' in said
+    assert (loader.count, validation.count) == (8, 3)
+    score = model.scores.fitted['temperature']
+    expected = temperature_of(validation)
+    assert score.temperature.item() == pytest.approx(expected, rel=1e-4)
+    rows = torch.cat(train)
+    both = torch.stack([msp(rows / expected), energy(rows)]).double()
+    assert_near(model.scores.fitted['compound'].mean, both.mean(1), 1e-3)
+
+
+def test_without_validation_images_the_others_are_fitted():
+    model = Toy(WITH_TEMPERATURE)
+    message = 'temperature is fitted on ID validation .* set val_dataloader'
+    with pytest.raises(ValueError, match=message):
+        fit_scores(model, Loader(images()))
+    found = {k: bool(v.is_fitted) for k, v in model.scores.fitted.items()}
+    assert found == dict(compound=False, temperature=False, knn=True)
+
+
+class Prediction(torch.Tensor):
+    """Samples of a set that says what it is."""
+
+
+def test_ood_images_among_those_of_the_validation_do_not_count():
+    model, validation = Toy(['temperature']), of_validation()
+    expected = temperature_of(validation)
+    for origin, x in zip(('id', 'ood'), images(2)):
+        more = validation.images[0] / 2 if origin == 'id' else 5 * x
+        validation.images.append(more.as_subclass(Prediction))
+        validation.images[-1].origin = origin
+    validation.dataset = range(5)
+    fit_scores(model, Loader(images()), None, validation)
+    found = model.scores.fitted['temperature'].temperature.item()
+    validation.images.pop()
+    assert found == pytest.approx(temperature_of(validation), rel=1e-4)
+    assert found != pytest.approx(expected, rel=1e-4)
+
+
+def test_the_hook_builds_the_validation_loader_for_those_who_want_it():
+    """Another one than the runner's, which may be in use."""
+    model, train, validation = Toy(['temperature']), images(2), of_validation()
+    cfg = dict(val_dataloader=dict(of='val'), fit_dataloader=dict(of='fit'))
+    loaders = dict(val=validation, fit=Loader(train))
+    hook, run = FitScoresHook(), runner(model, cfg=cfg)
+    run.build_dataloader = lambda one: loaders[one['of']]
+    hook.before_train(run)
+    hook.before_val_iter(run, 0)
+    assert run.lines == [
+        'fitting scores on 2 images',
+        'temperature fitted on 18 samples a rank',
+    ]
+    found = model.scores.fitted['temperature'].temperature.item()
+    assert found == pytest.approx(temperature_of(validation), rel=1e-4)
 
 
 def test_a_fit_that_fails_on_another_rank_fails_here(monkeypatch):

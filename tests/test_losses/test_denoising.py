@@ -244,6 +244,25 @@ def test_features_of_another_width(call):
         call(build())
 
 
+def test_dtype_alone_says_the_precision_of_the_score():
+    """With and without autocast around; bfloat16 is near, not equal."""
+    module = build()
+    of(module, maps(4), labels(4))  # the range
+    features = Samples(features=maps(), keys=['a', 'b'])
+    found = {}
+    for dtype in ('float32', 'bfloat16'):
+        score = DiffusionScore([module.eval()], dtype=dtype)
+        found[dtype] = score(features)
+        with torch.autocast('cpu', torch.bfloat16):
+            torch.testing.assert_close(score(features), found[dtype])
+        assert found[dtype].dtype == torch.float32
+    exact, half = found.values()
+    torch.testing.assert_close(half, exact, atol=0.02, rtol=0)
+    assert not torch.isclose(half, exact, atol=1e-6, rtol=0).all()
+    with pytest.raises(ValueError, match="dtype .* got 'half'"):
+        DiffusionScore([module], dtype='half')(features)
+
+
 @pytest.mark.parametrize('batch_size', [0, -1])
 def test_bad_batch_size(batch_size):
     with pytest.raises(ValueError, match=f'positive, got {batch_size}'):

@@ -31,7 +31,7 @@ C, K = 12, 4
 CLASSES = ('ant', 'bee', 'cat', 'dog')
 BUILDERS = dict(
     mahalanobis=partial(Mahalanobis, C, K),
-    knn=partial(KNN, C, 3, bank_size=60),
+    knn=partial(KNN, C, 3, bank_size=60, coreset_size=40),
     gram=partial(GramMatrices, C, K),
     rmds=partial(RelativeMahalanobis, C, K),
     she=partial(SimplifiedHopfieldEnergy, C, K),

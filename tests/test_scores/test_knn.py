@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 from helpers import assert_near
-from mmood.scores import Samples
+from mmood.scores import Samples, ScoreSet
 from mmood.scores.knn import KNN, knn_distance
 
 
@@ -128,6 +128,71 @@ def test_without_faiss(monkeypatch):
     monkeypatch.setitem(sys.modules, 'faiss', None)
     with pytest.raises(ImportError, match=r"pip install 'mmood\[faiss\]'"):
         KNN(3, backend='faiss')
+
+
+def test_cdnp_is_the_mean_of_two_standardised_scores():
+    """Energy and 1-NN of maps, from one list of scores."""
+    scores = ScoreSet(
+        [
+            dict(type='compound', name='cdnp', of=['energy', 'dnp']),
+            dict(type='knn', name='dnp', k=1, normalize=False),
+            'energy',
+        ],
+        num_classes=3,
+        channels=8,
+    )
+    train, x = (
+        Samples(
+            logits=torch.randn(n, 3, 4, 5), features=torch.randn(n, 8, 4, 5)
+        )
+        for n in (5, 2)
+    )
+    # What the distances are standardised on is not what is in the bank.
+    known = train[:4]
+    for names, part in zip(scores.stages(), (known, train)):
+        scores.start(names)
+        labels = torch.zeros(len(part), 4, 5, dtype=torch.int64)
+        scores.update(scores.with_values(part), labels)
+        scores.finish()
+
+    def rows(samples):
+        u = -torch.logsumexp(samples.logits.double(), 1).flatten()
+        keys = samples.features.movedim(1, -1).reshape(-1, 8)
+        bank = known.features.movedim(1, -1).reshape(-1, 8)
+        return u.numpy(), sklearn_distance(keys, bank, 1)
+
+    expected = sum(
+        (v - ref.mean()) / ref.std(ddof=1)
+        for v, ref in zip(rows(x), rows(train))
+    )
+    found = scores(x)
+    np.testing.assert_allclose(
+        found['cdnp'].flatten(), expected / 2, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_how_it_is_searched_needs_no_new_fit():
+    """A compound fitted with other chunks; not so for another bank."""
+
+    def build(**options):
+        knn = dict(type='knn', k=1, **options)
+        compound = dict(type='compound', of=['energy', 'knn'])
+        return ScoreSet([compound, knn, 'energy'], num_classes=3, channels=4)
+
+    score = build()
+    x = Samples(logits=torch.randn(50, 3), features=torch.randn(50, 4))
+    for names in score.stages():
+        score.start(names)
+        labels = torch.zeros(50, dtype=torch.int64)
+        score.update(score.with_values(x), labels)
+        score.finish()
+    other = build(chunk_size=7)
+    other.load_state_dict(score.state_dict())
+    assert_near(other(x)['compound'], score(x)['compound'])
+    other = build(average=True)
+    other.load_state_dict(score.state_dict())
+    with pytest.raises(RuntimeError, match='was fitted for other'):
+        other(x)
 
 
 def test_a_coreset_covers_what_a_sample_of_its_size_misses():

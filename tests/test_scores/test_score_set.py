@@ -194,7 +194,7 @@ def test_an_update_goes_to_those_that_find_what_they_read():
         ('energy', "a list .*got 'energy'"),
         (7, 'a list .*got 7'),
         ([None], 'a name or a dict with its type, got None'),
-        (['enrgy'], r"unknown score 'enrgy'; known are \['compound', "),
+        (['enrgy'], r"unknown score 'enrgy'; known are \['ash', 'compound', "),
         ([dict(k=3)], r"\{'k': 3\} has no type"),
         (['energy', 'energy'], "'energy' is listed twice"),
         ([dict(type='knn', name='a.b')], r"without '.', '/'"),

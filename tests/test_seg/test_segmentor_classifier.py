@@ -35,7 +35,7 @@ ALL = [
     'scale',
     dict(type='dice', percentile=50),
     *(dict(type='ash', kind=kind, name=f'ash_{kind}') for kind in 'SPB'),
-    dict(type='react', name='both', score='dice'),
+    dict(type='react', name='both', score=dict(type='dice', percentile=50)),
 ]
 
 

@@ -64,7 +64,7 @@ def test_segmentor_comes_first_and_once(tools, write_spec):
     for name in ('seg', 'c'):
         (tools.folder.parent / f'{name}.py').touch()
     rows = [
-        dict(name=n, config=f'{n}.py', segmentor='seg.py', cache=n == 'b')
+        dict(name=n, config=f'{n}.py', load_from='seg.py', cache=n == 'b')
         for n in ('a', 'b')
     ]
     rows[1]['cfg_options'] = {'model.probe.keys': -2}
@@ -98,7 +98,7 @@ def test_segmentor_comes_first_and_once(tools, write_spec):
 
 def test_without_its_segmentor_a_run_is_left_out(tools, write_spec, capsys):
     tools.break_tool('train', 'b')
-    row = dict(name='A', config='a.py', segmentor='b.py')
+    row = dict(name='A', config='a.py', load_from='b.py')
     code = failure(write_spec(row, seeds=[0]))
     assert code.startswith('failed: b, seed 0; a, seed 0.')
     assert 'a, seed 0: left out, it needs b, seed 0' in capsys.readouterr().err

@@ -12,7 +12,7 @@ from tabulate import tabulate
 from mmood.ops import write_json
 
 COLUMNS = ('ours_ms', 'direct_ms', 'ratio')
-PARTS = ['metrics', 'scoring', 'bfloat16', 'plain', 'training']  # of seg
+PARTS = ['metrics', 'scoring', 'bfloat16', 'plain', 'training', 'cached']
 
 
 def parse_args() -> argparse.Namespace:

@@ -127,25 +127,56 @@ def trainers(
             vectors=4096 // batch_size,
         )
     )
-    images = torch.randint(256, (batch_size, 3, size, size)).byte()
-    samples = []
-    for _ in images:
-        label = torch.zeros(1, size, size, dtype=torch.int64)
-        samples.append(SegDataSample(gt_sem_seg=PixelData(data=label)))
+    batch = labelled_images(batch_size, size)
 
     def ours() -> None:
         items = [cached[i % len(cached)] for i in range(batch_size)]
-        batch = {k: [item[k] for item in items] for k in items[0]}
-        model.train_step(batch, wrapper)
+        cached_batch = {k: [item[k] for item in items] for k in items[0]}
+        model.train_step(cached_batch, wrapper)
 
     def direct() -> None:
-        batch = dict(inputs=list(images), data_samples=samples)
-        model.train_step(batch, wrapper)
+        model.train_step(dict(batch), wrapper)
 
     return ours, direct
 
 
-def build_model(size: int) -> torch.nn.Module:
+def head_trainers(
+    device: str, size: int, batch_size: int, folder: str
+) -> tuple[Callable, Callable]:
+    """A step of a linear head on outputs that are kept; direct: on ViT-B."""
+    batch = labelled_images(batch_size, size)
+    steps = []
+    for cache in (folder, None):
+        torch.manual_seed(0)
+        backbone = dict(type='mmseg.VisionTransformer', img_size=size)
+        frozen = dict(
+            type='mmood.FrozenBackbone', backbone=backbone, cache=cache
+        )
+        model = build_model(size, backbone=frozen, losses=[], scores=['msp'])
+        model = model.to(device).train()
+        optimizer = dict(type='AdamW', lr=1e-3)
+        wrapper = build_optim_wrapper(
+            model, dict(type='OptimWrapper', optimizer=optimizer)
+        )
+
+        def step(model: torch.nn.Module = model, wrapper=wrapper) -> None:
+            model.train_step(dict(batch), wrapper)
+
+        steps.append(step)
+    return steps[0], steps[1]
+
+
+def labelled_images(number: int, size: int) -> dict:
+    """A batch as a loader gives it."""
+    images = torch.randint(256, (number, 3, size, size)).byte()
+    label = torch.zeros(1, size, size, dtype=torch.int64)
+    samples = [
+        SegDataSample(gt_sem_seg=PixelData(data=label.clone())) for _ in images
+    ]
+    return dict(inputs=list(images), data_samples=samples)
+
+
+def build_model(size: int, **changes: object) -> torch.nn.Module:
     model = MODELS.build(
         dict(
             type='mmood.OODEncoderDecoder',
@@ -165,6 +196,7 @@ def build_model(size: int) -> torch.nn.Module:
             scores=['diffusion'],
             losses=[dict(type='mmood.DenoisingLoss', channels=CHANNELS)],
         )
+        | changes
     )
     model.load_state_dict(model.state_dict())  # "trained"
     return model
@@ -219,7 +251,7 @@ def rows(
     batch_size: int,
     tokens: int,
 ) -> list[list]:
-    """Lines of the table: metrics, scorings, plain segmentor, training."""
+    """Lines of the table, of these `benchmark.PARTS`."""
     table = []
     if 'metrics' in parts:
         table.append(measure('pixel metrics', *meters(), runs, device))
@@ -233,12 +265,17 @@ def rows(
         with DefaultScope.overwrite_default_scope('mmseg'):
             pair = plain_testers(device)
             table.append(measure('4 scores of CGNet', *pair, runs, device))
-    if 'training' in parts:
+    for part, make, name in (
+        ('training', trainers, 'training step'),
+        ('cached', head_trainers, 'training step of a head'),
+    ):
+        if part not in parts:
+            continue
         with (
             DefaultScope.overwrite_default_scope('mmseg'),
             tempfile.TemporaryDirectory() as folder,
         ):
-            pair = trainers(device, size, batch_size, folder)
-            pair[0]()  # makes the optimizer's state
-            table.append(compare('training step', *pair, runs, device, 0))
+            pair = make(device, size, batch_size, folder)
+            pair[0]()  # makes the optimizer's state, and fills a cache
+            table.append(compare(name, *pair, runs, device, 0))
     return table

@@ -98,7 +98,7 @@ def plain_table(args: argparse.Namespace) -> Table:
                 cfg_options=args.cfg_options,
                 test_options=args.test_options,
                 test_tag=args.tag,
-                segmentor=other,
+                load_from=other,
                 cache=args.cache and other is not None,
             )
         )

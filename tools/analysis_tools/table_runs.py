@@ -49,10 +49,10 @@ class Run:
 
 
 def plan(table: Table) -> list[Run]:
-    """The runs of the first seed, then of the next; segmentors before.
+    """The runs of the first seed, then of the next, each after its start.
 
-    Rows that share a training share a run. A segmentor that is no row is
-    trained from its config alone, if a run still needs it, and not tested.
+    Rows that share a training share a run. A start that is no row is trained
+    from its config alone, if a run still needs it, and not tested.
     """
     runs: dict[Path, Run] = {}
 
@@ -66,9 +66,9 @@ def plan(table: Table) -> list[Run]:
             if seed not in table.seeds_of(row):
                 continue
             needs = None
-            if row.segmentor:
-                name = row.segmentor.stem
-                base = trained.get(name, Row(name, row.segmentor))
+            if row.load_from:
+                name = row.load_from.stem
+                base = trained.get(name, Row(name, row.load_from))
                 needs = add(base, seed)
             run = add(row, seed, needs)
             run.tests.setdefault(row.test_folder, row)
@@ -133,7 +133,7 @@ def train(run: Run, execute: Execute) -> str:
 
 
 def extract(run: Run, checkpoint: str, execute: Execute) -> str:
-    """Extract the segmentor's features; their folder."""
+    """Extract features of what a run starts from; their folder."""
     cache = str(run.folder / 'features')
     command = _command('extract_features', run.row.config, checkpoint)
     command += ['--out', cache, '--work-dir', str(run.folder)]
@@ -163,7 +163,7 @@ def _last_checkpoint(folder: Path) -> str:
 
 def _recipe(row: Row) -> dict:
     """What a trained folder must agree in."""
-    base = {'segmentor': row.segmentor.stem} if row.segmentor else {}
+    base = {'load_from': row.load_from.stem} if row.load_from else {}
     return {**row.cfg_options, **base}
 
 

@@ -36,8 +36,9 @@ class Row:
         test_options: overrides for the test alone.
         tag: end of the folder's name, ``OUT/CONFIG_TAG``.
         test_tag: end of the test folder's name, ``ood_TEST_TAG``.
-        segmentor: config whose checkpoint of the same seed is ``load_from``.
-        cache: train on the segmentor's features, extracted once per seed.
+        load_from: config whose checkpoint of the same seed training starts
+            from; a row of it alone says with which options it is trained.
+        cache: train on features of ``load_from``, extracted once per seed.
         max_seeds: run with so many of the table's seeds; None: with all.
     """
 
@@ -48,7 +49,7 @@ class Row:
     test_options: dict = field(default_factory=dict)
     tag: str | None = None
     test_tag: str | None = None
-    segmentor: Path | None = None
+    load_from: Path | None = None
     cache: bool = False
     max_seeds: int | None = None
 
@@ -82,7 +83,7 @@ class Table:
             _check_row(row)
         _check_names([row.name for row in self.rows])
         _check_sharing(self.rows)
-        _check_segmentors(self.rows)
+        _check_starts(self.rows)
 
     def seeds_of(self, row: Row) -> Sequence[int]:
         """Those that a row is run with, the first ``max_seeds``."""
@@ -198,7 +199,7 @@ def _load_row(row: dict, common: dict, above: dict) -> Row:
     own = flatten(row.get('cfg_options', {}))
     row['cfg_options'] = {**common, **own, **above}
     row['test_options'] = flatten(row.get('test_options', {}))
-    for key in {'config', 'segmentor'} & set(row):
+    for key in {'config', 'load_from'} & set(row):
         row[key] = Path(str(row[key]))
     return Row(**row)
 
@@ -228,7 +229,7 @@ def _check_names(names: list[str]) -> None:
 
 
 def _check_row(row: Row) -> None:
-    for config in filter(None, (row.config, row.segmentor)):
+    for config in filter(None, (row.config, row.load_from)):
         if not config.is_file():
             raise ValueError(
                 f'row {row.name!r}: config {config} does not exist'
@@ -253,7 +254,7 @@ def _check_row(row: Row) -> None:
 
 def _check_sharing(rows: Sequence[Row]) -> None:
     """Rows of one folder train alike, those of one test folder test alike."""
-    training = ('config', 'cfg_options', 'segmentor', 'cache')
+    training = ('config', 'cfg_options', 'load_from', 'cache')
     first: dict[str, Row] = {}
     for row in rows:
         test = f'{row.folder}/{row.test_folder}'
@@ -271,15 +272,15 @@ def _check_sharing(rows: Sequence[Row]) -> None:
                     )
 
 
-def _check_segmentors(rows: Sequence[Row]) -> None:
+def _check_starts(rows: Sequence[Row]) -> None:
     trained = {row.folder: row for row in rows}
     for row in rows:
-        if row.cache and not row.segmentor:
-            raise ValueError(f'row {row.name!r}: cache needs a segmentor')
-        base = row.segmentor and trained.get(row.segmentor.stem)
-        if base and (base.segmentor or base.config != row.segmentor):
+        if row.cache and not row.load_from:
+            raise ValueError(f'row {row.name!r}: cache needs a load_from')
+        base = row.load_from and trained.get(row.load_from.stem)
+        if base and (base.load_from or base.config != row.load_from):
             raise ValueError(
-                f'row {row.name!r}: its segmentor {row.segmentor} would share '
+                f'row {row.name!r}: its load_from {row.load_from} would share '
                 f'the folder {base.folder} with row {base.name!r}, which is '
-                'not a segmentor trained from its config alone'
+                'not trained from its config alone'
             )

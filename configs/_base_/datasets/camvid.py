@@ -36,6 +36,14 @@ resized_test_pipeline = [
     dict(type='mmseg.PackSegInputs'),
 ]
 val_set = '$id_val_set'
+# Enough for the quantile of pixels that is a threshold.
+quarter_val_set = dict(
+    type='$dataset_type',
+    data_root='$data_root',
+    data_prefix='$val_prefix',
+    indices=[*range(0, 101, 4)],
+    pipeline='$val_pipeline',
+)
 anomaly_track = dict(
     type='mmood.OODSegDataset',
     name='anomaly_track',

@@ -2,6 +2,7 @@
 # sets to test on. Variables of the config, see cityscapes.py: dataset_type,
 # data_root, train_prefix, val_prefix, val_set, test_sets, crop_size.
 metainfo = {}  # classes of a set that has none of its own
+num_workers = 4
 load_labels = dict(type='mmood.LoadIDAnnotations')
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -29,7 +30,7 @@ id_val_set = dict(
 )
 train_dataloader = dict(
     batch_size=8,
-    num_workers=4,
+    num_workers='$num_workers',
     persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
@@ -42,13 +43,13 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     batch_size=1,
-    num_workers=4,
+    num_workers='$num_workers',
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset='$val_set',
 )
 test_dataloader = dict(
     batch_size=1,
-    num_workers=4,
+    num_workers='$num_workers',
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='ConcatDataset',

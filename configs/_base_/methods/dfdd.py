@@ -1,5 +1,8 @@
 # DFDD (ICCV 2023).
 runner_type = 'mmood.OODRunner'
+# Only the deblurring network learns from L_DFDD: lambda would slow it down
+# and nothing else. 1 / lambda undoes that for SGD; Adam needs 1.
+deblur_lr_mult = 1000
 ood = dict(
     scores=['energy', 'msp'],
     neck=dict(
@@ -14,11 +17,11 @@ ood = dict(
         dict(type='mmood.UncertaintyLoss', loss_weight=0.1),  # tau
         dict(type='mmood.ConsistencyLoss', loss_weight=0.001),  # beta
     ],
-    # Only the deblurring network learns from L_DFDD: lambda would slow it
-    # down and nothing else. 1 / lambda undoes that.
     optim_wrapper=dict(
         paramwise_cfg=dict(
-            custom_keys=dict(unet=dict(lr_mult=1000, decay_mult=0))
+            custom_keys=dict(
+                unet=dict(lr_mult='$deblur_lr_mult', decay_mult=0)
+            )
         )
     ),
 )

@@ -169,9 +169,7 @@ class RoIAdapter(FirstThreshold):
             classify=self.box_head.fc_cls,
             inputs=step.results['bbox_feats'],
             view=self.view,
-            look=lambda name, detach=False: self.view(
-                self.pool(maps_of(x, name, detach), rois)
-            ),
+            look=lambda *of: self.view(self.pool(maps_of(x, *of), rois)),
             jitter=lambda: self.pool(x, jittered(rois)),
             iteration=hub.get_info('iter', 0),
             max_iters=hub.get_info('max_iters'),
@@ -274,8 +272,7 @@ class RoIAdapter(FirstThreshold):
                 'boxes: the set to fit on must be an mmood.IDCocoDataset'
             )
         kept = sample.pred_instances
-        wrong_too = self.scores.on_validation
-        labels = fit_labels(kept, sample.instances, wrong_too)
+        labels = fit_labels(kept, sample.instances, self.scores.on_validation)
         mask = labels >= 0
         rank = torch.arange(len(kept), device=mask.device)
         keys = zlib.crc32(str(sample.img_id).encode()) * 4096 + rank
