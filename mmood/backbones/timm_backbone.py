@@ -12,10 +12,10 @@ from types import ModuleType
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmood.registry import MODELS
 
+from .freezing import freeze, keep_statistics
 from .fused_keys import hook_keys, key_layers, key_width
 from .weights import find_weights, fitting_state, read_state
 
@@ -96,12 +96,10 @@ class TimmBackbone(BaseModule):
         self.out_channels = tuple(level['num_chs'] for level in chosen)
         self.strides = tuple(level['reduction'] for level in chosen)
         last = levels[frozen_stages - 1]['module'] if frozen_stages else None
-        self._fixed = list(self.model.modules()) if frozen else []
+        fixed = self.model.modules() if frozen else []
         if last and not frozen:
-            self._fixed = _up_to(self.model, last)
-        for module in self._fixed:
-            for parameter in module.parameters(recurse=False):
-                parameter.requires_grad_(False)
+            fixed = _up_to(self.model, last)
+        self._fixed = freeze(fixed)
         self.train()
 
     def init_weights(self) -> None:
@@ -120,12 +118,7 @@ class TimmBackbone(BaseModule):
 
     def train(self, mode: bool = True) -> TimmBackbone:
         super().train(mode)
-        for module in self._fixed:
-            module.training = False
-        if self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.training = False
+        keep_statistics(self, self._fixed, self.norm_eval)
         return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:

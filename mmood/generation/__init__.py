@@ -5,18 +5,15 @@ from .filters import PixelDistance, StructuralDistance
 from .painter import Painter, Painting, paint_box
 from .procedural import ProceduralPainter, random_outline
 from .prompts import ClassEmbeddings, GenericPrompts, Prompt
-from .shapes import CLEAR, CLUTTERED, FAR, ID, NEAR, Look, Scene, render_scene
+from .shapes import FAR, ID, NEAR, Scene, render_scene
 
 __all__ = [
-    'CLEAR',
-    'CLUTTERED',
     'FAR',
     'ID',
     'NEAR',
     'ClassEmbeddings',
     'DiffusersPainter',
     'GenericPrompts',
-    'Look',
     'Painter',
     'Painting',
     'PixelDistance',

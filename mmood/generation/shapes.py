@@ -2,7 +2,7 @@
 
 Everything about an object but its outline is random and independent of its
 class: colours, texture, shading, size, rotation, stretch, place. The
-background is textured and crossed by strokes that are no objects.
+background is textured and cluttered with strokes that are no objects.
 
 Shapes: images (S, S, 3) uint8, BGR as OpenCV has it; masks (S, S) uint8.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,29 +18,9 @@ import numpy as np
 from .outlines import FAR, ID, NEAR
 from .textures import f32, light, texture
 
-__all__ = ['CLEAR', 'CLUTTERED', 'FAR', 'ID', 'NEAR', 'Look', 'Scene']
-__all__ += ['render_scene']
+__all__ = ['FAR', 'ID', 'NEAR', 'Scene', 'render_scene']
 
 _FINE = 4  # outlines are drawn this much larger, then averaged
-
-
-class Look(NamedTuple):
-    """How hard objects are to see.
-
-    ``ground`` and ``fill`` are the contrasts of the background's and the
-    objects' textures, ``strokes`` the range of their number, ``gap`` the
-    least distance in colour between an object and what it covers.
-    """
-
-    ground: float
-    fill: float
-    strokes: tuple[int, int]
-    gap: float
-
-
-CLEAR = Look(ground=0.35, fill=0.3, strokes=(1, 4), gap=60)
-CLUTTERED = Look(ground=0.7, fill=0.5, strokes=(2, 7), gap=0)
-_TRIES = 20  # for a colour that stands out
 
 
 @dataclass
@@ -59,7 +38,6 @@ def render_scene(
     size: int = 96,
     max_objects: int = 3,
     min_visible: float = 0.6,
-    look: Look = CLEAR,
 ) -> Scene:
     """Draw 1 to ``max_objects`` objects of random classes.
 
@@ -72,7 +50,7 @@ def render_scene(
         raise ValueError('outlines must name at least one shape, got none')
     if size < 32:
         raise ValueError(f'size must be at least 32 pixels, got {size}')
-    image = _background(rng, size, look)
+    image = _background(rng, size)
     instances = np.zeros((size, size), np.uint8)
     areas, names = [], []
     for _ in range(rng.integers(1, max_objects + 1)):
@@ -84,7 +62,7 @@ def render_scene(
                 areas.append(int(inside.sum()))
                 names.append(name)
                 instances[inside] = len(names)
-                image = add_object(rng, image, alpha, look)
+                image = add_object(rng, image, alpha)
                 break
     noise = rng.standard_normal(image.shape, np.float32)
     image = image + 5 * noise
@@ -123,37 +101,23 @@ def _outline_mask(
 
 
 def add_object(
-    rng: np.random.Generator,
-    image: np.ndarray,
-    alpha: np.ndarray,
-    look: Look = CLEAR,
+    rng: np.random.Generator, image: np.ndarray, alpha: np.ndarray
 ) -> np.ndarray:
     """Put a textured, shaded object with a soft shadow onto the image."""
+    height, width = alpha.shape
+    size = max(height, width)
     shift = rng.integers(1, 4, 2)
     shadow = cv2.GaussianBlur(np.roll(alpha, shift, (0, 1)), (0, 0), 2)
-    share = alpha[..., None] / max(float(alpha.sum()), 1e-6)
-    for _ in range(_TRIES):
-        fill = _fill(rng, alpha.shape, look.fill)
-        step = (share * (fill - image)).sum((0, 1))
-        if np.linalg.norm(step) >= look.gap:
-            break
     image = image * (1 - f32(0.35) * shadow[..., None])
+    fill = texture(rng, size, 0.5) * light(rng, size, 0.35)[..., None]
+    fill = fill[:height, :width]
     return image * (1 - alpha[..., None]) + fill * alpha[..., None]
 
 
-def _fill(
-    rng: np.random.Generator, shape: tuple[int, int], contrast: float
-) -> np.ndarray:
-    height, width = shape
-    size = max(height, width)
-    fill = texture(rng, size, contrast) * light(rng, size, 0.35)[..., None]
-    return fill[:height, :width]
-
-
-def _background(rng: np.random.Generator, size: int, look: Look) -> np.ndarray:
-    image = texture(rng, size, look.ground) * light(rng, size, 0.3)[..., None]
+def _background(rng: np.random.Generator, size: int) -> np.ndarray:
+    image = texture(rng, size, 0.7) * light(rng, size, 0.3)[..., None]
     strokes = image.copy()
-    for _ in range(rng.integers(*look.strokes, endpoint=True)):
+    for _ in range(rng.integers(2, 8)):
         points = rng.uniform(0, size, (rng.integers(2, 5), 2))
         color = [float(c) for c in rng.uniform(20, 235, 3)]
         thickness = int(rng.integers(1, 4))

@@ -6,7 +6,7 @@ from mmengine.runner import Runner
 from helpers import tiny_seg_options
 from shared_fixtures import shrink
 
-CONFIG = 'posthoc/fcn_r18_2k_shapes.py'
+CONFIG = 'posthoc/fcn_lite0_1k_shapes.py'
 SCORES = ['energy', 'react', 'dice', 'ash', 'scale', 'gradnorm', 'gen']
 
 

@@ -6,15 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmood.generation import (
-    CLEAR,
-    CLUTTERED,
-    FAR,
-    ID,
-    NEAR,
-    render_scene,
-    shapes,
-)
+from mmood.generation import FAR, ID, NEAR, render_scene, shapes
 
 EVERYTHING = {**ID, **NEAR, **FAR}
 
@@ -102,43 +94,6 @@ def test_objects_are_drawn_where_the_mask_says():
         painted = shapes.add_object(rng, np.zeros((64, 64, 3)), alpha)
     expected = 250.0 * np.repeat(alpha[..., None], 3, 2)
     np.testing.assert_allclose(painted, expected, atol=1e-3)
-
-
-def steps_in_colour(look):
-    """Distances of objects from a ground, in mean colour."""
-    ground = np.full((64, 64, 3), 120.0, np.float32)
-    found = []
-    for seed in range(60):
-        rng = np.random.default_rng(seed)
-        alpha = shapes._outline_mask(rng, ID['circle'], 64)
-        made = shapes.add_object(rng, ground, alpha, look)
-        inside = alpha == 1
-        step = made[inside].mean(0) - ground[inside].mean(0)
-        found.append(np.linalg.norm(step))
-    return np.array(found)
-
-
-def test_clear_objects_stand_out_and_cluttered_ones_may_not():
-    assert steps_in_colour(CLEAR).min() > 50  # 60, less what is shaded
-    assert steps_in_colour(CLUTTERED).min() < 20
-
-
-def test_clear_scenes_have_less_texture_and_fewer_strokes():
-    def roughness(look):
-        grounds = [
-            shapes._background(np.random.default_rng(seed), 64, look)
-            for seed in range(40)
-        ]
-        return np.mean([np.abs(np.diff(g, axis=0)).mean() for g in grounds])
-
-    assert roughness(CLEAR) < 0.7 * roughness(CLUTTERED)
-
-
-def test_an_empty_mask_changes_no_pixel():
-    image = np.full((40, 40, 3), 9.0, np.float32)
-    empty = np.zeros((40, 40), np.float32)
-    painted = shapes.add_object(np.random.default_rng(0), image, empty)
-    np.testing.assert_array_equal(painted, image)
 
 
 def drawn(contours):

