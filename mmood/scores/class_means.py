@@ -17,8 +17,10 @@ class ClassMeans:
         self.count = like.new_zeros(len(like))
         self.total = torch.zeros_like(like)
 
-    def add(self, x: Tensor, labels: Tensor) -> None:
-        """Samples (N, C) with classes (N,)."""
+    def add(self, x: Tensor, labels: Tensor | None = None) -> None:
+        """Samples (N, C) with classes (N,); None: all are of class 0."""
+        if labels is None:
+            labels = torch.zeros(len(x), dtype=torch.int64)
         labels = labels.to(self.total.device)
         self.total.index_add_(0, labels, x.to(self.total))
         self.count += labels.bincount(minlength=len(self.count))

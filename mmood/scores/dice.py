@@ -7,9 +7,9 @@ boxes, H W for maps). Higher is more OOD.
 from __future__ import annotations
 
 import torch
-from mmengine.dist import all_reduce
 from torch import Tensor
 
+from .class_means import ClassMeans
 from .classifier import LinearClassifier
 from .derived import FittedDerived, check_percentile, with_classifier
 from .fitted import check_channels, rows
@@ -23,9 +23,9 @@ def largest_contributions(
 
     Of all K C of them together, m (C,) the mean features; at 0 all stay.
     Source: Sun and Li, "DICE: Leveraging Sparsification for
-    Out-of-Distribution Detection", ECCV 2022, Sec. 3; as in the authors'
-    code the percentile is linear between neighbours and not part of what
-    stays. Raises ValueError for a ``percentile`` outside of [0, 100).
+    Out-of-Distribution Detection", ECCV 2022; as in the authors' code the
+    percentile is linear between neighbours and not part of what stays.
+    Raises ValueError for a ``percentile`` outside of [0, 100).
     """
     if check_percentile(percentile) == 0:
         return torch.ones_like(weight, dtype=torch.bool)
@@ -38,7 +38,7 @@ class DICE(FittedDerived):
     """The inner ``score`` of logits without `largest_contributions`' rest.
 
     The mean is that of ID training features. Features may have any sign.
-    The paper's percentile is 90 for CIFAR-10 and 70 for ImageNet.
+    The authors' percentile is 90 for CIFAR and 70 for ImageNet.
 
     Buffer ``mean`` (C,), float64. Raises ValueError for a ``percentile``
     outside of [0, 100) and for a score that reads anything but logits,
@@ -59,28 +59,25 @@ class DICE(FittedDerived):
         self._derive(score, channels=channels, num_classes=num_classes)
         mean = torch.zeros(channels, dtype=torch.float64)
         self.register_buffer('mean', mean)
+        self._means: ClassMeans | None = None
 
     def changed(self, samples: Samples) -> Samples:
         weight, bias = samples.classifier.weight, samples.classifier.bias
+        check_channels(samples.features, self.channels)
         mask = largest_contributions(weight, self.mean, self.percentile)
         return with_classifier(samples, LinearClassifier(weight * mask, bias))
 
     def _start(self) -> None:
-        self._sums = self.mean.new_zeros(self.channels + 1)
+        self._means = ClassMeans(self.mean[None])
 
     def _add(
         self, samples: Samples, labels: Tensor | None, keys: Tensor | None
     ) -> None:
         check_channels(samples.features, self.channels)
-        x = rows(samples.features).to(self.mean)
-        self._sums[:-1] += x.sum(0)
-        self._sums[-1] += len(x)
+        self._means.add(rows(samples.features))
 
     def _finish(self) -> None:
-        all_reduce(self._sums)
-        if not self._sums[-1] > 0:
-            raise ValueError(
-                'no sample to fit DICE on: check the annotations of the ID '
-                'training images, and that the detector finds objects'
-            )
-        self.mean.copy_(self._sums[:-1] / self._sums[-1])
+        count, mean = self._means.merge()
+        self._check_any(count)
+        self.mean.copy_(mean[0])
+        self._means = None

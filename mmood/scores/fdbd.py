@@ -3,7 +3,7 @@
 Shapes: N samples, C channels, K classes, * any trailing shape (none for
 RoIs, H W for maps). Higher is more OOD.
 Source: Liu and Qin, "Fast Decision Boundary based Out-of-Distribution
-Detector", ICML 2024, Sec. 3.
+Detector", ICML 2024.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def fdbd(
     z, x = rows(raised(logits)), rows(raised(features))
     weight = weight.to(z)
     largest, predicted = z.max(1)
-    lengths = torch.stack([(weight - w).norm(dim=1) for w in weight])
-    lengths = lengths[predicted]
+    exact = 'donot_use_mm_for_euclid_dist'  # 0 for equal weights
+    lengths = torch.cdist(weight, weight, compute_mode=exact)[predicted]
     gaps = (largest[:, None] - z) / lengths.where(lengths > 0, torch.inf)
     spread = torch.linalg.vector_norm(x - mean.to(x), dim=1)
     spread = spread.where(spread < torch.inf, torch.nan)  # else it says 0
@@ -56,9 +56,8 @@ def fdbd(
 class FDBD(FittedScore):
     """`fdbd` with the classifier's weights and the mean training feature.
 
-    There is nothing to choose. Buffers, float64: ``mean`` (C,), and ``count``
-    of samples. Raises ValueError for fewer than two classes, `finish` if
-    there is no sample.
+    There is nothing to choose. Buffer ``mean`` (C,), float64. Raises
+    ValueError for fewer than two classes, `finish` if there is no sample.
     """
 
     def __init__(self, channels: int, num_classes: int) -> None:
@@ -71,7 +70,6 @@ class FDBD(FittedScore):
         self.channels = channels
         mean = torch.zeros(channels, dtype=torch.float64)
         self.register_buffer('mean', mean)
-        self.register_buffer('count', mean.new_zeros(()))
         self._means: ClassMeans | None = None
 
     def _start(self) -> None:
@@ -81,17 +79,11 @@ class FDBD(FittedScore):
         self, samples: Samples, labels: Tensor | None, keys: Tensor | None
     ) -> None:
         check_channels(samples.features, self.channels)
-        x = rows(samples.features)
-        self._means.add(x, x.new_zeros(len(x), dtype=torch.int64))
+        self._means.add(rows(samples.features))
 
     def _finish(self) -> None:
         count, mean = self._means.merge()
-        if not count.any():
-            raise ValueError(
-                'no sample to fit FDBD on: check the annotations of the ID '
-                'training images, and that the detector finds objects'
-            )
-        self.count.copy_(count[0])
+        self._check_any(count)
         self.mean.copy_(mean[0])
         self._means = None
 

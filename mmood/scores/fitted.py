@@ -120,6 +120,15 @@ class FittedScore(nn.Module):
                 'one from before'
             )
 
+    def _check_any(self, count: Tensor | int) -> None:
+        """Raises ValueError if the fit got no sample."""
+        if not count:
+            raise ValueError(
+                f'no sample to fit {type(self).__name__} on: check the '
+                'annotations of the ID training images, and that the detector '
+                'finds objects'
+            )
+
     def check_classes(self, classes: Sequence[str] | None) -> None:
         """Raises ValueError if it was fitted for others, or another order."""
         code, own = class_code(classes), int(self.class_code)
@@ -190,17 +199,21 @@ def class_code(classes: Sequence[str] | None) -> int:
 
 
 def labelled_rows(
-    x: Tensor, labels: Tensor, channels: int, num_classes: int
+    x: Tensor,
+    labels: Tensor,
+    channels: int,
+    num_classes: int,
+    part: str = 'features',
 ) -> tuple[Tensor, Tensor]:
     """(N, C, *) and labels (N, *) -> (N *, C) and (N *,), on x's device.
 
     Raises ValueError for another number of channels or labels, and for a
-    label that is no class.
+    label that is no class; ``part``: what x is called then.
     """
-    check_channels(x, channels)
+    check_channels(x, channels, part)
     if labels.shape != x.shape[:1] + x.shape[2:]:
         raise ValueError(
-            f'features of shape {tuple(x.shape)} need one label each, got '
+            f'{part} of shape {tuple(x.shape)} need one label each, got '
             f'labels of shape {tuple(labels.shape)}'
         )
     if labels.numel() and not 0 <= labels.min() <= labels.max() < num_classes:
@@ -212,12 +225,13 @@ def labelled_rows(
     return rows(x), labels.flatten().to(x.device, torch.int64)
 
 
-def check_channels(x: Tensor, channels: int) -> None:
-    """Raises ValueError unless x is (N, channels, *)."""
+def check_channels(x: Tensor, channels: int, part: str = 'features') -> None:
+    """Raises ValueError unless x, the features or logits, is (N, C, *)."""
     if x.dim() < 2 or x.shape[1] != channels:
+        size = 'num_classes' if part == 'logits' else 'channels'
         raise ValueError(
-            f'features must be (N, {channels}, *), got {tuple(x.shape)}: set '
-            'channels to the width of the features'
+            f'{part} must be (N, {channels}, *), got {tuple(x.shape)}: set '
+            f'{size} to the width of the {part}'
         )
 
 

@@ -137,11 +137,7 @@ class GramMatrices(FittedScore):
         all_reduce(self.count)
         all_reduce(self.minimum, 'min')
         all_reduce(self.maximum, 'max')
-        if not self.count.any():
-            raise ValueError(
-                'no sample to fit GramMatrices on: check the annotations of '
-                'the ID training images, and that the detector finds objects'
-            )
+        self._check_any(self.count.sum())
         unseen = self.count == 0
         self.minimum[unseen] = self.minimum.amin(0)
         self.maximum[unseen] = self.maximum.amax(0)

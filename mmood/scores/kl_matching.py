@@ -14,7 +14,13 @@ import torch
 from torch import Tensor
 
 from .class_means import ClassMeans
-from .fitted import FittedScore, rows, unrows, warn_unseen
+from .fitted import (
+    FittedScore,
+    check_channels,
+    rows,
+    unrows,
+    warn_unseen,
+)
 from .samples import Samples, register_score
 
 CHUNK = 65536  # rows that are in float64 at a time
@@ -25,10 +31,11 @@ def kl_matching(logits: Tensor, templates: Tensor) -> Tensor:
 
     p is the softmax over the K logits, the templates d_c (n, K) are
     probabilities; those below 2e-308 count as that much. Raises ValueError
-    for n = 0.
+    for n = 0 and for another K.
     """
     if not len(templates):
         raise ValueError('templates (n, K) have no class: give at least one')
+    check_channels(logits, templates.shape[1], 'logits')
     tiny = torch.finfo(torch.float64).tiny
     log_templates = templates.double().clamp(min=tiny).log()
     parts = []
@@ -74,16 +81,13 @@ class KLMatching(FittedScore):
     def _add(
         self, samples: Samples, labels: Tensor | None, keys: Tensor | None
     ) -> None:
+        check_channels(samples.logits, len(self.templates), 'logits')
         logits = rows(samples.logits)
         self._means.add(logits.double().softmax(1), logits.argmax(1))
 
     def _finish(self) -> None:
         count, means = self._means.merge()
-        if not count.any():
-            raise ValueError(
-                'no sample to fit KLMatching on: check the annotations of the '
-                'ID training images, and that the detector finds objects'
-            )
+        self._check_any(count.sum())
         self.count.copy_(count)
         self.templates.copy_(means)
         self._means = None

@@ -39,18 +39,20 @@ def knn_distance(
     z_(k) is the k-th nearest of the vectors ``bank`` (n, C); vectors of unit
     length, as the paper's (Alg. 1), give values in [0, 2]. ``average``: the
     mean of the distances to the k nearest. In the bank's precision, at least
-    float32. Neighbours are found by products of
-    at most ``chunk_size`` x ``chunk_size`` dot products, which cannot order
-    those whose squared distances differ by less than about 1e-6 of the
-    squared lengths; the distance itself is the difference's length, and so
-    exact for vectors that are nearly equal. ``backend='faiss'`` has that
+    float32. Neighbours are found by at most ``chunk_size`` x ``chunk_size``
+    dot products at a time, which cannot order those whose squared distances
+    differ by less than about 1e-6 of the squared lengths; the distance
+    itself is the difference's length, and so exact for vectors that are
+    nearly equal. ``backend='faiss'`` has that
     package find the same neighbours, on the CPU in float32.
-    Raises ValueError unless 1 <= k <= n, ``chunk_size`` >= 1 and the backend
-    is known, ImportError without faiss (``pip install 'mmood[faiss]'``).
+    Raises ValueError unless 1 <= k <= n, ``chunk_size`` >= 1, the backend is
+    known and C the bank's; ImportError without faiss (``pip install
+    'mmood[faiss]'``).
     """
     if chunk_size < 1:
         raise ValueError(f'chunk_size must be at least 1, got {chunk_size}')
     check_k(k, len(bank))
+    check_channels(x, bank.shape[1])
     faiss = _load(backend)
     bank = raised(bank)
     parts = []

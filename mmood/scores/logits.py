@@ -106,8 +106,8 @@ def gen(
     Generalized entropy of the ``top`` largest softmax probabilities p_m, or
     of all if K is less; 0 for K = 1, at most min(top, K). Source: Liu et
     al., "GEN: Pushing the Limits of Softmax-Based Out-of-Distribution
-    Detection", CVPR 2023, Sec. 3, with its settings. Raises ValueError
-    for K = 0, for ``gamma`` outside of (0, 1) or ``top`` below 1.
+    Detection", CVPR 2023, with its settings. Raises ValueError for K = 0,
+    for ``gamma`` outside of (0, 1) or ``top`` below 1.
     """
     if not 0 < gamma < 1:
         raise ValueError(f'gamma must be in (0, 1), got {gamma}')

@@ -17,7 +17,14 @@ from torch import Tensor
 
 from mmood.ops import raised
 
-from .fitted import FittedScore, labelled_rows, rows, unrows, warn_unseen
+from .fitted import (
+    FittedScore,
+    check_channels,
+    labelled_rows,
+    rows,
+    unrows,
+    warn_unseen,
+)
 from .samples import KINDS, Samples, register_score
 
 CHUNK = 4096  # rows that are in float64 at a time
@@ -48,6 +55,7 @@ def whitened_distance(x: Tensor, means: Tensor, whitening: Tensor) -> Tensor:
     """`mahalanobis` for P = W W^T, whose W (C, C) it takes."""
     if not len(means):
         raise ValueError('means (K, C) have no class: give at least one')
+    check_channels(x, means.shape[1])
     means = means.to(whitening)
     # From near the data's middle the distances lose no digits.
     shift = means.mean(0)
@@ -127,12 +135,7 @@ class Mahalanobis(FittedScore):
 
     def _finish(self) -> None:
         count, means, scatter = self._moments.merge()
-        if not count.sum():
-            raise ValueError(
-                f'no sample to fit {type(self).__name__} on: check the '
-                'annotations of the ID training images, and that the detector '
-                'finds objects'
-            )
+        self._check_any(count.sum())
         self._store(count, means, scatter)
         self._moments = None
 

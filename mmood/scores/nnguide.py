@@ -3,7 +3,7 @@
 Shapes: N samples, n samples in the bank, C channels, K classes, * any
 trailing shape (none for RoIs, H W for maps). Higher is more OOD.
 Source: Park et al., "Nearest Neighbor Guidance for Out-of-Distribution
-Detection", ICCV 2023, Sec. 3.
+Detection", ICCV 2023.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ def mean_of_largest_products(
 
     b of the vectors ``bank`` (n, C), in whose precision, at least float32,
     it is computed, by at most ``chunk_size`` x ``chunk_size`` products at a
-    time. Raises ValueError unless 1 <= k <= n.
+    time. Raises ValueError unless 1 <= k <= n, and for another C.
     """
     check_k(k, len(bank))
+    check_channels(x, bank.shape[1])
     bank, parts = raised(bank), []
     for part in rows(x).to(bank).split(chunk_size):
         largest = part.new_empty(len(part), 0)
@@ -56,8 +57,8 @@ class NNGuide(FittedScore):
     the model is sure. Where S is negative, as logits may be whose background
     takes the rest, a nearer x scores higher, not lower.
 
-    ``k=10`` and ``bank_size`` are the paper's for ImageNet, where the bank
-    is 1 % of the training set.
+    ``k=10`` is the authors' for ImageNet, and ``bank_size`` the 1 % of its
+    training set that they keep; OpenOOD takes k = 100.
 
     Buffer ``bank`` (n, C), float32, 4 n C bytes, the vectors
     ``S(b) b / |b|``; (0, C) until it is fitted. Raises ValueError unless

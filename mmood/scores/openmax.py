@@ -2,8 +2,8 @@
 
 Shapes: N samples, K classes, * any trailing shape (none for RoIs, H W for
 maps). Higher is more OOD.
-Source: Bendale and Boult, "Towards Open Set Deep Networks", CVPR 2016, Sec.
-2, and the authors' public code.
+Source: Bendale and Boult, "Towards Open Set Deep Networks", CVPR 2016, and
+the authors' public code.
 """
 
 from __future__ import annotations
@@ -17,11 +17,19 @@ from torch import Tensor
 from mmood.ops import Reservoir, fit_weibull, weibull_cdf
 
 from .class_means import ClassMeans
-from .fitted import FittedScore, labelled_rows, rows, unrows, warn_unseen
+from .fitted import (
+    FittedScore,
+    check_channels,
+    labelled_rows,
+    rows,
+    unrows,
+    warn_unseen,
+)
 from .samples import Samples, register_score
 
 CHUNK = 65536  # rows that are in float64 at a time
 SHIFT = 10_000  # from the tail's smallest distance to where densities start
+ROUNDING = 1e-8  # distances that differ by less are the same
 
 
 def openmax(
@@ -40,8 +48,9 @@ def openmax(
     alpha`` for the i-th largest activation, i from 0, and 0 from ``alpha``
     on; w_c are the Weibull distributions of ``weibulls`` (3, K): shape,
     scale, and what they are above. Raises ValueError unless ``alpha`` is in
-    1..K.
+    1..K, and for another K.
     """
+    check_channels(logits, len(means), 'logits')
     if not 1 <= alpha <= len(means):
         raise ValueError(
             f'alpha must be in 1..{len(means)}, the number of classes, got '
@@ -77,19 +86,17 @@ def _rank_weights(v: Tensor, alpha: int) -> Tensor:
 class OpenMax(FittedScore):
     """`openmax` with means and Weibull tails of the training samples.
 
-    The mean activation of class c is that of the samples of class c that are
-    classified correctly, its Weibull distribution that of the ``tail_size``
-    largest of their distances to it; the likeliest of those above the
-    smallest less 10,000, as in the authors' libMR. So far off it is nearly
-    Gumbel's distribution of smallest values, and knows no unit. Of each class
-    at most ``sample_size`` samples, drawn at random, take part in the tail:
-    memory does not grow with the data, and the tail remains one, as with the
-    1300 images a class that the paper has. A class without two different
-    distances is never revised, with a warning.
+    The mean activation of class c is that of its samples that are classified
+    correctly. Its Weibull distribution is the likeliest for the ``tail_size``
+    largest of their distances to that mean; it starts 10,000 below the
+    smallest of them, as in the authors' libMR. The tail is that of a random
+    sample of ``sample_size`` of them, so that memory does not grow with the
+    data; 1300 is what ImageNet has of a class. A class whose distances are
+    all the same is never revised, with a warning.
 
-    Negative activations are revised as the others are, which raises them:
-    the paper says nothing else. ``tail_size``, ``alpha`` (at most K) and
-    ``euclidean_weight`` are the authors' for the 1000 classes of ImageNet.
+    Negative activations are revised as the others are, which raises them.
+    ``tail_size``, ``alpha`` (here at most K), its weights and
+    ``euclidean_weight`` are the authors' code's for ImageNet.
 
     Buffers, float64: ``means`` (K, K), row c is the mean of class c,
     ``weibulls`` (3, K), whose scale is infinite if a class has none, and
@@ -131,7 +138,9 @@ class OpenMax(FittedScore):
 
     def finish(self, classes: Sequence[str] | None = None) -> None:
         super().finish(classes)
-        effect = 'it is not revised (two that are right are needed)'
+        effect = (
+            'it is not revised (two that are right, and differ, are needed)'
+        )
         warn_unseen(self, self.count, classes, effect)
 
     def _start(self) -> None:
@@ -143,8 +152,9 @@ class OpenMax(FittedScore):
     def _add(
         self, samples: Samples, labels: Tensor, keys: Tensor | None
     ) -> None:
+        sizes = (self.num_classes,) * 2
         logits, labels = labelled_rows(
-            samples.logits, labels, *(self.num_classes,) * 2
+            samples.logits, labels, *sizes, 'logits'
         )
         is_right = labels == logits.argmax(1)
         self._means.add(logits[is_right], labels[is_right])
@@ -161,7 +171,7 @@ class OpenMax(FittedScore):
         weibulls[1] = torch.inf
         for c, sample in enumerate(samples):
             tail = self._tail(sample, means[c : c + 1]) if len(sample) else []
-            if len(tail) < 2 or tail[0] == tail[-1]:
+            if len(tail) < 2 or tail[-1] - tail[0] < ROUNDING:
                 count[c] = 0
                 continue
             found = fit_weibull(tail.cpu().numpy(), float(tail[0]) - SHIFT)
@@ -171,8 +181,8 @@ class OpenMax(FittedScore):
         if not count.any():
             raise ValueError(
                 'no class has two samples to fit OpenMax on that are '
-                'classified correctly: fit on more images, or take a later '
-                'checkpoint'
+                'classified correctly and differ: fit on more images, or take '
+                'a later checkpoint'
             )
         self.count.copy_(count)
         self.means.copy_(means)

@@ -24,8 +24,7 @@ class ReAct(FittedDerived):
     c is the percentile of all values that ID training features have, over
     samples and channels together. Features with negative values are cut at
     the top alone. Source: Sun et al., "ReAct: Out-of-distribution Detection
-    With Rectified Activations", NeurIPS 2021, Sec. 3; its
-    percentile is 90.
+    With Rectified Activations", NeurIPS 2021; its percentile is 90.
 
     It is that of a random sample of ``sample_size`` training samples, whose
     values are held during the fit, and exact if there are no more. An inner
@@ -79,11 +78,7 @@ class ReAct(FittedDerived):
 
     def _finish(self) -> None:
         values = self._sample.merge().cpu().numpy()
-        if not values.size:
-            raise ValueError(
-                'no sample to fit ReAct on: check the annotations of the ID '
-                'training images, and that the detector finds objects'
-            )
+        self._check_any(values.size)
         self.limit.fill_(float(np.percentile(values, self.percentile)))
         self.fitted_percentile.fill_(self.percentile)
         self._start()

@@ -3,7 +3,7 @@
 Shapes: N samples, C channels, K classes, * any trailing shape (none for
 RoIs, H W for maps). Higher is more OOD.
 Source: Ren et al., "A Simple Fix to Mahalanobis Distance for Improving
-Near-OOD Detection", 2021 (arXiv:2106.09022), Sec. 2.
+Near-OOD Detection", 2021 (arXiv:2106.09022).
 """
 
 from __future__ import annotations

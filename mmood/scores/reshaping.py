@@ -29,7 +29,7 @@ def ash(x: Tensor, percentile: float = 90.0, kind: str = 'S') -> Tensor:
     ``'P'`` nothing more is done; ``'S'`` multiplies by ``exp(s_1 / s_2)``,
     s_1 and s_2 the sums before and after; ``'B'`` makes each of those that
     stay ``s_1 / n``. Source: Djurisic et al., "Extremely Simple Activation
-    Shaping for Out-of-Distribution Detection", ICLR 2023, Sec. 2.
+    Shaping for Out-of-Distribution Detection", ICLR 2023.
 
     Features with negative values are pruned from the lowest on; see `scale`
     for their sums. Raises ValueError for a ``percentile`` outside of

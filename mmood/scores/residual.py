@@ -52,9 +52,10 @@ def residual_projection(scatter: Tensor, dim: int) -> Tensor:
 
 
 def principal_dimension(channels: int) -> int:
-    """D of C channels: the paper's, and half of them below its smallest C.
+    """D of C channels: 1000 for C > 1500, else 512, but half of C < 768.
 
-    1000 for C > 1500 and else 512, in its experiments with C = 768 and more.
+    The authors' code has 1000 from C = 2048 on and 512 below; their smallest
+    C is 768.
     """
     if channels > 1500:
         return 1000
@@ -133,12 +134,7 @@ class Residual(FittedScore):
     def _finish(self) -> None:
         count, mean, scatter = self._moments.merge()
         origin = self._merged_zero() if self._is_of_classifier else mean[0]
-        if not count.sum():
-            raise ValueError(
-                f'no sample to fit {type(self).__name__} on: check the '
-                'annotations of the ID training images, and that the detector '
-                'finds objects'
-            )
+        self._check_any(count.sum())
         offset = mean[0] - origin
         scatter = scatter + count * torch.outer(offset, offset)
         if not scatter.diagonal().sum() > 0:
@@ -172,11 +168,11 @@ class ViM(Residual):
     """``a r(x) - logsumexp(z)``, (N, C, *) -> (N, *), float64, unbounded.
 
     The paper's score is the probability of a virtual class with the logit
-    ``a r(x)`` beside the K logits z, r the `Residual` (Eq. 7); this is its
-    log-odds, ``log p / (1 - p)``, of the same order and without an end.
-    ``a = sum max_k z_k / sum r`` over training samples (Eq. 6): of at most
-    ``sample_size`` drawn at random, so that memory does not grow with the
-    data.
+    ``a r(x)`` beside the K logits z, r the `Residual`; this is its log-odds,
+    ``log p / (1 - p)``, of the same order and without an end, as in the
+    authors' code. ``a = sum max_k z_k / sum r`` over training samples: of at
+    most ``sample_size`` drawn at random, so that memory does not grow with
+    the data.
 
     Buffers, float64, besides those of `Residual`: ``scale``, a.
 

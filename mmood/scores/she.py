@@ -16,7 +16,13 @@ from torch import Tensor
 from mmood.ops import raised
 
 from .class_means import ClassMeans
-from .fitted import FittedScore, labelled_rows, unrows, warn_unseen
+from .fitted import (
+    FittedScore,
+    check_channels,
+    labelled_rows,
+    unrows,
+    warn_unseen,
+)
 from .samples import KINDS, Samples, register_score
 
 
@@ -71,6 +77,7 @@ class SimplifiedHopfieldEnergy(FittedScore):
         self._means = None
 
     def _score(self, samples: Samples) -> Tensor:
+        check_channels(samples.logits, self.num_classes, 'logits')
         x, classes = self._rows(samples, samples.logits.argmax(1))
         x = raised(x)
         with torch.autocast(x.device.type, enabled=False):

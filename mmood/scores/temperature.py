@@ -97,9 +97,8 @@ class Temperature(FittedDerived):
     def _add(
         self, samples: Samples, labels: Tensor, keys: Tensor | None
     ) -> None:
-        z, labels = labelled_rows(
-            samples.logits, labels, self.num_classes, self.num_classes
-        )
+        sizes = (self.num_classes,) * 2
+        z, labels = labelled_rows(samples.logits, labels, *sizes, 'logits')
         keys = None if keys is None else keys.flatten()
         self._sample.add(torch.cat([raised(z), labels[:, None]], 1), keys)
 
