@@ -34,8 +34,8 @@ class OODRunner(Runner):
     can act on, and has one line on differing learning rates.
 
     ``env_cfg.float32_matmul_precision``, 'highest', 'high' or 'medium', is
-    what ``torch.set_float32_matmul_precision`` gets: 'medium' multiplies
-    matrices in bfloat16, which CPUs with units for it do at up to twice the
+    what ``torch.set_float32_matmul_precision`` gets: 'medium' allows other
+    products of matrices, in bfloat16 where the CPU can, at up to twice the
     speed.
     """
 

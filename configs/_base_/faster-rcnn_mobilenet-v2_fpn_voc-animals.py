@@ -78,7 +78,7 @@ model = dict(
     roi_head=dict(
         bbox_roi_extractor=dict(
             out_channels=width,
-            finest_scale=112,
+            finest_scale=56,
             featmap_strides=strides,
         ),
         bbox_head=dict(in_channels=width, fc_out_channels=512),

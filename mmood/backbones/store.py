@@ -107,7 +107,7 @@ class OutputStore:
             return
         kept = map_tensors(lambda x: x.detach().cpu().to(dtype).clone(), maps)
         path = self._path(name, key)
-        with atomic_write(path, 'wb') as file:
+        with atomic_write(path, 'wb', sync=False) as file:
             torch.save(kept, file)
         self._size += path.stat().st_size
 

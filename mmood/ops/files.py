@@ -25,15 +25,21 @@ class NotWrittenError(OSError):
 
 @contextmanager
 def atomic_write(
-    path: str | os.PathLike, mode: str = 'w', **kwargs: object
+    path: str | os.PathLike,
+    mode: str = 'w',
+    *,
+    sync: bool = True,
+    **kwargs: object,
 ) -> Iterator[IO]:
     """Open a file that takes the place of ``path`` when the block ends well.
 
     Until then ``path`` stays as it was, and after an error too: what was
     written goes to a hidden file beside it, which is then removed. If the
     process is killed it stays, until a later one writes into that folder.
-    Missing folders are made. ``mode`` and ``kwargs`` are those of `open`;
-    text is UTF-8, with what is none of it as ``\\udc80``.
+    Missing folders are made. Without ``sync`` a power cut can leave an empty
+    file, which is for files that can be made again. ``mode`` and ``kwargs``
+    are those of `open`; text is UTF-8, with what is none of it as
+    ``\\udc80``.
 
     Raises NotWrittenError, with the path and the cause, if the disk is full,
     the folder is read-only and the like.
@@ -53,8 +59,8 @@ def atomic_write(
         with open(partial, mode, **kwargs) as file:
             yield file
             file.flush()
-            # Without it a power cut can leave an empty file under the name.
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException as error:
         with suppress(OSError):

@@ -210,7 +210,7 @@ def test_a_decomposed_classifier_shows_its_numerators():
         predict(plain, maps, [props], data)
 
 
-@pytest.mark.parametrize('scores', ['energy', [], ['vim']])
+@pytest.mark.parametrize('scores', ['energy', [], ['vimm']])
 def test_bad_scores(scores):
     with pytest.raises(ValueError, match='scor'):
         build_head(scores=scores)

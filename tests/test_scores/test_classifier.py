@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from helpers import assert_near
+from mmood.registry import SCORES
 from mmood.scores import LinearClassifier, Samples, ScoreSet, register_score
 from mmood.scores.classifier import linear_of, why_not_linear
 
@@ -92,21 +93,28 @@ def test_samples_hand_it_on():
     assert not Samples(logits=torch.randn(4, K)).has('classifier')
 
 
-@register_score('largest_by_hand', reads=('features', 'classifier'))
-def largest_by_hand(samples):
-    return -samples.classifier(samples.features).amax(1)
+@pytest.fixture
+def largest():
+    """A score of the classifier, by its name."""
+
+    @register_score('largest', reads=('features', 'classifier'))
+    def largest(samples):
+        return -samples.classifier(samples.features).amax(1)
+
+    yield 'largest'
+    SCORES.module_dict.pop('largest')
 
 
-def test_a_model_without_one_is_refused_with_the_reason():
+def test_a_model_without_one_is_refused_with_the_reason(largest):
     config = dict(num_classes=K, channels=C)
-    with pytest.raises(ValueError, match='largest_by_hand.*come without it'):
-        ScoreSet(['largest_by_hand'], **config)
-    with pytest.raises(ValueError, match='largest_by_hand.*has none'):
-        ScoreSet(['largest_by_hand'], **config, no_classifier='it has none')
-    scores = ScoreSet(['largest_by_hand'], **config, no_classifier='')
+    with pytest.raises(ValueError, match='largest.*come without it'):
+        ScoreSet([largest], **config)
+    with pytest.raises(ValueError, match='largest.*has none'):
+        ScoreSet([largest], **config, no_classifier='it has none')
+    scores = ScoreSet([largest], **config, no_classifier='')
     classify, x = random_classifier(), torch.randn(5, C)
     found = scores(Samples(features=x, classifier=classify))
-    assert_near(found['largest_by_hand'], -classify(x).amax(1))
+    assert_near(found[largest], -classify(x).amax(1))
 
 
 def test_the_classifier_goes_with_features():
