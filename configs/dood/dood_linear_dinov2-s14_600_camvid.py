@@ -18,7 +18,7 @@ test_pipeline = '$resized_test_pipeline'
 val_set = '$quarter_val_set'
 optim_wrapper = dict(optimizer=dict(lr=1e-3, weight_decay=0.0))
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False)]
-env_cfg = dict(float32_matmul_precision='medium')  # twice the speed
+env_cfg = dict(float32_matmul_precision='medium')  # of the denoiser
 ood = dict(
     frozen=dict(cache='work_dirs/cache', probes=[dict(keys=8), dict(keys=-1)]),
     scores='$compared',

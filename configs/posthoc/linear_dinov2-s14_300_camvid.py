@@ -12,7 +12,6 @@ train_pipeline = '$resized_train_pipeline'
 val_pipeline = '$resized_val_pipeline'
 test_pipeline = '$resized_test_pipeline'
 val_evaluator = [dict(type='mmseg.IoUMetric', iou_metrics=['mIoU'])]
-env_cfg = dict(float32_matmul_precision='medium')  # twice the speed
 # The backbone runs once for each picture, for this and all other trainings.
 ood = dict(
     frozen=dict(cache='work_dirs/cache', probes=[dict(keys=8), dict(keys=-1)])

@@ -12,6 +12,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmood.ops import full_products
 from mmood.registry import MODELS
 
 from .store import (
@@ -42,8 +43,8 @@ class FrozenBackbone(BaseModule):
 
     Keys of the state are those of the wrapped backbone. Outputs have the
     rounding of ``dtype`` with and without a hit, and are float32; mixed
-    precision does not change them. Gradients with respect to the pictures
-    pass: then the cache is left alone.
+    precision and that of torch's products do not change them. Gradients with
+    respect to the pictures pass: then the cache is left alone.
 
     Args:
         backbone: config of the backbone.
@@ -141,6 +142,7 @@ class FrozenBackbone(BaseModule):
         kind = inputs.device.type
         with ExitStack() as contexts:
             contexts.enter_context(torch.autocast(kind, enabled=False))
+            contexts.enter_context(full_products())
             maps = {
                 name: contexts.enter_context(recorder())
                 for name, recorder in self.recorders.items()

@@ -26,7 +26,7 @@ from .populations import (
     check_set_name,
     stated_origin,
 )
-from .precision import raised
+from .precision import full_products, raised
 from .rank_mean import or_one, rank_count, rank_mean
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
@@ -64,6 +64,7 @@ __all__ = [
     'filter_matrix',
     'fit_weibull',
     'forget_fits',
+    'full_products',
     'gather_labelled',
     'gather_parts',
     'gather_rows',

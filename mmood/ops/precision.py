@@ -1,6 +1,9 @@
-"""Raising half precision to float32."""
+"""Raising half precision to float32, and products in all of it."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -13,3 +16,17 @@ def raised(x: Tensor) -> Tensor:
     digits that half precision does not have.
     """
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+@contextmanager
+def full_products() -> Iterator[None]:
+    """Multiply matrices of float32 in float32 inside, as torch's default.
+
+    Whatever ``torch.set_float32_matmul_precision`` says outside.
+    """
+    outside = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision('highest')
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(outside)

@@ -150,6 +150,21 @@ def test_mixed_precision_changes_nothing(tmp_path):
         assert_same(frozen(cache=str(tmp_path))(images), plain)
 
 
+def test_the_precision_of_products_changes_nothing(tmp_path):
+    """What is kept in one training is read in another."""
+    model, seen = frozen(cache=str(tmp_path)), []
+    model.body.register_forward_pre_hook(
+        lambda *_: seen.append(torch.get_float32_matmul_precision())
+    )
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision('medium')
+        model(pictures(1))
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert seen == ['highest']
+
+
 @pytest.mark.parametrize('strict', [True, False])
 def test_its_state_is_the_backbones(strict):
     model = nn.ModuleDict(dict(backbone=frozen()))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmood.ops import raised
+from mmood.ops import full_products, raised
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -20,3 +20,15 @@ def test_half_precision_is_raised_with_its_graph(dtype):
 def test_what_is_wide_enough_is_the_same_tensor(dtype):
     x = torch.zeros(0, 2, dtype=dtype)
     assert raised(x) is x
+
+
+def test_products_are_full_inside_alone_also_after_an_error():
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision('medium')
+        with pytest.raises(KeyError), full_products():
+            assert torch.get_float32_matmul_precision() == 'highest'
+            raise KeyError
+        assert torch.get_float32_matmul_precision() == 'medium'
+    finally:
+        torch.set_float32_matmul_precision(before)

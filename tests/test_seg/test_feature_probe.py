@@ -271,7 +271,7 @@ def test_keys_of_a_vit_of_timm(timm):
     images, tokens = torch.randn(2, 3, 24, 40), []
     attention = backbone.model.blocks[0].attn
     attention.register_forward_pre_hook(lambda _, args: tokens.append(args[0]))
-    (found,) = probe(model, images, keys=-2)
+    found = probe(model, images, keys=-2)
     weight, bias = (p[16:32] for p in attention.qkv.parameters())
     expected = (tokens[0][:, 2:] @ weight.T + bias).mT.reshape(2, 16, 3, 5)
     assert_near(found, expected)
