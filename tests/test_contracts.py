@@ -7,6 +7,7 @@ promises stands in its own file.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,16 @@ from batches import as_ranks
 from helpers import assert_near
 from mmood.losses import OODLoss
 from mmood.registry import METRICS, MODELS, SCORES
-from registered import LOSSES, NAMES, SOURCES, Score, batch, build, rows
+from registered import (
+    LOSSES,
+    NAMES,
+    SOURCES,
+    Score,
+    batch,
+    build,
+    rows,
+    seen,
+)
 from waits import Waits
 
 
@@ -122,6 +132,25 @@ def test_a_checkpoint_restores_it(part):
     expected, found = (call(m, rows(7)) for m in (module, other))
     for name, value in expected.items():
         assert_near(found[name], value)
+
+
+OF_ANOTHER_WIDTH = dict(
+    features='dice fdbd gram knn mahalanobis nnguide residual rmds vim',
+    logits='kl_matching openmax she',
+)
+
+
+@pytest.mark.parametrize(
+    ('part', 'name'),
+    [(k, n) for k, names in OF_ANOTHER_WIDTH.items() for n in names.split()],
+)
+def test_fitted_scores_refuse_another_width(part, name):
+    score = fitted(name).scores
+    samples = seen(rows(5))
+    wider = torch.cat([getattr(samples, part)] * 2, 1)
+    setting = dict(features='channels', logits='num_classes')[part]
+    with pytest.raises(ValueError, match=rf'{part} must be .*set {setting}'):
+        score(replace(samples, **{part: wider}))
 
 
 # They compare with the training's logits, which are noise here.

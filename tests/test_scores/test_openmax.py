@@ -183,3 +183,14 @@ def test_it_is_that_of_pytorch_ood():
     expected = other.predict_logits(x.logits)
     found = fit(OpenMax(K, euclidean_weight=1.0), train)(x)
     assert_near(found, expected.double(), rtol=0.02, atol=5e-3)
+
+
+def test_distances_that_differ_by_rounding_are_the_same():
+    """Such a class is left out; if all are, nothing can be fitted."""
+    x = torch.tensor([[3.0, 1.0], [1.0, 3.0]]).repeat(30, 1)
+    x[1::2] += 0.5 * torch.rand(30, 2, generator=torch.manual_seed(0))
+    with pytest.warns(UserWarning, match='class 0: it is not revised'):
+        score = fit(OpenMax(2), Samples(x))
+    assert score.count.tolist() == [0, 30]
+    with pytest.raises(ValueError, match='classified correctly and differ'):
+        fit(OpenMax(2), Samples(x[:1].repeat(9, 1)))
