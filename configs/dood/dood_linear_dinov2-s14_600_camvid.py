@@ -1,4 +1,4 @@
-# Needs load_from: a checkpoint of posthoc/linear_dinov2-s14_300_camvid.py.
+# Needs load_from: a checkpoint of posthoc/linear_dinov2-s14_1k_camvid.py.
 _base_ = [
     '../_base_/datasets/segmentation.py',
     '../_base_/datasets/camvid.py',

@@ -9,7 +9,7 @@ import pytest
 from helpers import ROOT, load_weights, run_here
 from mmood.recipe import load
 
-SEGMENTOR = 'posthoc/linear_vit-s14_300_camvid.py'
+SEGMENTOR = 'posthoc/linear_vit-s14_1k_camvid.py'
 DOOD = 'dood/dood_linear_vit-s14_600_camvid.py'
 # A ViT of two layers, width 32, for images of 56 pixels. What a user says of
 # another set and backbone stands in a config of its own.

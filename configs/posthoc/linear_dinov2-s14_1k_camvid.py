@@ -6,7 +6,8 @@ _base_ = [
     '../_base_/seg_runtime.py',
     '../_base_/methods/posthoc_seg.py',
 ]
-max_iters, num_workers = 300, 1
+max_iters, warmup, num_workers = 1000, '1/10', 1
+optim_wrapper = dict(optimizer=dict(lr=3e-3))
 image_scale, size_divisor = (2000, 364), 14
 train_pipeline = '$resized_train_pipeline'
 val_pipeline = '$resized_val_pipeline'
