@@ -27,6 +27,7 @@ FILES = ('my_data.py', 'my_cascade.py')
 LOSSES = dict(
     csi=['loss_csi', 'loss_csi_shift'],
     dfdd=['loss_consistency', 'loss_deblur', 'loss_uncertainty'],
+    dfdd_roi=['loss_consistency', 'loss_deblur', 'loss_uncertainty'],
     dream_box=['loss_uncertainty'],
     ffs=['loss_flow', 'loss_uncertainty'],
     gan=['loss_gan', 'loss_uncertainty'],
@@ -52,6 +53,7 @@ TINY = {
 # What waits for more than a step does not wait.
 EARLY = {
     'vos': {'ood.outliers.start_share': 0.0, 'ood.outliers.queue_size': 1},
+    'dfdd_roi': {'ood.outliers.start_share': 0.0},
     'ffs': {'ood.outliers.start_share': 0.0},
     'posthoc': {
         'ood.scores': ['energy', 'mahalanobis', dict(type='knn', k=1)]
@@ -62,7 +64,8 @@ EARLY = {
 
 def test_every_method_is_tried():
     files = (ROOT / 'configs/_base_/methods').glob('*.py')
-    assert {f.stem for f in files} == {*LOSSES, 'dood', 'posthoc_seg'}
+    lists = {'posthoc_all', 'posthoc_seg', 'dense_scores'}  # of scores
+    assert {f.stem for f in files} == {*LOSSES, *lists, 'dood'}
 
 
 def examples(section: str) -> dict[str, str]:
