@@ -6,6 +6,7 @@ Shapes: L levels of (B, C, H_l, W_l).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 from torch import Tensor
 
@@ -20,7 +21,7 @@ class Pyramid(tuple):
 
     maps: dict[str, tuple[Tensor, ...]]
     losses: dict[str, Tensor]
-    is_collected: bool
+    pending: set[str]  # names of losses that no head has taken
 
     def __new__(
         cls,
@@ -31,18 +32,21 @@ class Pyramid(tuple):
         self = super().__new__(cls, levels)
         self.maps = {name: tuple(m) for name, m in (maps or {}).items()}
         self.losses = dict(losses or {})
-        self.is_collected = not self.losses
+        self.pending = set(self.losses)
+        # A hook that held the levels would keep them for ever.
+        check = partial(_check_taken, self.pending)
         for x in self if self.losses else ():  # also behind a frozen neck
-            x.requires_grad_().register_hook(self._check_collected)
+            x.requires_grad_().register_hook(check)
         return self
 
-    def _check_collected(self, grad: Tensor) -> None:
-        if not self.is_collected:
-            raise RuntimeError(
-                f'no head of this model takes {", ".join(self.losses)} of '
-                'its neck: set roi_head.type to mmood.OODRoIHead, put this '
-                'neck last, or set deblur=False in mmood.DFDDNeck'
-            )
+
+def _check_taken(pending: set[str], grad: Tensor) -> None:
+    if pending:
+        raise RuntimeError(
+            f'no head of this model takes {", ".join(sorted(pending))} of '
+            'its neck: set roi_head.type to mmood.OODRoIHead, put this neck '
+            'last, or set deblur=False in mmood.DFDDNeck'
+        )
 
 
 def collect_losses(x: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -52,5 +56,5 @@ def collect_losses(x: Sequence[Tensor]) -> dict[str, Tensor]:
     """
     if not isinstance(x, Pyramid):
         return {}
-    x.is_collected = True
+    x.pending.clear()
     return dict(x.losses)

@@ -1,5 +1,8 @@
 """Maps and losses that travel with the levels of a neck."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 
@@ -43,3 +46,19 @@ def test_without_losses_nothing_is_changed():
     assert not any(x.requires_grad for x in pyramid)
     loss = torch.tensor(2.0)
     assert all(x.requires_grad for x in Pyramid(maps, {}, dict(loss_a=loss)))
+
+
+def test_a_step_leaves_no_maps_behind():
+    """Without the garbage collector, which does not see autograd's hooks."""
+    kept, maps = [], levels()
+    gc.disable()
+    try:
+        for _ in range(3):
+            grown = [x * 2 for x in maps]
+            pyramid = Pyramid(grown, losses=dict(loss_a=grown[0].sum()))
+            kept.append(weakref.ref(grown[0]))
+            sum(collect_losses(pyramid).values()).backward()
+            del pyramid, grown
+            assert not any(one() is not None for one in kept)
+    finally:
+        gc.enable()
