@@ -1,5 +1,5 @@
 # make demo   set up, make the Shapes data, train and test DFDD on it
-# make demo-seg   the same with a Segmenter and DOoD
+# make demo-seg   the same with a segmentor and DOoD
 # make demo-dream-box   paint outliers into Shapes, train on them, compare
 # make test   set up, run all tests, on the machine's cores, and style checks
 # make gpu-check   set up, check mmood on this machine's GPU: equality with
