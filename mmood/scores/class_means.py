@@ -9,6 +9,9 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
+from .fitted import check_channels, rows
+from .samples import Samples
+
 
 class ClassMeans:
     """Means and numbers of samples, in the precision of ``like`` (K, C)."""
@@ -34,3 +37,28 @@ class ClassMeans:
         all_reduce(count)
         all_reduce(total)
         return count, total / count.clamp(min=1)[:, None]
+
+
+class FitsMean:
+    """Part of a score, before `FittedScore`: ``mean`` (C,) of all samples."""
+
+    def _make_mean(self, channels: int) -> None:
+        self.channels = channels
+        mean = torch.zeros(channels, dtype=torch.float64)
+        self.register_buffer('mean', mean)
+        self._means: ClassMeans | None = None
+
+    def _start(self) -> None:
+        self._means = ClassMeans(self.mean[None])
+
+    def _add(
+        self, samples: Samples, labels: Tensor | None, keys: Tensor | None
+    ) -> None:
+        check_channels(samples.features, self.channels)
+        self._means.add(rows(samples.features))
+
+    def _finish(self) -> None:
+        count, mean = self._means.merge()
+        self._check_any(count)
+        self.mean.copy_(mean[0])
+        self._means = None

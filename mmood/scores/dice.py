@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .class_means import ClassMeans
+from .class_means import FitsMean
 from .classifier import LinearClassifier
 from .derived import FittedDerived, check_percentile, with_classifier
-from .fitted import check_channels, rows
+from .fitted import check_channels
 from .samples import Samples, ScoreConfig, register_score
 
 
@@ -34,7 +34,7 @@ def largest_contributions(
 
 
 @register_score('dice', reads=('features', 'classifier'))
-class DICE(FittedDerived):
+class DICE(FitsMean, FittedDerived):
     """The inner ``score`` of logits without `largest_contributions`' rest.
 
     The mean is that of ID training features. Features may have any sign.
@@ -55,29 +55,11 @@ class DICE(FittedDerived):
     ) -> None:
         super().__init__()
         self.percentile = check_percentile(percentile)
-        self.channels = channels
         self._derive(score, channels=channels, num_classes=num_classes)
-        mean = torch.zeros(channels, dtype=torch.float64)
-        self.register_buffer('mean', mean)
-        self._means: ClassMeans | None = None
+        self._make_mean(channels)
 
     def changed(self, samples: Samples) -> Samples:
         weight, bias = samples.classifier.weight, samples.classifier.bias
         check_channels(samples.features, self.channels)
         mask = largest_contributions(weight, self.mean, self.percentile)
         return with_classifier(samples, LinearClassifier(weight * mask, bias))
-
-    def _start(self) -> None:
-        self._means = ClassMeans(self.mean[None])
-
-    def _add(
-        self, samples: Samples, labels: Tensor | None, keys: Tensor | None
-    ) -> None:
-        check_channels(samples.features, self.channels)
-        self._means.add(rows(samples.features))
-
-    def _finish(self) -> None:
-        count, mean = self._means.merge()
-        self._check_any(count)
-        self.mean.copy_(mean[0])
-        self._means = None

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmood.ops import raised
 
-from .class_means import ClassMeans
+from .class_means import FitsMean
 from .fitted import FittedScore, check_channels, rows, unrows
 from .samples import Samples, register_score
 
@@ -53,7 +53,7 @@ def fdbd(
 @register_score(
     'fdbd', reads=('features', 'logits', 'classifier'), kinds=('softmax',)
 )
-class FDBD(FittedScore):
+class FDBD(FitsMean, FittedScore):
     """`fdbd` with the classifier's weights and the mean training feature.
 
     There is nothing to choose. Buffer ``mean`` (C,), float64. Raises
@@ -67,25 +67,7 @@ class FDBD(FittedScore):
                 'fdbd is of the boundaries between classes, got num_classes='
                 f'{num_classes}: take a score of features, such as mahalanobis'
             )
-        self.channels = channels
-        mean = torch.zeros(channels, dtype=torch.float64)
-        self.register_buffer('mean', mean)
-        self._means: ClassMeans | None = None
-
-    def _start(self) -> None:
-        self._means = ClassMeans(self.mean[None])
-
-    def _add(
-        self, samples: Samples, labels: Tensor | None, keys: Tensor | None
-    ) -> None:
-        check_channels(samples.features, self.channels)
-        self._means.add(rows(samples.features))
-
-    def _finish(self) -> None:
-        count, mean = self._means.merge()
-        self._check_any(count)
-        self.mean.copy_(mean[0])
-        self._means = None
+        self._make_mean(channels)
 
     def _score(self, samples: Samples) -> Tensor:
         weight = samples.classifier.weight
