@@ -104,16 +104,14 @@ def test_report_of_the_tests(tmp_path):
     }
 
 
-@pytest.mark.parametrize(
-    'name',
-    [
-        'configs/vos/vos_faster-rcnn_r18_fpn_shapes.py',
-        'configs/dream_box/dream-box_faster-rcnn_r18_fpn_shapes.py',
-        'configs/dood/dood_segmenter_vit_1k_shapes.py',
-        f'{parts.OWN}/vos_cascade-rcnn_r18_fpn_shapes.py',
-        f'{parts.OWN}/fitted_segmenter_vit_shapes.py',
-    ],
-)
+CONFIGS = {
+    part.command[2]
+    for part in parts.all_parts(ROOT, 'cuda')
+    if part.command[1].endswith('train_method.py')
+}
+
+
+@pytest.mark.parametrize('name', sorted(CONFIGS))
 def test_a_config_moves_to_the_small_data(name, tmp_path):
     cfg = load(ROOT / name, train_method.LENGTH)
     cfg = train_method.shrink(cfg, tmp_path / 'work', tmp_path / 'small')

@@ -75,7 +75,8 @@ def shrink_detector(cfg: Config) -> None:
     for loss in head.get('losses') or ():
         if loss.type == 'mmood.UnknownProbabilityLoss':
             loss.start = 1
-    head.scores = [few_neighbours(score) for score in head.scores]
+    if 'scores' in head:  # else the head's own
+        head.scores = [few_neighbours(score) for score in head.scores]
 
 
 def few_neighbours(score: str | dict) -> str | dict:

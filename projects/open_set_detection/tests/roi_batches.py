@@ -47,7 +47,7 @@ def roi_batch(
         features=torch.randn(n, 6),
         num_classes=num_known,
         classify=partial(linear_view, columns=num_known + 2),
-        ious=torch.rand(n) * (labels >= 0),
+        ious=torch.rand(n, device=labels.device) * (labels >= 0),
         inputs=torch.randn(n, 2, 2, 2),
         view=flat,
         iteration=1000,
