@@ -19,7 +19,7 @@ val_ann = test_ann = 'annotations/test.json'
 train_images = val_images = 'images/'
 image_scale = (400, 300)
 train_scales = [(400, 300)]  # one, and flips: few tensors, fit for a cache
-max_epochs = 12
+max_epochs = 16
 id_set = dict(ignore_other_classes=True, without='$held_out')
 id_test_set = id_set
 test_sets = [
@@ -38,7 +38,7 @@ test_sets = [
     ],
 ]
 train_dataloader = dict(
-    batch_size=8, sampler=dict(type='DefaultSampler'), dataset=id_set
+    batch_size=4, sampler=dict(type='DefaultSampler'), dataset=id_set
 )
 val_dataloader = dict(num_workers=1, dataset=id_set)
 test_dataloader = dict(num_workers=1)
@@ -74,7 +74,7 @@ model = dict(
     ),
     rpn_head=dict(
         in_channels=width,
-        anchor_generator=dict(scales=[5, 10], strides=strides),
+        anchor_generator=dict(scales=[2.5, 5, 10], strides=strides),
     ),
     roi_head=dict(
         bbox_roi_extractor=dict(
@@ -82,7 +82,9 @@ model = dict(
             finest_scale=56,
             featmap_strides=strides,
         ),
-        bbox_head=dict(in_channels=width, fc_out_channels=512),
+        bbox_head=dict(
+            in_channels=width, fc_out_channels=512, reg_class_agnostic=True
+        ),
     ),
     train_cfg=dict(
         rpn_proposal=dict(nms_pre=400, max_per_img=200),
