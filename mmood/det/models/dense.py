@@ -53,24 +53,19 @@ class DenseAdapter(BoxAdapter):
     its centre. ``max_class_scores`` has the same share as the box's own
     confidence, where a centerness or an objectness lowers it.
 
-    Args:
-        scores: of each score its name or config, see `ScoreSet`.
-
     Raises ValueError for a head whose boxes lose their priors on the way,
     and for scores that read what is not there.
     """
 
-    def __init__(
-        self, *args, scores: Sequence[str | dict] = ('energy',), **kwargs
-    ) -> None:
-        super().__init__(*args, **kwargs)
+    def equip(self, scores: Sequence[str | dict]) -> None:
+        """What the parent's constructor does not know."""
         self._cls_scores: list[Tensor] = []
         self._is_marking = False
         # Per level, what its logits come out of; not parts of their own.
         self._layers: tuple[nn.Module, ...] = self._try()
         layers = set(self._layers)
         reason = _why_not_linear(layers, self._num_priors)
-        self._linear = None if reason else next(iter(layers))
+        self._is_linear = not reason
         missing = dict(classifier=reason, inputs=_NO_INPUTS)
         if not layers:
             missing['features'] = _NO_LAYER
@@ -166,14 +161,12 @@ class DenseAdapter(BoxAdapter):
         own = p.gather(1, boxes.labels[:, None])[:, 0]
         # At most what is left for the largest one: rounding aside, 1.
         share = torch.where(own > 0, boxes.scores / own, 0)
-        boxes.max_class_scores = torch.maximum(
-            share * p.amax(1), boxes.scores
-        )
+        boxes.max_class_scores = torch.maximum(share * p.amax(1), boxes.scores)
         if features is not None:
             features = rows_at([m[image] for m in features], places, count)
         linear = None
-        if self._linear is not None:
-            linear = linear_of(self._linear, self.num_classes)
+        if self._is_linear:
+            linear = linear_of(self._layers[0], self.num_classes)
         samples = Samples(
             logits=rows[:, : self.num_classes],
             features=features,

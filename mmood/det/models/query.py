@@ -28,18 +28,13 @@ class QueryAdapter(BoxAdapter):
     those of its query behind the last decoder layer; of a focal loss's head
     the logits are of the kind ``'sigmoid'``.
 
-    Args:
-        scores: of each score its name or config, see `ScoreSet`.
-
     Raises ValueError for a head without a layer ``fc_cls`` or
     ``cls_branches`` of single queries, and for scores that read what is not
     there.
     """
 
-    def __init__(
-        self, *args, scores: Sequence[str | dict] = ('energy',), **kwargs
-    ) -> None:
-        super().__init__(*args, **kwargs)
+    def equip(self, scores: Sequence[str | dict]) -> None:
+        """What the parent's constructor does not know."""
         layer = self._layers()[0]
         self.add_scores(
             scores,
