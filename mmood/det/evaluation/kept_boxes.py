@@ -41,8 +41,9 @@ def box_record(sample: dict, origin: str) -> dict:
     pred = finite_predictions(sample)
     if 'ood_scores' not in pred:
         raise ValueError(
-            'predictions have no OOD score: set model.roi_head.type to '
-            "'mmood.OODRoIHead'"
+            'predictions have no OOD score: give the config an ood block '
+            'with scores, or set model.roi_head.type to mmood.OODRoIHead, '
+            'model.bbox_head.type to mmood.OODHead'
         )
     objects = [] if origin == 'id' else sample['instances']
     boxes = [o['bbox'] for o in objects if not o.get('ignore_flag', 0)]

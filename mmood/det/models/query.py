@@ -63,14 +63,18 @@ class QueryAdapter(BoxAdapter):
             )
         return layers
 
-    def predict(self, *args, **kwargs) -> list[InstanceData]:
-        with record_calls(*set(self._layers())) as calls:
-            results = super().predict(*args, **kwargs)
-        features, logits = calls[-1]  # (1, B, Q, .) where all come at once
-        if features.dim() == 4:
+    def predict(
+        self, hidden_states: Tensor, *args, **kwargs
+    ) -> list[InstanceData]:
+        layers = self._layers()
+        last = layers[min(len(hidden_states), len(layers)) - 1]
+        with record_calls(last) as calls:
+            results = super().predict(hidden_states, *args, **kwargs)
+        features, logits = calls[-1]
+        if features.dim() == 4:  # all decoder layers at once
             features, logits = features[-1], logits[-1]
         return [
-            self._judged(boxes, *parts)
+            self._judged(boxes, last, *parts)
             for boxes, *parts in zip(results, features, logits)
         ]
 
@@ -96,15 +100,18 @@ class QueryAdapter(BoxAdapter):
         return boxes
 
     def _judged(
-        self, boxes: InstanceData, features: Tensor, logits: Tensor
+        self,
+        boxes: InstanceData,
+        layer: nn.Module,
+        features: Tensor,
+        logits: Tensor,
     ) -> InstanceData:
-        """The boxes of an image, scored by their queries."""
+        """The boxes of an image, scored by what ``layer`` makes of queries."""
         places = boxes.pop('queries')
         rows, classes = logits[places], self.num_classes
         is_sigmoid = self.scores.kind == 'sigmoid'
         p = rows.sigmoid() if is_sigmoid else rows.softmax(-1)
         boxes.max_class_scores = p[:, :classes].amax(1)
-        layer = self._layers()[0]
         samples = Samples(
             logits=rows[:, :classes],
             features=features[places],
