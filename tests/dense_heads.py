@@ -8,6 +8,7 @@ from mmdet.models.dense_heads import ATSSHead
 from mmdet.registry import MODELS as MMDET
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
 
 from mmood.registry import MODELS
 
@@ -89,6 +90,7 @@ HEADS = dict(
         stacked_convs=1,
         anchor_generator=_ONE_ANCHOR,
         bbox_coder=_DELTAS,
+        loss_bbox=dict(type='GIoULoss'),
         norm_cfg=dict(type='GN', num_groups=2),
         train_cfg=_ATSS,
     ),
@@ -100,6 +102,7 @@ HEADS = dict(
         loss_cls=_QUALITY,
         loss_dfl=dict(type='DistributionFocalLoss', loss_weight=0.25),
         reg_max=8,
+        loss_bbox=dict(type='GIoULoss'),
         norm_cfg=dict(type='GN', num_groups=2),
         train_cfg=_ATSS,
     ),
@@ -159,7 +162,8 @@ def ood_head(kind, scores=('energy', 'msp', 'max_logit'), like=None, **more):
     head = MODELS.build(
         dict(type='mmood.OODHead', of=f'mmdet.{of}', scores=scores, **cfg)
     )
-    state = (like or plain_head(kind, **more)).state_dict()
+    own = {k: v for k, v in more.items() if k not in ('losses', 'outliers')}
+    state = (like or plain_head(kind, **own)).state_dict()
     assert not head.load_state_dict(state, strict=False).unexpected_keys
     return head.eval()
 
@@ -178,6 +182,22 @@ def samples(images=2):
         scale_factor=(0.5, 0.5),
     )
     return [DetDataSample(metainfo=meta) for _ in range(images)]
+
+
+def annotated(images=2, objects=3):
+    """Data samples with boxes of known classes, the last image without."""
+    torch.manual_seed(5)
+    found = samples(images)
+    for i, sample in enumerate(found):
+        count = 0 if i and i == images - 1 else objects
+        corner = torch.rand(count, 2) * 30
+        size = 14 + torch.rand(count, 2) * 20
+        sample.gt_instances = InstanceData(
+            bboxes=torch.cat([corner, corner + size], 1),
+            labels=torch.arange(count) % K,
+        )
+        sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4))
+    return found
 
 
 @torch.no_grad()

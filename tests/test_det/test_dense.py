@@ -18,7 +18,6 @@ from dense_heads import (
     samples,
 )
 from helpers import assert_near
-from mmood.det.models.dense import rows_at
 from mmood.det.models.roi_tools import record_calls
 from mmood.registry import MODELS
 from mmood.scores import energy, joint_energy, msp
@@ -210,28 +209,6 @@ def test_the_trial_changes_nothing():
     for name, value in plain.state_dict().items():
         assert torch.equal(ours[name], value)
     assert all(m.training for m in head.modules())
-
-
-def test_rows_at_reads_level_by_level():
-    # Two levels, two priors of a position, three values each.
-    levels = [
-        torch.arange(48.0).view(6, 2, 4),
-        torch.arange(12.0).view(6, 1, 2),
-    ]
-    flat = torch.cat([m.view(2, 3, -1).permute(2, 0, 1).reshape(-1, 3)
-                      for m in levels])  # fmt: skip
-    places = torch.tensor([0, 1, 15, 16, 19, 7])
-    assert torch.equal(rows_at(levels, places, 2, 2), flat[places])
-    one = torch.cat([m.flatten(1).T.repeat_interleave(2, 0) for m in levels])
-    assert torch.equal(rows_at(levels, places, 2), one[places])
-    assert rows_at(levels, places[:0], 2, 2).shape == (0, 3)
-
-
-def test_gradients_reach_the_rows_that_are_read_alone():
-    level = torch.rand(3, 2, 2, requires_grad=True)
-    rows_at([level], torch.tensor([3]), 1).sum().backward()
-    assert torch.equal(level.grad[:, 1, 1], torch.ones(3))
-    assert level.grad.sum() == 3
 
 
 def test_results_are_instance_data():

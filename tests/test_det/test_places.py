@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from mmood.det.models.places import CarryingCoder, split_places, with_places
+from mmood.det.models.places import (
+    CarryingCoder,
+    rows_at,
+    split_places,
+    with_places,
+)
 
 
 @pytest.mark.parametrize('kind', ['float16', 'bfloat16', 'float32'])
@@ -41,3 +46,25 @@ def test_the_coder_sees_the_priors_alone():
     own, places = split_places(boxes)
     assert torch.equal(own, torch.cat([priors[[2, 0, 1]], deltas], 1))
     assert places.tolist() == [9, 7, 8] and coder.name == 'shift'
+
+
+def test_rows_at_reads_level_by_level():
+    # Two levels, two priors of a position, three values each.
+    levels = [
+        torch.arange(48.0).view(6, 2, 4),
+        torch.arange(12.0).view(6, 1, 2),
+    ]
+    flat = torch.cat([m.view(2, 3, -1).permute(2, 0, 1).reshape(-1, 3)
+                      for m in levels])  # fmt: skip
+    places = torch.tensor([0, 1, 15, 16, 19, 7])
+    assert torch.equal(rows_at(levels, places, 2, 2), flat[places])
+    one = torch.cat([m.flatten(1).T.repeat_interleave(2, 0) for m in levels])
+    assert torch.equal(rows_at(levels, places, 2), one[places])
+    assert rows_at(levels, places[:0], 2, 2).shape == (0, 3)
+
+
+def test_gradients_reach_the_rows_that_are_read_alone():
+    level = torch.rand(3, 2, 2, requires_grad=True)
+    rows_at([level], torch.tensor([3]), 1).sum().backward()
+    assert torch.equal(level.grad[:, 1, 1], torch.ones(3))
+    assert level.grad.sum() == 3
