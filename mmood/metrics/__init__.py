@@ -20,11 +20,13 @@ from .incremental import class_ap, forgetting, group_means
 from .inputs import NanScoreError, check_share
 from .open_set import (
     absolute_open_set_error,
+    normalized_open_set_error,
     open_set_metrics,
     wilderness_impact,
 )
 from .protocols import PROTOCOLS, protocol_rule
 from .ranking import auroc, average_precision, fpr_at_tpr
+from .relabelled import RelabelledBoxes
 from .resampling import leave_group_out
 from .smiyc import BinnedFrame, best_f1_threshold, bin_frame
 from .voc import (
@@ -43,6 +45,7 @@ __all__ = [
     'ImageDetections',
     'NanScoreError',
     'RankedMatches',
+    'RelabelledBoxes',
     'ScoreHistogram',
     'absolute_open_set_error',
     'auroc',
@@ -62,6 +65,7 @@ __all__ = [
     'leave_group_out',
     'match_class',
     'match_classes',
+    'normalized_open_set_error',
     'object_recall',
     'ood_metrics',
     'open_set_metrics',
