@@ -1,5 +1,10 @@
 """Metrics: numpy in, floats out."""
 
+from .calibration import (
+    calibration_metrics,
+    expected_calibration_error,
+    marginal_calibration_error,
+)
 from .components import (
     FrameComponents,
     check_component_protocol,
@@ -53,16 +58,19 @@ __all__ = [
     'best_f1_score',
     'best_f1_threshold',
     'bin_frame',
+    'calibration_metrics',
     'check_component_protocol',
     'check_share',
     'class_ap',
     'component_metrics',
+    'expected_calibration_error',
     'forgetting',
     'fpr_at_tpr',
     'frame_components',
     'group_means',
     'id_quantile_threshold',
     'leave_group_out',
+    'marginal_calibration_error',
     'match_class',
     'match_classes',
     'normalized_open_set_error',
