@@ -14,6 +14,7 @@ from .components import (
 )
 from .detection import (
     EmptySetWarning,
+    boxes_on_objects,
     id_quantile_threshold,
     object_recall,
     ood_metrics,
@@ -58,6 +59,7 @@ __all__ = [
     'best_f1_score',
     'best_f1_threshold',
     'bin_frame',
+    'boxes_on_objects',
     'calibration_metrics',
     'check_component_protocol',
     'check_share',
