@@ -33,7 +33,8 @@ def box_report(
             f'unknown, in %, AOSE a count; AP_K {100 * metrics["AP_K"]:.2f} '
             'without'
         )
-        parts += [_table(metrics, sets, names, OF_SETS)] * bool(sets)
+        if sets:
+            parts.append(_table(metrics, sets, names, OF_SETS))
         parts.append(_table(metrics, ['id'], names, OF_ID))
     shares = {k: v for k, v in metrics.items() if k.startswith('calibration/')}
     if shares:
