@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 
 from torch import Tensor
 
 from mmood.registry import SCORES
 
 from .samples import Samples, Score, ScoreConfig
+
+_CALLED = dict(classifier='the last linear layer of the model')
 
 
 def split_config(config: ScoreConfig) -> tuple[str, str, dict]:
@@ -63,19 +66,20 @@ def check_fits(
     score: Score,
     kind: str,
     num_classes: int,
-    no_classifier: str = '',
+    missing: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Raises ValueError for a model that the score is not defined for.
 
-    With logits of another kind, or without a `LinearClassifier`, for the
-    reason ``no_classifier``.
+    With logits of another kind, or samples without a part that the score
+    reads, for the reason that stands in ``missing`` under the part's name.
     """
     own = getattr(score, 'func', score)
-    if no_classifier and 'classifier' in own.reads:
-        raise ValueError(
-            f'the score {name!r} reads the last linear layer of the model: '
-            f'{no_classifier}'
-        )
+    for part in own.reads:
+        if missing.get(part):
+            called = _CALLED.get(part, part)
+            raise ValueError(
+                f'the score {name!r} reads {called}: {missing[part]}'
+            )
     kinds = own.kinds
     if kind not in kinds:
         raise ValueError(
