@@ -166,9 +166,7 @@ class DenseAdapter(BoxAdapter):
         own = p.gather(1, boxes.labels[:, None])[:, 0]
         # At most what is left for the largest one: rounding aside, 1.
         share = torch.where(own > 0, boxes.scores / own, 0)
-        boxes.max_class_scores = torch.maximum(
-            share * p.amax(1), boxes.scores
-        )
+        boxes.max_class_scores = torch.maximum(share * p.amax(1), boxes.scores)
         if features is not None:
             features = rows_at([m[image] for m in features], places, count)
         linear = None
