@@ -303,3 +303,12 @@ def test_two_processes_measure_the_same(ann, tmp_path):
     expected = evaluate(ann, samples, score_threshold=0.5, **EVERY)
     for found in two_processes(build, samples, tmp_path):
         assert found == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_score_without_a_name_has_a_threshold_alone(ann):
+    samples = [*id_samples(), toy()]
+    for one in samples:
+        del one['pred_instances']['ood_scores_energy']
+    result = evaluate(ann, samples, score_threshold=0.5, **EVERY)
+    assert (result['ood/ood_threshold'], result['ood/AP_K']) == (-4, 1)
+    assert not [key for key in result if 'near/' in key or 'ood/id/' in key]
