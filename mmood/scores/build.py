@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
 
@@ -33,15 +33,21 @@ def split_config(config: ScoreConfig) -> tuple[str, str, dict]:
     return arguments.pop('name', kind), kind, arguments
 
 
-def build_score(kind: str, arguments: dict, sizes: dict) -> Score:
+def build_score(
+    kind: str,
+    arguments: dict,
+    sizes: dict,
+    missing: Mapping[str, str] = MappingProxyType({}),
+) -> Score:
     """The registered score with its arguments and the sizes it asks for.
 
-    Raises ValueError for a name that is not registered, TypeError for
-    arguments that the score does not have.
+    Raises ValueError for a name that is not registered and for one that reads
+    what is ``missing``, TypeError for arguments that the score does not have.
     """
     score = SCORES.get(kind) if isinstance(kind, str) else kind
     if score is None or not hasattr(score, 'reads'):
         raise ValueError(f'unknown score {kind!r}; known are {score_names()}')
+    check_reads(kind, score.reads, missing)
     if not inspect.isclass(score):
         inspect.signature(score).bind(Samples(), **arguments)
         return partial(score, **arguments)
@@ -61,6 +67,18 @@ def score_names() -> list[str]:
     return sorted(SCORES.module_dict)
 
 
+def check_reads(
+    name: str, reads: Iterable[str], missing: Mapping[str, str]
+) -> None:
+    """Raises ValueError, with the reason, for a part that is missing."""
+    for part in reads:
+        if missing.get(part):
+            called = _CALLED.get(part, part)
+            raise ValueError(
+                f'the score {name!r} reads {called}: {missing[part]}'
+            )
+
+
 def check_fits(
     name: str,
     score: Score,
@@ -74,12 +92,7 @@ def check_fits(
     reads, for the reason that stands in ``missing`` under the part's name.
     """
     own = getattr(score, 'func', score)
-    for part in own.reads:
-        if missing.get(part):
-            called = _CALLED.get(part, part)
-            raise ValueError(
-                f'the score {name!r} reads {called}: {missing[part]}'
-            )
+    check_reads(name, own.reads, missing)
     kinds = own.kinds
     if kind not in kinds:
         raise ValueError(

@@ -81,7 +81,7 @@ class ScoreSet(nn.Module):
         if name in self._scores:
             raise ValueError(f'the score {name!r} is listed twice')
         check_score_name(name, self)
-        score = build_score(kind, arguments, sizes)
+        score = build_score(kind, arguments, sizes, self._missing)
         check_fits(kind, score, self.kind, self.num_classes, self._missing)
         self._scores[name] = score
         self._arguments[name] = {

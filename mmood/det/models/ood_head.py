@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from mmdet.models.dense_heads import DETRHead
@@ -17,17 +18,31 @@ FAMILIES = ((BaseDenseHead, DenseAdapter), (DETRHead, QueryAdapter))
 
 
 @MODELS.register_module()
-def OODHead(of: str | type[nn.Module], **kwargs: object) -> nn.Module:
+def OODHead(
+    of: str | type[nn.Module],
+    scores: Sequence[str | dict] = ('energy',),
+    losses: Sequence[dict] = (),
+    outliers: dict | None = None,
+    **kwargs: object,
+) -> nn.Module:
     """The head ``of``, whose boxes say how unknown they are.
 
     A one-stage head (see `DenseAdapter`) or a DETR head (see
-    `QueryAdapter`), with its arguments and the adapter's. A checkpoint of
-    the head itself loads: no key is renamed. ::
+    `QueryAdapter`), with the arguments ``kwargs``. A checkpoint of the head
+    itself loads: no key is renamed. ::
 
         bbox_head=dict(type='mmood.OODHead', of='mmdet.RetinaHead',
                        scores=['energy', 'knn'], num_classes=20, ...)
 
-    Raises ValueError for a class of no known family.
+    Args:
+        of: the class, or its name with the scope.
+        scores: of each score its name or config, see `ScoreSet`.
+        losses: configs of `OODLoss` modules, which see a `Batch` of priors or
+            queries.
+        outliers: config of an `OutlierSource`; None: no loss needs any.
+
+    Raises ValueError for a class of no known family, and for what the
+    adapter refuses.
     """
     if isinstance(of, str):
         with MODELS.switch_scope_and_registry(None) as registry:
@@ -39,7 +54,12 @@ def OODHead(of: str | type[nn.Module], **kwargs: object) -> nn.Module:
             f'of={of!r} is in no registry: write its scope, as in '
             "of='mmdet.RetinaHead'"
         )
-    return _with_scores(head)(**kwargs)
+    scoring = _with_scores(head)
+    made = head(**kwargs)
+    # Not by the constructor: heads ask in theirs which class they are.
+    made.__class__ = scoring
+    made.equip(scores, losses, outliers)
+    return made
 
 
 @lru_cache(None)
