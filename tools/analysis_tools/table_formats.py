@@ -130,7 +130,7 @@ def cells(
             for column in summary.columns:
                 places = [''] if ('', column) in line.values else part
                 found = [line.find(name, column) for name in places]
-                texts = [cell(spread) for spread in found]
+                texts = [cell(spread, column in COUNTS) for spread in found]
                 row.append(' / '.join(texts) if any(found) else '-')
             if summary.is_detection:
                 row.append(cell(line.values.get(('', MAP))))
@@ -140,14 +140,17 @@ def cells(
     return [f'{h} {_ARROWS.get(h, "")}'.rstrip() for h in headers], rows
 
 
-def cell(spread: Spread | None) -> str:
-    """``mean ± deviation`` with one digit, nan if a run's is, - for none."""
+def cell(spread: Spread | None, is_count: bool = False) -> str:
+    """``mean ± deviation`` with one digit, nan if a run's is, - for none.
+
+    A count of one run is a whole number.
+    """
     if spread is None:
         return '-'
     if math.isnan(spread.mean):
         return 'nan'
     if math.isnan(spread.deviation):
-        return f'{spread.mean:.1f}'
+        return f'{spread.mean:.{0 if is_count else 1}f}'
     return f'{spread.mean:.1f} ± {spread.deviation:.1f}'
 
 
