@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from table_formats import (
+    COUNTS,
     MAP,
     MAP_50,
     MAP_K,
@@ -38,7 +39,7 @@ _MAP_50_KEY = 'bbox_mAP_50'
 _DETECTION = ('FPR95', 'AUROC', 'AUPR', 'recall', 'flagged')
 _SEGMENTATION = ('AP', 'AUROC', 'FPR95', 'Fmax')
 _TABLE_1 = ('FPR95', 'AUROC')
-# Of open-set tests, which store them as they are printed, not as shares.
+# Of OpenSetDetMetric, which stores them as they are printed, not as shares.
 _OPEN_SET = ('WI', 'AOSE', 'mAP_K', 'AP_U')
 _CLOSED_KEY = 'closed_mAP_K'
 
@@ -204,7 +205,9 @@ def aggregate(
         said += remarks_of(method.name, method.score, parts, things)
     all_scores = any(method.score is None for method in methods)
     id_column = MAP_50 if of_50 else MAP
-    id_column = MAP_K if set(columns) & set(_OPEN_SET) else id_column
+    runs = [run for m in methods for run in m.runs.values() if run is not None]
+    if runs and all(_CLOSED_KEY in run for run in runs):
+        id_column = MAP_K
     return Summary(lines, list(sets), columns, all_scores, id_column, said)
 
 
@@ -227,21 +230,34 @@ def _spreads(
     origins = {o: None for part in parts.values() for o in part if o != 'id'}
     values: dict[tuple[str, str], list[float]] = {}
     for path, part in parts.items():
-        for origin in origins:
-            for column in columns:
+        for column in columns:
+            for origin in _places(part, origins, column):
                 if column not in part.get(origin, {}):
                     raise ValueError(
                         f'{path} has no {origin}/{score}/{column}, but '
                         f'{ {o: list(c) for o, c in part.items()} }'
                     )
+                place = '' if origin == 'id' else origin
                 value = part[origin][column]
-                values.setdefault((origin, column), []).append(value)
+                values.setdefault((place, column), []).append(value)
     for key in (id_key, _CLOSED_KEY):
         if all(key in run for run in runs.values()):
             values['', MAP] = [run[key] for run in runs.values()]
     as_is = all(_CLOSED_KEY in run for run in runs.values())
-    scale = 1 if as_is else 100
-    return {key: spread(numbers, scale) for key, numbers in values.items()}
+    return {
+        (place, column): spread(
+            numbers, 1 if as_is or column in COUNTS else 100
+        )
+        for (place, column), numbers in values.items()
+    }
+
+
+def _places(
+    part: Mapping[str, dict], origins: Iterable[str], column: str
+) -> Iterable[str]:
+    """The sets that a column is of: the ID set if it alone has it."""
+    having = [origin for origin, row in part.items() if column in row]
+    return having if having == ['id'] else origins
 
 
 def parse_args(

@@ -22,9 +22,13 @@ MAP_K = 'mAP_K (ID)'  # AP50, of open-set tests
 _ARROWS = {
     **dict.fromkeys((MAP, MAP_50, 'AUROC', 'AUPR', 'AP', 'Fmax'), '↑'),
     **dict.fromkeys(('recall', 'flagged', 'sIoU', 'PPV', 'F1*'), '↑'),
-    **dict.fromkeys((MAP_K, 'mAP_K', 'AP_U'), '↑'),
-    **dict.fromkeys(('FPR95', 'WI', 'AOSE'), '↓'),
+    **dict.fromkeys((MAP_K, 'mAP_K', 'AP_U', 'P_U', 'R_U'), '↑'),
+    **dict.fromkeys(('AP_K', 'P_K', 'R_K'), '↑'),
+    **dict.fromkeys(('matched_AUROC', 'matched_AUPR'), '↑'),
+    **dict.fromkeys(('FPR95', 'matched_FPR95', 'WI', 'AOSE', 'nOSE'), '↓'),
+    'AP_K_cost': '↓',
 }
+COUNTS = ('AOSE',)  # all other measures are shares, printed in %
 _TEX = {
     **{character: f'\\{character}' for character in '&%$#_{}'},
     '\\': r'\textbackslash{}',
@@ -40,7 +44,10 @@ _TEX = {
 
 
 class Spread(NamedTuple):
-    """Mean and sample deviation in %; nan deviation: of one run."""
+    """Mean and sample deviation in %, of counts as such.
+
+    nan deviation: of one run.
+    """
 
     mean: float
     deviation: float
@@ -57,8 +64,8 @@ def spread(values: Sequence[float], scale: float = 100) -> Spread:
 class Line:
     """A method's score over its runs.
 
-    ``values`` are by (OOD set, column), the ID mAP by ``('', MAP)``; what no
-    run has is not in it.
+    ``values`` are by (OOD set, column), the ID mAP by ``('', MAP)``, other
+    measures of the ID set by ``('', column)``; what no run has is not in it.
     """
 
     method: str
@@ -66,6 +73,10 @@ class Line:
     finished: int
     wanted: int
     values: dict[tuple[str, str], Spread]
+
+    def find(self, origin: str, column: str) -> Spread | None:
+        """On an OOD set, or on the ID set if the column is of it."""
+        return self.values.get((origin, column), self.values.get(('', column)))
 
 
 @dataclass(frozen=True)
@@ -117,8 +128,9 @@ def cells(
         for part in [[name] for name in sets] if per_set else [sets]:
             row = [line.method, line.score][: len(names)] + part * per_set
             for column in summary.columns:
-                found = [line.values.get((name, column)) for name in part]
-                texts = [cell(spread) for spread in found]
+                places = [''] if ('', column) in line.values else part
+                found = [line.find(name, column) for name in places]
+                texts = [cell(spread, column in COUNTS) for spread in found]
                 row.append(' / '.join(texts) if any(found) else '-')
             if summary.is_detection:
                 row.append(cell(line.values.get(('', MAP))))
@@ -128,14 +140,17 @@ def cells(
     return [f'{h} {_ARROWS.get(h, "")}'.rstrip() for h in headers], rows
 
 
-def cell(spread: Spread | None) -> str:
-    """``mean ± deviation`` with one digit, nan if a run's is, - for none."""
+def cell(spread: Spread | None, is_count: bool = False) -> str:
+    """``mean ± deviation`` with one digit, nan if a run's is, - for none.
+
+    A count of one run is a whole number.
+    """
     if spread is None:
         return '-'
     if math.isnan(spread.mean):
         return 'nan'
     if math.isnan(spread.deviation):
-        return f'{spread.mean:.1f}'
+        return f'{spread.mean:.{0 if is_count else 1}f}'
     return f'{spread.mean:.1f} ± {spread.deviation:.1f}'
 
 
@@ -191,8 +206,9 @@ def escape_tex(text: str) -> str:
 def to_csv(summary: Summary) -> str:
     """A row per method, score and OOD set; mean and deviation apart.
 
-    Values in %, six digits, nan where a run's is; empty where there is none.
-    The ID mAP is repeated for each set. ``seeds`` are those finished.
+    Values in %, six digits, nan where a run's is; empty where there is none;
+    AOSE is a count. What is of the ID set is repeated for each set.
+    ``seeds`` are those finished.
     """
     columns = [MAP] * summary.is_detection + summary.columns
     id_stem = 'mAP50' if summary.id_column == MAP_50 else 'mAP'
@@ -206,8 +222,7 @@ def to_csv(summary: Summary) -> str:
         for name in summary.sets or ['']:
             row = [line.method, line.score, name, line.finished]
             for column in columns:
-                key = ('', MAP) if column == MAP else (name, column)
-                found = line.values.get(key)
+                found = line.find(name, column)
                 row += [f'{v:.6g}' for v in found] if found else ['', '']
             writer.writerow(row)
     return file.getvalue()
@@ -225,7 +240,10 @@ def add_format_arguments(parser: argparse.ArgumentParser) -> None:
     """What all tools that print a table have."""
     parser.add_argument('--format', default='github', choices=list(STYLES))
     parser.add_argument(
-        '--columns', nargs='+', help='such as FPR95 AUROC AUPR recall flagged'
+        '--columns',
+        nargs='+',
+        help='such as FPR95 AUROC AUPR recall flagged; where the test has '
+        'them, AP_U nOSE AOSE WI AP_K AP_K_cost matched_AUROC',
     )
     parser.add_argument(
         '--per-set', action='store_true', help='a line for each OOD set'
