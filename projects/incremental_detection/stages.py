@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.spec import SEED, flatten
 from mmengine.config import Config, ConfigDict
-from table_parts import SEED, flatten
 
 from mmood.changes import merge_options
 from mmood.det.datasets.class_splits import split_steps

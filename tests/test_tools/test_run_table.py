@@ -100,12 +100,8 @@ def test_commands(tools, write_spec):
     assert sorted(tools.options(train)) == sorted(shared)
     assert train['arguments'][:4] == ['a.py', '--resume', '--work-dir', folder]
     assert sorted(tools.options(test)) == sorted([*shared, 't=None'])
-    checkpoint = ['a.py', f'{folder}/last.pth', '--work-dir', folder]
-    assert test['arguments'][:6] == [
-        *checkpoint,
-        '--out-dir',
-        f'{folder}/ood_more',
-    ]
+    out = ['--out-dir', f'{folder}/ood_more', '--work-dir', folder]
+    assert test['arguments'][:6] == ['a.py', f'{folder}/last.pth', *out]
 
 
 def test_finished_runs_are_only_read(tools, write_spec, capsys):
@@ -180,7 +176,7 @@ def test_other_options_are_refused(tools, write_spec, capsys):
     assert 'out/a/seed_0 was made with other options (epochs is 6 there, ' in (
         error
     )
-    assert '7 in the table; x is [1, 2] there, unset in the table)' in error
+    assert '7 here; x is [1, 2] there, unset here)' in error
     given = dict(seeds=[0], cfg_options={'epochs': 6, 'x': (1, 2)})
     assert failure(write_spec({**row, 'test_options': {'t': 1}}, **given)) == 2
     assert 'out/a/seed_0/ood was made with other options (t is unset' in (

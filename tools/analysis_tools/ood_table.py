@@ -9,38 +9,32 @@ folder each file counts as a run of one method with the folder's name. With
 from __future__ import annotations
 
 import argparse
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
+from typing import NamedTuple
 
-from table_formats import (
-    MAP,
-    MAP_50,
-    MAP_K,
-    Line,
-    Spread,
-    Summary,
-    add_format_arguments,
-    render,
-    spread,
-)
-from table_remarks import remarks_of
-from table_runs import check_options, plan
-from table_spec import Table, load_table
+from experiments.formats import STYLES, Line, Spread, render, spread
+from experiments.results import by_score, check_score, read_metrics, remarks_of
+from experiments.runs import plan
+from experiments.spec import Table, load_table
 
-from mmood.ops import NotWrittenError, atomic_write, read_json
-from mmood.ops.coco_records import shorten
+from mmood.ops import NotWrittenError, atomic_write
 
-_MAP_KEY = 'bbox_mAP'
-_MAP_50_KEY = 'bbox_mAP_50'
+_MAP_KEYS = {'mAP': 'bbox_mAP', 'mAP50': 'bbox_mAP_50'}
 _DETECTION = ('FPR95', 'AUROC', 'AUPR', 'recall', 'flagged')
 _SEGMENTATION = ('AP', 'AUROC', 'FPR95', 'Fmax')
 _TABLE_1 = ('FPR95', 'AUROC')
 # Of open-set tests, which store them as they are printed, not as shares.
 _OPEN_SET = ('WI', 'AOSE', 'mAP_K', 'AP_U')
 _CLOSED_KEY = 'closed_mAP_K'
+_ARROWS = {
+    **dict.fromkeys((*_DETECTION, *_SEGMENTATION, 'mAP_K', 'AP_U'), '↑'),
+    **dict.fromkeys(('sIoU', 'PPV', 'F1*'), '↑'),
+    **dict.fromkeys(('FPR95', 'WI', 'AOSE'), '↓'),
+}
 
 
 @dataclass(frozen=True)
@@ -54,29 +48,17 @@ class Method:
     score: str | None
     runs: dict[Path, dict[str, float] | None]
 
-
-def read_metrics(path: Path) -> dict[str, float]:
-    """A ``metrics.json``; ValueError with its name if it is broken.
-
-    What is null in it is nan.
-    """
-    try:
-        metrics = read_json(path)
-    except ValueError as error:
-        raise ValueError(f'{error}: delete it and test again') from error
-    values = metrics.values() if isinstance(metrics, dict) else [metrics]
-    wrong = [value for value in values if not _is_measure(value)]
-    if wrong:
-        raise ValueError(
-            f'{path} must hold a dict of numbers, got {shorten(wrong[0])}: '
-            'delete it and test again'
-        )
-    return {k: math.nan if v is None else v for k, v in metrics.items()}
+    @property
+    def finished(self) -> dict[Path, dict[str, float]]:
+        return {p: run for p, run in self.runs.items() if run is not None}
 
 
-def _is_measure(value: object) -> bool:
-    is_small = type(value) is int and abs(value) < 2**63
-    return value is None or isinstance(value, float) or is_small
+class _Result(NamedTuple):
+    """A method's score; values by OOD set, '' for the ID one, and column."""
+
+    method: Method
+    score: str
+    values: dict[tuple[str, str], Spread]
 
 
 def collect(folders: Sequence[Path]) -> list[Method]:
@@ -129,8 +111,8 @@ def collect_table(table: Table, folders: Sequence[Path] = ()) -> list[Method]:
     ValueError if a run was made with other options than the table's.
     """
     tables = [replace(table, out=f) for f in folders] or [table]
-    for one in tables:
-        check_options(plan(one))
+    for run in [run for one in tables for run in plan(one)]:
+        run.check()
     methods = []
     for row in table.rows:
         paths = []
@@ -147,79 +129,93 @@ def _load(paths: Sequence[Path]) -> dict[Path, dict | None]:
     return {p: read_metrics(p) if p.is_file() else None for p in paths}
 
 
-def by_score(metrics: dict[str, float]) -> dict[str, dict[str, dict]]:
-    """``<set>/<score>/<column>`` keys as nested dicts, score first."""
-    scores: dict[str, dict[str, dict]] = {}
-    for key, value in metrics.items():
-        if key.count('/') == 2:
-            origin, score, column = key.split('/')
-            parts = scores.setdefault(score, {})
-            parts.setdefault(origin, {})[column] = value
-    return scores
-
-
-def check_score(metrics: dict[str, float], score: str, path: Path) -> None:
-    """Raise ValueError if a test does not have the score."""
-    names = list(by_score(metrics))
-    if not names:
-        raise ValueError(
-            f'{path} has no measures of a score: it is of a test without a '
-            'metric of mmood; leave it out'
-        )
-    if score not in names:
-        raise ValueError(f'{path} has no score {score!r}, but {names}')
-
-
-def aggregate(
+def report(
     methods: Sequence[Method],
     columns: Sequence[str] | None = None,
-    every: bool = False,
-) -> Summary:
-    """Mean and sample deviation over the runs of each method.
+    style: str = 'github',
+    per_set: bool = False,
+) -> str:
+    """The table: mean and sample deviation over the runs of each method.
 
-    ``columns`` are by default those of DFDD's Table 1, with ``every`` all of
-    a detection test, all of a segmentation test and those of DFDD's Table 3
-    of an open-set test; ``mAP50`` among them takes the ID mAP's place. A nan
-    of one run makes the mean nan. Raises
-    ValueError if a run lacks a score or column that was asked for, or an OOD
-    set that other runs of its method have.
+    In the layout of DFDD's Table 1 the values of the OOD sets stand in one
+    cell, ``near / far``; with ``per_set`` and in CSV each has a line.
+    ``columns`` are by default those of that table, with ``per_set`` all of a
+    detection test, all of a segmentation test and those of DFDD's Table 3 of
+    an open-set test; ``mAP50`` among them takes the ID mAP's place. A nan of
+    one run makes the mean nan. Raises ValueError if a run lacks a score or
+    column that was asked for, or an OOD set that other runs of its method
+    have.
     """
-    columns = list(columns or _default_columns(methods, every))
-    of_50 = 'mAP50' in columns
+    columns = list(columns or _default_columns(methods, per_set))
+    id_name = 'mAP50' if 'mAP50' in columns else 'mAP'
     columns = [column for column in columns if column != 'mAP50']
-    id_key = _MAP_50_KEY if of_50 else _MAP_KEY
-    sets: dict[str, None] = {}
-    lines, said = [], []
-    for method in methods:
-        runs = {p: run for p, run in method.runs.items() if run is not None}
-        names = {name: None for run in runs.values() for name in by_score(run)}
-        for score in [method.score] if method.score else names or ['-']:
-            values = _spreads(runs, score, columns, id_key) if runs else {}
-            sets.update({origin: None for origin, _ in values if origin})
-            numbers = (len(runs), len(method.runs))
-            lines.append(Line(method.name, score, *numbers, values))
-        parts = {path: by_score(run) for path, run in runs.items()}
-        is_detection = any(_MAP_KEY in run for run in runs.values())
-        things = 'boxes' if is_detection else 'pixels'
-        said += remarks_of(method.name, method.score, parts, things)
-    all_scores = any(method.score is None for method in methods)
-    id_column = MAP_50 if of_50 else MAP
-    id_column = MAP_K if set(columns) & set(_OPEN_SET) else id_column
-    return Summary(lines, list(sets), columns, all_scores, id_column, said)
+    results = [r for m in methods for r in _results(m, columns, id_name)]
+    sets = list(dict.fromkeys(o for r in results for o, _ in r.values if o))
+    heads = {c: f'{c} {_ARROWS.get(c, "")}'.rstrip() for c in columns}
+    is_csv = style == 'csv'
+    if any(('', id_name) in result.values for result in results):
+        is_open = bool(set(columns) & set(_OPEN_SET))
+        head = {id_name: f'{"mAP_K" if is_open else id_name} (ID) ↑'}
+        heads = {**head, **heads} if is_csv else {**heads, **head}
+    labels = ['method', 'score', 'ood_set' if is_csv else 'OOD set']
+    one_each = any(method.score is None for method in methods)
+    shown = [True, one_each or is_csv, per_set or is_csv]
+    parts = [[origin] for origin in sets or ['']] if shown[2] else [sets]
+    lines = []
+    for method, score, values in results:
+        counts = len(method.finished), len(method.runs)
+        for part in parts:
+            own = compress([method.name, score, *(part or [''])[:1]], shown)
+            cells = [
+                [values.get(('', c))]
+                if c == id_name
+                else [values.get((origin, c)) for origin in part]
+                for c in heads
+            ]
+            lines.append(Line(list(own), cells, *counts))
+    unit = 'in %, AOSE a count' if 'AOSE' in columns else 'in %'
+    after = f'; OOD: {" / ".join(sets)}' if sets and not shown[2] else ''
+    remarks = [after, *(text for m in methods for text in _remarks(m))]
+    return render(
+        list(compress(labels, shown)), heads, lines, style, unit, remarks
+    )
+
+
+def _results(
+    method: Method, columns: Sequence[str], id_name: str
+) -> list[_Result]:
+    runs = method.finished
+    names = {name: None for run in runs.values() for name in by_score(run)}
+    return [
+        _Result(method, score, _spreads(runs, score, columns, id_name))
+        for score in ([method.score] if method.score else names or ['-'])
+    ]
+
+
+def _remarks(method: Method) -> list[str]:
+    runs = method.finished
+    is_detection = any(_MAP_KEYS['mAP'] in run for run in runs.values())
+    things = 'boxes' if is_detection else 'pixels'
+    said = remarks_of(method.name, method.score, runs, things)
+    if not method.runs:
+        said.append(
+            f'{method.name}: not run, its max_seeds leave out these seeds'
+        )
+    return said
 
 
 def _default_columns(methods: Sequence[Method], every: bool) -> Sequence[str]:
     runs = [run for m in methods for run in m.runs.values() if run is not None]
     if runs and all(_CLOSED_KEY in run for run in runs):
         return _OPEN_SET
-    detection = {_MAP_KEY in run for run in runs}
+    detection = {_MAP_KEYS['mAP'] in run for run in runs}
     if detection == {False}:
         return _SEGMENTATION
     return _DETECTION if every and len(detection) < 2 else _TABLE_1
 
 
 def _spreads(
-    runs: dict[Path, dict], score: str, columns: Sequence[str], id_key: str
+    runs: dict[Path, dict], score: str, columns: Sequence[str], id_name: str
 ) -> dict[tuple[str, str], Spread]:
     for path, run in runs.items():
         check_score(run, score, path)
@@ -227,21 +223,28 @@ def _spreads(
     origins = {o: None for part in parts.values() for o in part if o != 'id'}
     values: dict[tuple[str, str], list[float]] = {}
     for path, part in parts.items():
-        for origin in origins:
-            for column in columns:
-                if column not in part.get(origin, {}):
-                    raise ValueError(
-                        f'{path} has no {origin}/{score}/{column}, but '
-                        f'{ {o: list(c) for o, c in part.items()} }'
-                    )
-                value = part[origin][column]
-                values.setdefault((origin, column), []).append(value)
-    for key in (id_key, _CLOSED_KEY):
-        if all(key in run for run in runs.values()):
-            values['', MAP] = [run[key] for run in runs.values()]
+        for key in [(o, column) for o in origins for column in columns]:
+            if key[1] not in part.get(key[0], {}):
+                raise ValueError(
+                    f'{path} has no {key[0]}/{score}/{key[1]}, but '
+                    f'{ {o: list(c) for o, c in part.items()} }'
+                )
+            values.setdefault(key, []).append(part[key[0]][key[1]])
+    for key in (_MAP_KEYS[id_name], _CLOSED_KEY):
+        if runs and all(key in run for run in runs.values()):
+            values['', id_name] = [run[key] for run in runs.values()]
     as_is = all(_CLOSED_KEY in run for run in runs.values())
     scale = 1 if as_is else 100
     return {key: spread(numbers, scale) for key, numbers in values.items()}
+
+
+def add_column_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--columns', nargs='+', help='such as FPR95 AUROC AUPR recall flagged'
+    )
+    parser.add_argument(
+        '--per-set', action='store_true', help='a line for each OOD set'
+    )
 
 
 def parse_args(
@@ -258,7 +261,8 @@ def parse_args(
     parser.add_argument(
         '--table', type=Path, metavar='SPEC', help='rows, as for run_table.py'
     )
-    add_format_arguments(parser)
+    parser.add_argument('--format', default='github', choices=list(STYLES))
+    add_column_arguments(parser)
     parser.add_argument('--out', type=Path, help='file to write instead')
     return parser.parse_args(argv), parser
 
@@ -276,10 +280,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             methods = collect(args.folders)
         if not any(run for m in methods for run in m.runs.values()):
             raise ValueError('no run of the table is finished')
-        summary = aggregate(methods, args.columns, args.per_set)
+        text = report(methods, args.columns, args.format, args.per_set)
     except ValueError as error:
         parser.error(str(error))
-    text = render(summary, args.format, args.per_set)
     if args.out:
         try:
             with atomic_write(args.out) as file:

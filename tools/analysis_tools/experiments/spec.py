@@ -39,7 +39,7 @@ class Row:
         load_from: config whose checkpoint of the same seed training starts
             from; a row of it alone says with which options it is trained.
         cache: train on features of ``load_from``, extracted once per seed.
-        max_seeds: run with so many of the table's seeds; None: with all.
+        max_seeds: run with so many of the spec's seeds; None: with all.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows x seeds in one folder.
+    """Rows x seeds in one folder; ``all_seeds`` are those of the spec.
 
     Raises ValueError if there is nothing to run, if a config is missing or
     if two rows would write different things into one folder.
@@ -74,20 +74,29 @@ class Table:
     seeds: Sequence[int]
     rows: Sequence[Row]
     columns: Sequence[str] | None = None
+    all_seeds: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         _check_seeds(self.seeds)
-        if not self.rows:
-            raise ValueError('rows is empty: a table needs at least one row')
+        names = [row.name for row in self.rows]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        _require(names, 'rows is empty: a table needs at least one row')
+        _require(not twice, f'names of rows must differ, got twice: {twice}')
         for row in self.rows:
             _check_row(row)
-        _check_names([row.name for row in self.rows])
         _check_sharing(self.rows)
-        _check_starts(self.rows)
 
-    def seeds_of(self, row: Row) -> Sequence[int]:
-        """Those that a row is run with, the first ``max_seeds``."""
-        return self.seeds[: row.max_seeds]
+    def seeds_of(self, row: Row) -> list[int]:
+        """Those of the table's seeds that a row is run with.
+
+        ``max_seeds`` counts from the spec's list, so that processes with a
+        seed each do not share a run, and from ``seeds`` if none is in it.
+        """
+        order = list(self.all_seeds)
+        if not set(order) & set(self.seeds):
+            order = []
+        order += [seed for seed in self.seeds if seed not in order]
+        return [seed for seed in self.seeds if seed in order[: row.max_seeds]]
 
 
 def is_spec(content: dict) -> bool:
@@ -97,15 +106,13 @@ def is_spec(content: dict) -> bool:
 
 def read(path: Path) -> dict:
     """A spec or config as a dict; ValueError if it cannot be read."""
-    if not path.is_file():
-        raise ValueError(f'file {path} does not exist')
+    _require(path.is_file(), f'file {path} does not exist')
     try:
-        cfg = read_config(path, import_custom_modules=False)
+        return read_config(path, import_custom_modules=False).to_dict()
     except ConfigError:
         raise
     except Exception as error:  # whatever a Python file raises
         raise ValueError(f'{path} cannot be read: {error}') from error
-    return cfg.to_dict()
 
 
 def load_table(
@@ -113,27 +120,34 @@ def load_table(
     out: Path | None = None,
     seeds: Sequence[int] | None = None,
     cfg_options: dict | None = None,
+    row_keys: Sequence[str] = tuple(f.name for f in fields(Row)),
 ) -> Table:
     """The table of a spec; arguments other than None go before its keys.
 
-    Keys: ``rows``, a list of dicts with the arguments of `Row`; ``out``, the
-    folder, by default ``work_dirs/NAME`` by the spec's name; ``seeds``, by
-    default 0, 1, 2; ``cfg_options`` for all rows, under their own ones;
-    ``columns``, what is printed without ``--columns``.
+    Keys: ``rows``, a list of dicts with the arguments of `Row`, or those of
+    them in ``row_keys``; ``out``, the folder, by default ``work_dirs/NAME``
+    by the spec's name; ``seeds``, by default 0, 1, 2; ``cfg_options`` for
+    all rows, under their own ones; ``columns``, what is printed without
+    ``--columns``.
     Raises ValueError for whatever cannot be run, naming the file.
     """
     try:
         content = read(path)
         _check_keys(content, _KEYS)
-        rows = content.get('rows') or []
-        if not isinstance(rows, (list, tuple)):
-            raise ValueError(f'rows must be a list of dicts, got {rows!r}')
+        rows, own = content.get('rows') or [], content.get('seeds', SEEDS)
+        _check_seeds(own)
+        _require(
+            isinstance(rows, (list, tuple)),
+            f'rows must be a list of dicts, got {rows!r}',
+        )
         common = flatten(content.get('cfg_options') or {})
+        above = cfg_options or {}
         return Table(
             Path(out or content.get('out') or f'work_dirs/{path.stem}'),
-            seeds or content.get('seeds', SEEDS),
-            [_load_row(row, common, cfg_options or {}) for row in rows],
+            seeds or own,
+            [_load_row(row, common, above, row_keys) for row in rows],
             content.get('columns'),
+            own,
         )
     except ValueError as error:
         raise ValueError(f'spec {path}: {error}') from error
@@ -141,8 +155,9 @@ def load_table(
 
 def flatten(options: dict, prefix: str = '') -> dict:
     """Nested overrides by dotted keys, ``{'a': {'b': 1}} -> {'a.b': 1}``."""
-    if not isinstance(options, dict):
-        raise ValueError(f'options must be a dict, got {options!r}')
+    _require(
+        isinstance(options, dict), f'options must be a dict, got {options!r}'
+    )
     flat = {}
     for key, value in options.items():
         if isinstance(value, dict) and value:
@@ -158,26 +173,22 @@ def to_arguments(options: dict) -> list[str]:
     Raises ValueError for values that would not come back: dicts in lists,
     and text with spaces or commas or that looks like a number.
     """
-    arguments = [f'{key}={_text(value)}' for key, value in options.items()]
-    for (key, value), argument in zip(options.items(), arguments):
-        back = _read_back(argument)
-        if repr(back) != repr({str(key): value}):
-            raise ValueError(
-                f'option {key}={value!r} does not pass through --cfg-options, '
-                f'which makes it {back}: give a number as a number (YAML: '
-                '1.0e-3), and anything else in a config of its own'
-            )
-    return arguments
-
-
-def _read_back(argument: str) -> dict:
-    """What the tools' ``--cfg-options`` make of ``KEY=VALUE``."""
     parser = argparse.ArgumentParser()
     parser.add_argument('--options', nargs=1, action=OptionsAction)
-    try:
-        return parser.parse_args(['--options', argument]).options
-    except AssertionError:  # unbalanced brackets
-        return {}
+    arguments = []
+    for key, value in options.items():
+        arguments.append(f'{key}={_text(value)}')
+        try:
+            back = parser.parse_args(['--options', arguments[-1]]).options
+        except AssertionError:  # unbalanced brackets
+            back = {}
+        _require(
+            repr(back) == repr({str(key): value}),
+            f'option {key}={value!r} does not pass through --cfg-options, '
+            f'which makes it {back}: give a number as a number (YAML: '
+            '1.0e-3), and anything else in a config of its own',
+        )
+    return arguments
 
 
 def _text(value: object) -> str:
@@ -187,14 +198,14 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _load_row(row: dict, common: dict, above: dict) -> Row:
-    known = [f.name for f in fields(Row)]
-    if not isinstance(row, dict):
-        raise ValueError(f'a row must be a dict, got {row!r}')
+def _load_row(
+    row: dict, common: dict, above: dict, known: Sequence[str]
+) -> Row:
+    _require(isinstance(row, dict), f'a row must be a dict, got {row!r}')
     _check_keys(row, known, f'row {row.get("name", "")!r}: ')
     for key in ('name', 'config'):
-        if not isinstance(row.get(key), str):
-            raise ValueError(f'row {row} needs a {key}, as text')
+        is_text = isinstance(row.get(key), str)
+        _require(is_text, f'row {row} needs a {key}, as text')
     row = {key: value for key, value in row.items() if value is not None}
     own = flatten(row.get('cfg_options', {}))
     row['cfg_options'] = {**common, **own, **above}
@@ -204,51 +215,49 @@ def _load_row(row: dict, common: dict, above: dict) -> Row:
     return Row(**row)
 
 
+def _require(holds: object, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
+
+
 def _check_keys(content: dict, known: Sequence[str], where: str = '') -> None:
     unknown = [key for key in content if key not in known]
-    if unknown:
-        raise ValueError(
-            f'{where}unknown keys {unknown}, known are {list(known)}'
-        )
+    _require(
+        not unknown,
+        f'{where}unknown keys {unknown}, known are {list(known)}',
+    )
 
 
 def _check_seeds(seeds: Sequence[int]) -> None:
-    valid = isinstance(seeds, (list, tuple)) and all(
-        type(seed) is int and seed >= 0 for seed in seeds
+    is_list = isinstance(seeds, (list, tuple)) and len(seeds) > 0
+    _require(
+        is_list
+        and all(type(seed) is int and seed >= 0 for seed in seeds)
+        and len(set(seeds)) == len(seeds),
+        f'seeds must be a list of different numbers >= 0, got {seeds!r}',
     )
-    if not valid or not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(
-            f'seeds must be a list of different numbers >= 0, got {seeds!r}'
-        )
-
-
-def _check_names(names: list[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f'names of rows must differ, got twice: {twice}')
 
 
 def _check_row(row: Row) -> None:
+    where, most = f'row {row.name!r}:', row.max_seeds
     for config in filter(None, (row.config, row.load_from)):
-        if not config.is_file():
-            raise ValueError(
-                f'row {row.name!r}: config {config} does not exist'
-            )
+        _require(config.is_file(), f'{where} config {config} does not exist')
     for key in ('tag', 'test_tag'):
         value = getattr(row, key)
-        if value is not None and not re.fullmatch(r'[\w.+-]+', str(value)):
-            raise ValueError(
-                f'row {row.name!r}: {key} is part of a folder name, letters, '
-                f'digits and any of _.+-, got {value!r}'
-            )
-    most = row.max_seeds
-    if most is not None and (type(most) is not int or most < 1):
-        raise ValueError(
-            f'row {row.name!r}: max_seeds must be a number >= 1, got {most!r}'
+        _require(
+            value is None or re.fullmatch(r'[\w.+-]+', str(value)),
+            f'{where} {key} is part of a folder name, letters, digits and any '
+            f'of _.+-, got {value!r}',
         )
+    _require(
+        most is None or (type(most) is int and most >= 1),
+        f'{where} max_seeds must be a number >= 1, got {most!r}',
+    )
     options = {**row.cfg_options, **row.test_options}
-    if SEED in options:
-        raise ValueError(f'row {row.name!r}: {SEED} is set by seeds')
+    _require(SEED not in options, f'{where} {SEED} is set by seeds')
+    _require(
+        row.load_from or not row.cache, f'{where} cache needs a load_from'
+    )
     to_arguments(options)
 
 
@@ -264,20 +273,14 @@ def _check_sharing(rows: Sequence[Row]) -> None:
         ):
             other = first.setdefault(place, row)
             for key in keys:
-                if getattr(row, key) != getattr(other, key):
-                    raise ValueError(
-                        f'rows {other.name!r} and {row.name!r} would share '
-                        f'the folder {place} but differ in {key}: give one '
-                        f'of them a {remedy}'
-                    )
-
-
-def _check_starts(rows: Sequence[Row]) -> None:
-    trained = {row.folder: row for row in rows}
+                _require(
+                    getattr(row, key) == getattr(other, key),
+                    f'rows {other.name!r} and {row.name!r} would share the '
+                    f'folder {place} but differ in {key}: give one of them a '
+                    f'{remedy}',
+                )
     for row in rows:
-        if row.cache and not row.load_from:
-            raise ValueError(f'row {row.name!r}: cache needs a load_from')
-        base = row.load_from and trained.get(row.load_from.stem)
+        base = first.get(row.load_from.stem) if row.load_from else None
         if base and (base.load_from or base.config != row.load_from):
             raise ValueError(
                 f'row {row.name!r}: its load_from {row.load_from} would share '

@@ -111,8 +111,8 @@ def test_children_end_with_their_parent(tools, write_spec, name):
         'import sys, pathlib, signal\n'
         f'sys.path.insert(0, {str(Path(run_table.__file__).parent)!r})\n'
         'signal.signal(signal.SIGHUP, signal.SIG_DFL)\n'
-        'import run_table, table_runs\n'
-        f'table_runs.TOOLS = pathlib.Path({str(tools.folder)!r})\n'
+        'import run_table, experiments.stage\n'
+        f'experiments.stage.TOOLS = pathlib.Path({str(tools.folder)!r})\n'
         f'run_table.main([{str(write_spec())!r}, "--jobs", "2"])\n'
     )
     (tools.folder / 'train.py').write_text(
