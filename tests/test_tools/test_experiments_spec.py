@@ -107,6 +107,25 @@ def test_a_row_may_have_fewer_seeds():
     assert table.columns == ['AUROC']
 
 
+@pytest.mark.parametrize(
+    ('given', 'expected'),
+    [
+        ([4, 2, 7], [4, 2]),
+        ([7], []),
+        ([7, 2], [2]),
+        ([2, 4], [2, 4]),
+        ([7, 9], []),
+        ([9], [9]),
+        ([9, 8, 1], [9, 8]),
+    ],
+)
+def test_fewer_seeds_count_from_those_of_the_spec(folder, given, expected):
+    path = folder / 'spec.py'
+    path.write_text(f'seeds = [4, 2, 7]\nrows = [{A}, max_seeds=2)]')
+    table = spec.load_table(path, seeds=given)
+    assert table.seeds_of(table.rows[0]) == expected
+
+
 def test_same_names_of_configs_are_found(folder):
     (folder / 'c').mkdir()
     (folder / 'c/a.py').touch()

@@ -93,6 +93,39 @@ def test_a_failed_test_is_repeated_alone(tools, small, capsys):
     assert tools.steps == [*ALL[:4], *ALL[3:]]
 
 
+@pytest.mark.parametrize('tool', ['train', 'test'])
+def test_a_moved_folder_goes_on(tools, small, tmp_path, capsys, tool):
+    """No path in what is run leads back to where it was."""
+    distils = {"method='x'": 'distillation=dict(roi={})'}
+    config = small(**distils)
+    broken = tools.break_tool(tool, 'step_1')
+    failure(capsys, config, '--seeds', 0, '--out', tmp_path / 'there')
+    broken.unlink()
+    done = len(tools.calls)
+    (tmp_path / 'there').rename(tmp_path / 'moved')
+    main(config, '--seeds', 0, '--out', tmp_path / 'moved')
+    assert tools.steps[done:] == ALL[2 + (tool == 'test') :]
+    run = tmp_path / 'moved/small/seed_0'
+    for *_, arguments in tools.calls[done:]:
+        assert not any('there' in text for text in arguments)
+        assert str(tmp_path / 'there') not in Path(arguments[0]).read_text()
+    cfg = Config.fromfile(run / 'step_1.py')
+    assert (
+        cfg.load_from == cfg.model.teacher == str(run / 'step_0/epoch_1.pth')
+    )
+
+
+def test_equal_bases_side_by_side_are_one_training(tools, small):
+    other = small('other', **{"method='x'": "method='y'"})
+    main(small(), other, '--seeds', 0, 1, '--jobs', 4)
+    bases = sorted(s for s in tools.steps if s.endswith('step_0'))
+    assert bases == sorted(
+        f'{tool} small seed_{seed} step_0'
+        for tool in ('train', 'test')
+        for seed in (0, 1)
+    )
+
+
 def test_methods_with_one_base_train_it_once(tools, small, capsys):
     other = small('other', **{"method='x'": "method='y'"})
     third = small('third', **{"{'train_cfg.max_epochs': 6}": '{}'})
