@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmood.config import ConfigError, read_config
@@ -27,31 +27,20 @@ class Row:
     Rows with one config share its training if they agree in ``cfg_options``,
     and its test if they agree in ``test_options`` too. Otherwise they need
     folders of their own, named by ``tag`` and ``test_tag``.
-
-    Args:
-        name: as the table prints it.
-        config: file to train and test.
-        score: one of the test's OOD scores; None: a line for each of them.
-        cfg_options: overrides of the config, for training and test.
-        test_options: overrides for the test alone.
-        tag: end of the folder's name, ``OUT/CONFIG_TAG``.
-        test_tag: end of the test folder's name, ``ood_TEST_TAG``.
-        load_from: config whose checkpoint of the same seed training starts
-            from; a row of it alone says with which options it is trained.
-        cache: train on features of ``load_from``, extracted once per seed.
-        max_seeds: run with so many of the spec's seeds; None: with all.
     """
 
-    name: str
-    config: Path
-    score: str | None = None
-    cfg_options: dict = field(default_factory=dict)
-    test_options: dict = field(default_factory=dict)
-    tag: str | None = None
-    test_tag: str | None = None
+    name: str  # as the table prints it
+    config: Path  # to train and test
+    score: str | None = None  # of the test; None: a line for each of its own
+    cfg_options: dict = field(default_factory=dict)  # of training and test
+    test_options: dict = field(default_factory=dict)  # of the test alone
+    tag: str | None = None  # end of the folder's name, OUT/CONFIG_TAG
+    test_tag: str | None = None  # end of that of the test, ood_TEST_TAG
+    # Config whose checkpoint of the same seed training starts from; a row of
+    # it alone says with which options it is trained.
     load_from: Path | None = None
-    cache: bool = False
-    max_seeds: int | None = None
+    cache: bool = False  # train on its features, extracted once per seed
+    max_seeds: int | None = None  # so many of the spec's; None: all
 
     @property
     def folder(self) -> str:
@@ -60,6 +49,9 @@ class Row:
     @property
     def test_folder(self) -> str:
         return '_'.join(filter(None, ('ood', self.test_tag)))
+
+
+_ROW_KEYS = tuple(Row.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
@@ -77,14 +69,8 @@ class Table:
     all_seeds: Sequence[int] = ()
 
     def __post_init__(self) -> None:
-        _check_seeds(self.seeds)
-        names = [row.name for row in self.rows]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        _require(names, 'rows is empty: a table needs at least one row')
-        _require(not twice, f'names of rows must differ, got twice: {twice}')
-        for row in self.rows:
-            _check_row(row)
-        _check_sharing(self.rows)
+        for problem in _problems(self):
+            raise ValueError(problem)
 
     def seeds_of(self, row: Row) -> list[int]:
         """Those of the table's seeds that a row is run with.
@@ -106,7 +92,8 @@ def is_spec(content: dict) -> bool:
 
 def read(path: Path) -> dict:
     """A spec or config as a dict; ValueError if it cannot be read."""
-    _require(path.is_file(), f'file {path} does not exist')
+    if not path.is_file():
+        raise ValueError(f'file {path} does not exist')
     try:
         return read_config(path, import_custom_modules=False).to_dict()
     except ConfigError:
@@ -120,7 +107,7 @@ def load_table(
     out: Path | None = None,
     seeds: Sequence[int] | None = None,
     cfg_options: dict | None = None,
-    row_keys: Sequence[str] = tuple(f.name for f in fields(Row)),
+    row_keys: Sequence[str] = _ROW_KEYS,
 ) -> Table:
     """The table of a spec; arguments other than None go before its keys.
 
@@ -135,17 +122,13 @@ def load_table(
         content = read(path)
         _check_keys(content, _KEYS)
         rows, own = content.get('rows') or [], content.get('seeds', SEEDS)
-        _check_seeds(own)
-        _require(
-            isinstance(rows, (list, tuple)),
-            f'rows must be a list of dicts, got {rows!r}',
-        )
-        common = flatten(content.get('cfg_options') or {})
-        above = cfg_options or {}
+        if not isinstance(rows, (list, tuple)):
+            raise ValueError(f'rows must be a list of dicts, got {rows!r}')
+        common, above = content.get('cfg_options') or {}, cfg_options or {}
         return Table(
             Path(out or content.get('out') or f'work_dirs/{path.stem}'),
             seeds or own,
-            [_load_row(row, common, above, row_keys) for row in rows],
+            [_load_row(row, flatten(common), above, row_keys) for row in rows],
             content.get('columns'),
             own,
         )
@@ -155,9 +138,8 @@ def load_table(
 
 def flatten(options: dict, prefix: str = '') -> dict:
     """Nested overrides by dotted keys, ``{'a': {'b': 1}} -> {'a.b': 1}``."""
-    _require(
-        isinstance(options, dict), f'options must be a dict, got {options!r}'
-    )
+    if not isinstance(options, dict):
+        raise ValueError(f'options must be a dict, got {options!r}')
     flat = {}
     for key, value in options.items():
         if isinstance(value, dict) and value:
@@ -175,19 +157,18 @@ def to_arguments(options: dict) -> list[str]:
     """
     parser = argparse.ArgumentParser()
     parser.add_argument('--options', nargs=1, action=OptionsAction)
-    arguments = []
-    for key, value in options.items():
-        arguments.append(f'{key}={_text(value)}')
+    arguments = [f'{key}={_text(value)}' for key, value in options.items()]
+    for (key, value), argument in zip(options.items(), arguments):
         try:
-            back = parser.parse_args(['--options', arguments[-1]]).options
+            back = parser.parse_args(['--options', argument]).options
         except AssertionError:  # unbalanced brackets
             back = {}
-        _require(
-            repr(back) == repr({str(key): value}),
-            f'option {key}={value!r} does not pass through --cfg-options, '
-            f'which makes it {back}: give a number as a number (YAML: '
-            '1.0e-3), and anything else in a config of its own',
-        )
+        if repr(back) != repr({str(key): value}):
+            raise ValueError(
+                f'option {key}={value!r} does not pass through --cfg-options, '
+                f'which makes it {back}: give a number as a number (YAML: '
+                '1.0e-3), and anything else in a config of its own'
+            )
     return arguments
 
 
@@ -201,11 +182,12 @@ def _text(value: object) -> str:
 def _load_row(
     row: dict, common: dict, above: dict, known: Sequence[str]
 ) -> Row:
-    _require(isinstance(row, dict), f'a row must be a dict, got {row!r}')
+    if not isinstance(row, dict):
+        raise ValueError(f'a row must be a dict, got {row!r}')
     _check_keys(row, known, f'row {row.get("name", "")!r}: ')
     for key in ('name', 'config'):
-        is_text = isinstance(row.get(key), str)
-        _require(is_text, f'row {row} needs a {key}, as text')
+        if not isinstance(row.get(key), str):
+            raise ValueError(f'row {row} needs a {key}, as text')
     row = {key: value for key, value in row.items() if value is not None}
     own = flatten(row.get('cfg_options', {}))
     row['cfg_options'] = {**common, **own, **above}
@@ -215,53 +197,61 @@ def _load_row(
     return Row(**row)
 
 
-def _require(holds: object, message: str) -> None:
-    if not holds:
-        raise ValueError(message)
-
-
 def _check_keys(content: dict, known: Sequence[str], where: str = '') -> None:
     unknown = [key for key in content if key not in known]
-    _require(
-        not unknown,
-        f'{where}unknown keys {unknown}, known are {list(known)}',
-    )
+    if unknown:
+        raise ValueError(
+            f'{where}unknown keys {unknown}, known are {list(known)}'
+        )
 
 
-def _check_seeds(seeds: Sequence[int]) -> None:
-    is_list = isinstance(seeds, (list, tuple)) and len(seeds) > 0
-    _require(
-        is_list
-        and all(type(seed) is int and seed >= 0 for seed in seeds)
-        and len(set(seeds)) == len(seeds),
-        f'seeds must be a list of different numbers >= 0, got {seeds!r}',
-    )
+def _problems(table: Table) -> Iterator[str]:
+    """What is wrong with a table, in words."""
+    for seeds in (table.seeds, table.all_seeds or SEEDS):
+        if (
+            not (isinstance(seeds, (list, tuple)) and seeds)
+            or any(type(seed) is not int or seed < 0 for seed in seeds)
+            or len(set(seeds)) < len(seeds)
+        ):
+            yield (
+                'seeds must be a list of different numbers >= 0, got '
+                f'{seeds!r}'
+            )
+    names = [row.name for row in table.rows]
+    if not names:
+        yield 'rows is empty: a table needs at least one row'
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        yield f'names of rows must differ, got twice: {twice}'
+    for row in table.rows:
+        for problem in _problems_of(row):
+            yield f'row {row.name!r}: {problem}'
+    yield from _problems_of_sharing(table.rows)
 
 
-def _check_row(row: Row) -> None:
-    where, most = f'row {row.name!r}:', row.max_seeds
+def _problems_of(row: Row) -> Iterator[str]:
     for config in filter(None, (row.config, row.load_from)):
-        _require(config.is_file(), f'{where} config {config} does not exist')
+        if not config.is_file():
+            yield f'config {config} does not exist'
     for key in ('tag', 'test_tag'):
         value = getattr(row, key)
-        _require(
-            value is None or re.fullmatch(r'[\w.+-]+', str(value)),
-            f'{where} {key} is part of a folder name, letters, digits and any '
-            f'of _.+-, got {value!r}',
-        )
-    _require(
-        most is None or (type(most) is int and most >= 1),
-        f'{where} max_seeds must be a number >= 1, got {most!r}',
-    )
+        if value is not None and not re.fullmatch(r'[\w.+-]+', str(value)):
+            yield (
+                f'{key} is part of a folder name, letters, digits and any of '
+                f'_.+-, got {value!r}'
+            )
+    most = row.max_seeds
+    if most is not None and (type(most) is not int or most < 1):
+        yield f'max_seeds must be a number >= 1, got {most!r}'
+    if row.cache and not row.load_from:
+        yield 'cache needs a load_from'
     options = {**row.cfg_options, **row.test_options}
-    _require(SEED not in options, f'{where} {SEED} is set by seeds')
-    _require(
-        row.load_from or not row.cache, f'{where} cache needs a load_from'
-    )
+    if SEED in options:
+        yield f'{SEED} is set by seeds'
     to_arguments(options)
 
 
-def _check_sharing(rows: Sequence[Row]) -> None:
+def _problems_of_sharing(rows: Sequence[Row]) -> Iterator[str]:
     """Rows of one folder train alike, those of one test folder test alike."""
     training = ('config', 'cfg_options', 'load_from', 'cache')
     first: dict[str, Row] = {}
@@ -273,16 +263,16 @@ def _check_sharing(rows: Sequence[Row]) -> None:
         ):
             other = first.setdefault(place, row)
             for key in keys:
-                _require(
-                    getattr(row, key) == getattr(other, key),
-                    f'rows {other.name!r} and {row.name!r} would share the '
-                    f'folder {place} but differ in {key}: give one of them a '
-                    f'{remedy}',
-                )
+                if getattr(row, key) != getattr(other, key):
+                    yield (
+                        f'rows {other.name!r} and {row.name!r} would share '
+                        f'the folder {place} but differ in {key}: give one '
+                        f'of them a {remedy}'
+                    )
     for row in rows:
         base = first.get(row.load_from.stem) if row.load_from else None
         if base and (base.load_from or base.config != row.load_from):
-            raise ValueError(
+            yield (
                 f'row {row.name!r}: its load_from {row.load_from} would share '
                 f'the folder {base.folder} with row {base.name!r}, which is '
                 'not trained from its config alone'
