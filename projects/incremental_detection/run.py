@@ -21,6 +21,7 @@ sys.path.append(
     str(Path(__file__).resolve().parents[2] / 'tools/analysis_tools')
 )
 
+from experiments.formats import STYLES
 from experiments.shell import (
     parser_of_runs,
     run_and_print,
@@ -44,6 +45,7 @@ def parser_of_arguments() -> argparse.ArgumentParser:
         default=1,
         help='processes of a run, by torchrun; with --gpus 0,1 2,3 two each',
     )
+    parser.add_argument('--format', default='github', choices=list(STYLES))
     parser.add_argument(
         '--per-class', action='store_true', help='AP50 of each class instead'
     )

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
-from typing import NamedTuple
 
 from experiments.formats import STYLES, Line, Spread, render, spread
 from experiments.results import by_score, check_score, read_metrics, remarks_of
@@ -27,14 +26,14 @@ _MAP_KEYS = {'mAP': 'bbox_mAP', 'mAP50': 'bbox_mAP_50'}
 _DETECTION = ('FPR95', 'AUROC', 'AUPR', 'recall', 'flagged')
 _SEGMENTATION = ('AP', 'AUROC', 'FPR95', 'Fmax')
 _TABLE_1 = ('FPR95', 'AUROC')
-# Of open-set tests, which store them as they are printed, not as shares.
+# Of OpenSetDetMetric, which stores them as they are printed, not as shares.
 _OPEN_SET = ('WI', 'AOSE', 'mAP_K', 'AP_U')
 _CLOSED_KEY = 'closed_mAP_K'
-_ARROWS = {
-    **dict.fromkeys((*_DETECTION, *_SEGMENTATION, 'mAP_K', 'AP_U'), '↑'),
-    **dict.fromkeys(('sIoU', 'PPV', 'F1*'), '↑'),
-    **dict.fromkeys(('FPR95', 'WI', 'AOSE'), '↓'),
-}
+_UP = (*_DETECTION, *_SEGMENTATION, 'sIoU', 'PPV', 'F1*', 'mAP_K', 'AP_K')
+_UP += ('AP_U', 'P_K', 'P_U', 'R_K', 'R_U', 'matched_AUROC', 'matched_AUPR')
+_DOWN = ('FPR95', 'matched_FPR95', 'WI', 'AOSE', 'nOSE', 'AP_K_cost')
+_ARROWS = {**dict.fromkeys(_UP, ' ↑'), **dict.fromkeys(_DOWN, ' ↓')}
+_COUNTS = ('AOSE',)  # all other measures are shares, printed in %
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,12 @@ class Method:
     def finished(self) -> dict[Path, dict[str, float]]:
         return {p: run for p, run in self.runs.items() if run is not None}
 
-
-class _Result(NamedTuple):
-    """A method's score; values by OOD set, '' for the ID one, and column."""
-
-    method: Method
-    score: str
-    values: dict[tuple[str, str], Spread]
+    @property
+    def scores(self) -> list[str]:
+        found = dict.fromkeys(
+            s for r in self.finished.values() for s in by_score(r)
+        )
+        return [self.score] if self.score else list(found) or ['-']
 
 
 def collect(folders: Sequence[Path]) -> list[Method]:
@@ -146,66 +144,56 @@ def report(
     column that was asked for, or an OOD set that other runs of its method
     have.
     """
-    columns = list(columns or _default_columns(methods, per_set))
+    runs = [run for m in methods for run in m.finished.values()]
+    is_open = bool(runs) and all(_CLOSED_KEY in run for run in runs)
+    columns = list(columns or _default_columns(runs, per_set))
     id_name = 'mAP50' if 'mAP50' in columns else 'mAP'
     columns = [column for column in columns if column != 'mAP50']
-    results = [r for m in methods for r in _results(m, columns, id_name)]
-    sets = list(dict.fromkeys(o for r in results for o, _ in r.values if o))
-    heads = {c: f'{c} {_ARROWS.get(c, "")}'.rstrip() for c in columns}
+    results = [
+        (method, score, _spreads(method.finished, score, columns, id_name))
+        for method in methods
+        for score in method.scores
+    ]
+    sets = list(dict.fromkeys(o for *_, v in results for o, _ in v if o))
+    heads = {c: c + _ARROWS.get(c, '') for c in columns}
     is_csv = style == 'csv'
-    if any(('', id_name) in result.values for result in results):
-        is_open = bool(set(columns) & set(_OPEN_SET))
+    if any(('', id_name) in values for *_, values in results):
         head = {id_name: f'{"mAP_K" if is_open else id_name} (ID) ↑'}
         heads = {**head, **heads} if is_csv else {**heads, **head}
-    labels = ['method', 'score', 'ood_set' if is_csv else 'OOD set']
-    one_each = any(method.score is None for method in methods)
-    shown = [True, one_each or is_csv, per_set or is_csv]
+    one_each = is_csv or any(method.score is None for method in methods)
+    shown = [True, one_each, per_set or is_csv]
     parts = [[origin] for origin in sets or ['']] if shown[2] else [sets]
     lines = []
     for method, score, values in results:
-        counts = len(method.finished), len(method.runs)
         for part in parts:
-            own = compress([method.name, score, *(part or [''])[:1]], shown)
+            labels = compress([method.name, score, *(part or [''])[:1]], shown)
             cells = [
-                [values.get(('', c))]
-                if c == id_name
-                else [values.get((origin, c)) for origin in part]
+                [
+                    values.get((o, c))
+                    for o in ([''] if ('', c) in values else part)
+                ]
                 for c in heads
             ]
-            lines.append(Line(list(own), cells, *counts))
+            counts = len(method.finished), len(method.runs)
+            lines.append(Line(list(labels), cells, *counts))
+    names = ['method', 'score', 'ood_set' if is_csv else 'OOD set']
     unit = 'in %, AOSE a count' if 'AOSE' in columns else 'in %'
     after = f'; OOD: {" / ".join(sets)}' if sets and not shown[2] else ''
     remarks = [after, *(text for m in methods for text in _remarks(m))]
     return render(
-        list(compress(labels, shown)), heads, lines, style, unit, remarks
+        list(compress(names, shown)), heads, lines, style, unit, remarks
     )
 
 
-def _results(
-    method: Method, columns: Sequence[str], id_name: str
-) -> list[_Result]:
-    runs = method.finished
-    names = {name: None for run in runs.values() for name in by_score(run)}
-    return [
-        _Result(method, score, _spreads(runs, score, columns, id_name))
-        for score in ([method.score] if method.score else names or ['-'])
-    ]
-
-
 def _remarks(method: Method) -> list[str]:
-    runs = method.finished
-    is_detection = any(_MAP_KEYS['mAP'] in run for run in runs.values())
-    things = 'boxes' if is_detection else 'pixels'
-    said = remarks_of(method.name, method.score, runs, things)
     if not method.runs:
-        said.append(
-            f'{method.name}: not run, its max_seeds leave out these seeds'
-        )
-    return said
+        return [f'{method.name}: not run, its max_seeds leave out these seeds']
+    is_detection = any(_MAP_KEYS['mAP'] in r for r in method.finished.values())
+    things = 'boxes' if is_detection else 'pixels'
+    return remarks_of(method.name, method.score, method.finished, things)
 
 
-def _default_columns(methods: Sequence[Method], every: bool) -> Sequence[str]:
-    runs = [run for m in methods for run in m.runs.values() if run is not None]
+def _default_columns(runs: Sequence[dict], every: bool) -> Sequence[str]:
     if runs and all(_CLOSED_KEY in run for run in runs):
         return _OPEN_SET
     detection = {_MAP_KEYS['mAP'] in run for run in runs}
@@ -217,39 +205,50 @@ def _default_columns(methods: Sequence[Method], every: bool) -> Sequence[str]:
 def _spreads(
     runs: dict[Path, dict], score: str, columns: Sequence[str], id_name: str
 ) -> dict[tuple[str, str], Spread]:
+    """By OOD set and column; '' is the ID set, if it alone has the column."""
     for path, run in runs.items():
         check_score(run, score, path)
     parts = {path: by_score(run)[score] for path, run in runs.items()}
     origins = {o: None for part in parts.values() for o in part if o != 'id'}
     values: dict[tuple[str, str], list[float]] = {}
     for path, part in parts.items():
-        for key in [(o, column) for o in origins for column in columns]:
-            if key[1] not in part.get(key[0], {}):
-                raise ValueError(
-                    f'{path} has no {key[0]}/{score}/{key[1]}, but '
-                    f'{ {o: list(c) for o, c in part.items()} }'
-                )
-            values.setdefault(key, []).append(part[key[0]][key[1]])
+        for column in columns:
+            having = [origin for origin, row in part.items() if column in row]
+            for origin in having if having == ['id'] else origins:
+                if origin not in having:
+                    raise ValueError(
+                        f'{path} has no {origin}/{score}/{column}, but '
+                        f'{ {o: list(c) for o, c in part.items()} }'
+                    )
+                place = '' if origin == 'id' else origin
+                value = part[origin][column]
+                values.setdefault((place, column), []).append(value)
+    as_is = bool(runs) and all(_CLOSED_KEY in run for run in runs.values())
     for key in (_MAP_KEYS[id_name], _CLOSED_KEY):
         if runs and all(key in run for run in runs.values()):
             values['', id_name] = [run[key] for run in runs.values()]
-    as_is = all(_CLOSED_KEY in run for run in runs.values())
-    scale = 1 if as_is else 100
-    return {key: spread(numbers, scale) for key, numbers in values.items()}
+    return {
+        (origin, column): spread(
+            numbers, 1 if as_is or column in _COUNTS else 100
+        )
+        for (origin, column), numbers in values.items()
+    }
 
 
-def add_column_arguments(parser: argparse.ArgumentParser) -> None:
+def add_format_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--format', default='github', choices=list(STYLES))
     parser.add_argument(
-        '--columns', nargs='+', help='such as FPR95 AUROC AUPR recall flagged'
+        '--columns',
+        nargs='+',
+        help='such as FPR95 AUROC AUPR recall flagged; where the test has '
+        'them, AP_U nOSE AOSE WI AP_K AP_K_cost matched_AUROC',
     )
     parser.add_argument(
         '--per-set', action='store_true', help='a line for each OOD set'
     )
 
 
-def parse_args(
-    argv: Sequence[str] | None,
-) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument(
         'folders',
@@ -261,14 +260,9 @@ def parse_args(
     parser.add_argument(
         '--table', type=Path, metavar='SPEC', help='rows, as for run_table.py'
     )
-    parser.add_argument('--format', default='github', choices=list(STYLES))
-    add_column_arguments(parser)
+    add_format_arguments(parser)
     parser.add_argument('--out', type=Path, help='file to write instead')
-    return parser.parse_args(argv), parser
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    args, parser = parse_args(argv)
+    args = parser.parse_args(argv)
     if not args.folders and not args.table:
         parser.error('nothing to read: give a WORK_DIR or --table')
     try:
@@ -278,19 +272,16 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.columns = args.columns or table.columns
         else:
             methods = collect(args.folders)
-        if not any(run for m in methods for run in m.runs.values()):
+        if not any(method.finished for method in methods):
             raise ValueError('no run of the table is finished')
         text = report(methods, args.columns, args.format, args.per_set)
-    except ValueError as error:
+        if not args.out:
+            print(text, end='')
+            return
+        with atomic_write(args.out) as file:
+            file.write(text)
+    except (ValueError, NotWrittenError) as error:
         parser.error(str(error))
-    if args.out:
-        try:
-            with atomic_write(args.out) as file:
-                file.write(text)
-        except NotWrittenError as error:
-            parser.error(str(error))
-    else:
-        print(text, end='')
 
 
 if __name__ == '__main__':

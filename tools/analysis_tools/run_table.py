@@ -22,14 +22,14 @@ from pathlib import Path
 from experiments.runs import Run, plan
 from experiments.shell import parser_of_runs, run_and_print, table_of
 from experiments.spec import Row
-from ood_table import add_column_arguments, collect_table, report
+from ood_table import add_format_arguments, collect_table, report
 
 from mmood.launch import OptionsAction
 
 
 def parser_of_arguments() -> argparse.ArgumentParser:
     parser = parser_of_runs(__doc__, 'work_dirs/table')
-    add_column_arguments(parser)
+    add_format_arguments(parser)
     parser.add_argument(
         '--test-options',
         nargs='+',

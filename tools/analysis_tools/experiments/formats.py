@@ -26,7 +26,7 @@ _TEX = {
 
 
 class Spread(NamedTuple):
-    """Mean and sample deviation; nan deviation: of one run."""
+    """Mean and sample deviation in %, of counts as such; nan: of one run."""
 
     mean: float
     deviation: float

@@ -10,7 +10,6 @@ from pathlib import Path
 from mmood.launch import OptionsAction
 from mmood.ops import FolderInUseError
 
-from .formats import STYLES
 from .launch import run_stages
 from .spec import SEEDS, Row, Table, is_spec, load_table, read
 from .stage import Stage
@@ -32,7 +31,6 @@ def parser_of_runs(description: str, out: str) -> argparse.ArgumentParser:
         default={},
         help='for all the runs',
     )
-    add('--format', default='github', choices=list(STYLES))
     parser.set_defaults(plain_out=Path(out))
     return parser
 
