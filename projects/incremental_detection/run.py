@@ -57,27 +57,24 @@ def parser_of_arguments() -> argparse.ArgumentParser:
     return parser
 
 
+def row_of(config: Path, args: argparse.Namespace) -> Row:
+    return Row(config.stem, config, cfg_options=args.cfg_options)
+
+
 def plan_table(
     args: argparse.Namespace,
 ) -> tuple[Path, list[Training], Callable[[], str]]:
     """The folder, the stages of all runs, and what prints the table."""
-
-    def row_of(config: Path) -> Row:
-        return Row(config.stem, config, cfg_options=args.cfg_options)
-
     table, _ = table_of(args, row_of, _ROW_KEYS)
     trainings = plan_trainings(table, args.stages, args.launch)
+    first: dict[tuple[str, str], Training] = {}  # stages of one seed
     for one in trainings:
         one.check()
-    left = [one for one in trainings if not one.finished]
-    first = {(x.method.row.name, x.stage.name): x for x in reversed(left)}
-    for one in reversed(first.values()):
+        if not one.finished:
+            first.setdefault((one.method.row.name, one.stage.name), one)
+    for one in first.values():
         one.build()
-
-    def printed() -> str:
-        return report_on(trainings, args)
-
-    return table.out, trainings, printed
+    return table.out, trainings, lambda: report_on(trainings, args)
 
 
 def report_on(trainings: Sequence[Training], args: argparse.Namespace) -> str:

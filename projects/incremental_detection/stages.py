@@ -24,7 +24,6 @@ from mmood.det.datasets.coco import check_classes
 from mmood.ops import read_coco
 from mmood.recipe import resolve
 
-KINDS = ('base', 'increment', 'finetune')
 SECTIONS = SECTION, METHOD = 'incremental', 'increment'
 _SET = 'ClassStepCocoDataset'
 

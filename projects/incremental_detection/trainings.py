@@ -136,7 +136,7 @@ class Training(base.Stage):
 
     def _checkpoint_of(self, stage: str | None) -> Path | None:
         """That of another stage, or its folder if it is still to come."""
-        folder = self.folder.with_name(stage or '-')
+        folder = self.folder.parent / (stage or '')
         return stage and (last_checkpoint(folder) or folder)
 
     def check(self) -> None:
@@ -148,7 +148,7 @@ class Training(base.Stage):
 
     def _check_start(self) -> None:
         after = self.stage.after
-        folder = self.folder.with_name(after or '-')
+        folder = self.folder.parent / (after or '')
         if after and last_checkpoint(folder) is None:
             raise ValueError(
                 f'{self.name} starts from the checkpoint of {after}, and '
@@ -244,18 +244,18 @@ def plan_trainings(
     for seed in table.seeds:
         for method in methods:
             run = table.out / method.row.folder / f'seed_{seed}'
-            chain: dict[str | None, Training] = {}
+            chain: dict[str, Training] = {}
             for stage in method.plan.stages:
                 if stage.name not in (wanted or [stage.name]):
                     continue
                 one = Training(method, stage, seed, run, processes)
                 chain[stage.name] = one
-                before = chain.get(stage.after)
-                if not stage.after and not one.finished:
+                if stage.after in chain:
+                    one.needs.append(chain[stage.after])
+                elif not stage.after and not one.finished:
                     key = json.dumps(one.options, sort_keys=True)
-                    before = bases.setdefault(key, one)
-                if before not in (None, one):
-                    one.needs.append(before)
+                    twin = bases.setdefault(key, one)
+                    one.needs += [twin] if twin is not one else []
             trainings += chain.values()
     return trainings
 

@@ -11,7 +11,7 @@ from mmood.launch import OptionsAction
 from mmood.ops import FolderInUseError
 
 from .launch import run_stages
-from .spec import SEEDS, Row, Table, is_spec, load_table, read
+from .spec import ROW_KEYS, SEEDS, Row, Table, is_spec, load_table, read
 from .stage import Stage
 
 
@@ -24,26 +24,25 @@ def parser_of_runs(description: str, out: str) -> argparse.ArgumentParser:
     add('--out', type=Path, help=f"folder, default the spec's or {out}")
     add('--jobs', type=int, help='runs at a time, default 1')
     add('--gpus', nargs='+', default=[], help='one job on each, such as 0 1')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        default={},
-        help='for all the runs',
-    )
+    add_options(parser, '--cfg-options', 'for all the runs')
     parser.set_defaults(plain_out=Path(out))
     return parser
 
 
+def add_options(parser: argparse.ArgumentParser, name: str, text: str) -> None:
+    add = parser.add_argument
+    add(name, nargs='+', action=OptionsAction, default={}, help=text)
+
+
 def table_of(
     args: argparse.Namespace,
-    row_of: Callable[[Path], Row],
-    row_keys: Sequence[str],
+    row_of: Callable[[Path, argparse.Namespace], Row],
+    row_keys: Sequence[str] = ROW_KEYS,
 ) -> tuple[Table, bool]:
-    """Of a spec, or a row of each plain config; whether it is a spec."""
+    """Of a spec, or of a row for each plain config; whether of a spec."""
     specs = [path for path in args.configs if is_spec(read(path))]
     if not specs:
-        rows = [row_of(config) for config in args.configs]
+        rows = [row_of(config, args) for config in args.configs]
         out, seeds = args.out or args.plain_out, args.seeds or SEEDS
         return Table(out, seeds, rows), False
     if len(args.configs) > 1:
@@ -59,14 +58,12 @@ def run_and_print(
 ) -> None:
     """Do what is left and print the report, or end with an error.
 
-    ``plan`` gives the folder, the stages in it and what makes the report.
+    ``plan`` gives the folder, the stages in it, checked, and the report.
     """
     if args.jobs is not None and (args.gpus or args.jobs < 1):
         parser.error('--jobs is 1 or more, and not for --gpus: one job each')
     try:
         out, stages, report = plan()
-        for stage in stages:
-            stage.check()
         report()  # what is there must fit before hours go into the rest
         failed = run_stages(stages, out, args.jobs or 1, args.gpus)
         text = report()

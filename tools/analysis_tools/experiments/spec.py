@@ -51,7 +51,7 @@ class Row:
         return '_'.join(filter(None, ('ood', self.test_tag)))
 
 
-_ROW_KEYS = tuple(Row.__dataclass_fields__)
+ROW_KEYS = tuple(Row.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def load_table(
     out: Path | None = None,
     seeds: Sequence[int] | None = None,
     cfg_options: dict | None = None,
-    row_keys: Sequence[str] = _ROW_KEYS,
+    row_keys: Sequence[str] = ROW_KEYS,
 ) -> Table:
     """The table of a spec; arguments other than None go before its keys.
 
