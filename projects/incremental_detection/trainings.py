@@ -228,11 +228,12 @@ def plan_trainings(
 ) -> list[Training]:
     """The stages of all rows with the first seed, then with the next.
 
-    ``wanted`` names the stages; None: all. Each needs the one before, and a
-    base training one of an equal config. Raises ValueError for a name that
-    is no stage, and for whatever a config has wrong.
+    ``wanted`` names the stages; None: all. Each needs the one before, the
+    first in its folder, and a base that is not begun the first of equal
+    options. Raises ValueError for a name that is no stage, and for whatever
+    a config has wrong.
     """
-    trainings, bases = [], {}
+    trainings, first = [], {}
     methods = [prepare(row) for row in table.rows]
     for method in methods:
         names = [stage.name for stage in method.plan.stages]
@@ -244,18 +245,21 @@ def plan_trainings(
     for seed in table.seeds:
         for method in methods:
             run = table.out / method.row.folder / f'seed_{seed}'
-            chain: dict[str, Training] = {}
+            chain: dict[str | None, Training] = {}
             for stage in method.plan.stages:
                 if stage.name not in (wanted or [stage.name]):
                     continue
                 one = Training(method, stage, seed, run, processes)
                 chain[stage.name] = one
-                if stage.after in chain:
-                    one.needs.append(chain[stage.after])
-                elif not stage.after and not one.finished:
+                before = [
+                    chain.get(stage.after),
+                    first.setdefault(one.folder, one),
+                ]
+                if not (stage.after or one.finished):
                     key = json.dumps(one.options, sort_keys=True)
-                    twin = bases.setdefault(key, one)
-                    one.needs += [twin] if twin is not one else []
+                    twin = first.setdefault(key, one)
+                    before += [] if one.folder.exists() else [twin]
+                one.needs = [b for b in before if b not in (None, one)]
             trainings += chain.values()
     return trainings
 

@@ -6,9 +6,9 @@ training goes on from its last checkpoint. All rows run with the first seed,
 then with the next; ood_table.py prints what is there so far. Output of the
 runs goes to ``run.log`` in their folders.
 
-Rows come from a spec (see experiments/spec.py), or are plain configs. Those that
-need a trained segmentor (``configs/dood``) get it from --segmentor, one per
-seed. With --tag the trained checkpoints are tested once more, with other
+Rows come from a spec (see experiments/spec.py), or are plain configs. Those
+that need a trained segmentor (``configs/dood``) get it from --segmentor, one
+per seed. With --tag the trained checkpoints are tested once more, with other
 --test-options.
 """
 

@@ -142,6 +142,16 @@ def test_methods_with_one_base_train_it_once(tools, small, capsys):
     assert lines[3][9:] == lines[0][9:]
 
 
+def test_rows_of_one_folder_are_one_run(tools, small, tmp_path, capsys):
+    rows = [dict(name=name, config=str(small())) for name in ('A', 'B')]
+    spec = tmp_path / 'spec.yaml'
+    spec.write_text(json.dumps(dict(out='o', seeds=[0], rows=rows)))
+    main(spec, '--jobs', 2, '--format', 'tsv')
+    assert tools.steps == ALL
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith('A\t51.0') and lines[2][1:] == lines[1][1:]
+
+
 def test_other_options_than_before_are_refused(tools, small, capsys):
     config = small()
     main(config, '--seeds', 0)
