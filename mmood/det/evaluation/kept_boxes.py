@@ -45,8 +45,9 @@ def box_record(sample: dict, origin: str, annotated: bool = False) -> dict:
     pred = finite_predictions(sample)
     if 'ood_scores' not in pred:
         raise ValueError(
-            'predictions have no OOD score: set model.roi_head.type to '
-            "'mmood.OODRoIHead'"
+            'predictions have no OOD score: give the config an ood block '
+            'with scores, or set model.roi_head.type to mmood.OODRoIHead, '
+            'model.bbox_head.type to mmood.OODHead'
         )
     is_read = annotated or origin != 'id'
     objects = annotated_objects(sample) if is_read else []

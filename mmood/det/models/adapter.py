@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmood.losses import build_losses
-from mmood.outliers import build_source
+from mmood.losses import OODLoss, build_losses
+from mmood.outliers import OutlierSource, build_source
 from mmood.scores import FirstThreshold, Samples, ScoreSet
 
 from .roi_tools import fit_labels
@@ -46,9 +47,11 @@ class BoxAdapter(FirstThreshold):
         channels: int | None,
         kind: str = 'softmax',
         missing: Mapping[str, str],
+        lacking: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Build them; ``missing`` as in `ScoreSet`.
 
+        ``lacking`` says the same of a `Batch`, for losses and outliers.
         Raises ValueError for losses, scores and outliers that do not go
         together or do not fit the head.
         """
@@ -64,6 +67,8 @@ class BoxAdapter(FirstThreshold):
         sizes = dict(num_classes=classes, channels=channels)
         made = self.losses.values()
         self.outliers = build_source(outliers, made, **sizes)
+        for part in (*made, *([self.outliers] if outliers else [])):
+            check_part(part, kind, lacking)
         self.scores = ScoreSet(
             scores, **sizes, kind=kind, losses=made, missing=missing
         )
@@ -114,3 +119,19 @@ class BoxAdapter(FirstThreshold):
             f'{prefix}score_threshold', torch.tensor(float('nan'))
         )
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def check_part(
+    part: OODLoss | OutlierSource, kind: str, lacking: Mapping[str, str]
+) -> None:
+    """Raises ValueError for a head that a loss or source is not for."""
+    name = type(part).__name__
+    for one in part.reads:
+        if one in lacking:
+            raise ValueError(f'{name} is not defined here: {lacking[one]}')
+    kinds = getattr(part, 'kinds', (kind,))
+    if kind not in kinds:
+        raise ValueError(
+            f'{name} is defined for {" and ".join(kinds)} logits, and these '
+            f'are of {kind}: leave it out'
+        )

@@ -15,14 +15,16 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmood.necks.pyramid import collect_losses
 from mmood.scores import Samples
 from mmood.scores.classifier import linear_of, why_not_linear
 
-from .adapter import BoxAdapter
-from .places import CarryingCoder, split_places, with_places
-from .roi_tools import record_calls
+from .places import CarryingCoder, rows_at, split_places, with_places
+from .roi_tools import maps_of, record_calls
+from .rows import RowAdapter
 
 _NO_INPUTS = 'a one-stage head classifies maps, not pooled boxes'
+_NO_FLAGS = 'objects flagged OOD are for RoI heads'
 _NO_LAYER = 'the logits are not the outputs of one layer'
 # What a head of another kind may raise.
 _SURPRISES = (
@@ -43,7 +45,7 @@ _TRIAL = ConfigDict(
 )
 
 
-class DenseAdapter(BoxAdapter):
+class DenseAdapter(RowAdapter):
     """OOD scores of the boxes of a one-stage head, anchor-based or not.
 
     What boxes get: see `BoxAdapter`. Logits are those of the prior that a
@@ -53,11 +55,22 @@ class DenseAdapter(BoxAdapter):
     its centre. ``max_class_scores`` has the same share as the box's own
     confidence, where a centerness or an objectness lowers it.
 
+    Losses see the priors that are assigned to objects, and three times as
+    many of the background. Those on the neck's other maps, such as blurred
+    ones, come from a second pass of the head; no paper has that.
+
     Raises ValueError for a head whose boxes lose their priors on the way,
-    and for scores that read what is not there.
+    and for scores, losses and outliers that read what is not there.
     """
 
-    def equip(self, scores: Sequence[str | dict]) -> None:
+    collects_losses = True
+
+    def equip(
+        self,
+        scores: Sequence[str | dict],
+        losses: Sequence[dict] = (),
+        outliers: dict | None = None,
+    ) -> None:
         """What the parent's constructor does not know."""
         self._cls_scores: list[Tensor] = []
         self._is_marking = False
@@ -69,11 +82,19 @@ class DenseAdapter(BoxAdapter):
         missing = dict(classifier=reason, inputs=_NO_INPUTS)
         if not layers:
             missing['features'] = _NO_LAYER
+        lacking = dict(inputs=_NO_INPUTS, ious=_NO_INPUTS, flagged=_NO_FLAGS)
+        if not layers:
+            lacking['look'] = _NO_LAYER
+        if reason:
+            lacking['classify'] = reason
         self.add_scores(
             scores,
+            losses,
+            outliers,
             channels=self._layers[0].in_channels if layers else None,
             kind='sigmoid' if self._is_sigmoid else 'softmax',
             missing=missing,
+            lacking=lacking,
         )
 
     @property
@@ -132,6 +153,50 @@ class DenseAdapter(BoxAdapter):
         if isinstance(widths, int):
             widths = [widths] * self.prior_generator.num_levels
         return tuple(like.new_zeros(1, width, 4, 4) for width in widths)
+
+    def loss(
+        self, x: tuple[Tensor, ...], *args, **kwargs
+    ) -> dict[str, Tensor]:
+        if not self.losses:
+            losses = super().loss(x, *args, **kwargs)
+            return {**losses, **collect_losses(x)}
+        layers = set(self._layers)
+        with record_calls(*layers) as calls, self.labels_kept() as labels:
+            losses = super().loss(x, *args, **kwargs)
+        known = [(one >= 0).nonzero()[:, 0] for one in labels]
+
+        def look(name: str, detach: bool = False) -> Samples:
+            with record_calls(*layers) as seen:
+                self(maps_of(x, name, detach))
+            rows = [self._rows(seen, i, at) for i, at in enumerate(known)]
+            logits, features = (torch.cat(part) for part in zip(*rows))
+            logits = logits[:, : self.num_classes]
+            return Samples(logits, features, kind=self.scores.kind)
+
+        more = self.row_losses(
+            labels,
+            lambda i, places: self._rows(calls, i, places),
+            classify=self._classify if self._is_linear else None,
+            look=look,
+        )
+        return {**losses, **more, **collect_losses(x)}
+
+    def _rows(
+        self, calls: Sequence[tuple], image: int, places: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (n, K + extra) and features (n, C) of an image's priors.
+
+        ``calls`` of the layers, level by level.
+        """
+        features, logits = ([m[image] for m in part] for part in zip(*calls))
+        count = self._num_priors
+        return (
+            rows_at(logits, places, count, count),
+            rows_at(features, places, count),
+        )
+
+    def _classify(self, features: Tensor) -> Tensor:
+        return self._layers[0](features[..., None, None])[..., 0, 0]
 
     def predict(
         self, x: tuple[Tensor, ...], *args, **kwargs
@@ -235,28 +300,3 @@ def _why_not_linear(layers: set[nn.Module], num_priors: int) -> str:
     if num_priors > 1:
         return f'it has other weights for each of {num_priors} anchors'
     return why_not_linear(next(iter(layers)))
-
-
-def rows_at(
-    maps: Sequence[Tensor], places: Tensor, num_priors: int, groups: int = 1
-) -> Tensor:
-    """The values at the places of some priors, (n, c).
-
-    Priors are counted level by level, row by row, the A of a position one
-    after the other. Maps (groups c, H, W) of each level have one group of
-    channels for each prior of a position, or one for all.
-    """
-    width = maps[0].shape[0] // groups
-    found = maps[0].new_zeros(len(places), width)
-    start = 0
-    for level in maps:
-        count = level[0].numel() * num_priors
-        is_here = (places >= start) & (places < start + count)
-        # Clamped, not chosen: so nothing waits for the device.
-        index = (places - start).clamp(0, count - 1)
-        group = index % num_priors if groups > 1 else 0 * index
-        values = level.reshape(groups, width, -1)
-        rows = values[group, :, index // num_priors]
-        found = torch.where(is_here[:, None], rows, found)
-        start += count
-    return found

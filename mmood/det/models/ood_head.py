@@ -21,6 +21,8 @@ FAMILIES = ((BaseDenseHead, DenseAdapter), (DETRHead, QueryAdapter))
 def OODHead(
     of: str | type[nn.Module],
     scores: Sequence[str | dict] = ('energy',),
+    losses: Sequence[dict] = (),
+    outliers: dict | None = None,
     **kwargs: object,
 ) -> nn.Module:
     """The head ``of``, whose boxes say how unknown they are.
@@ -35,6 +37,9 @@ def OODHead(
     Args:
         of: the class, or its name with the scope.
         scores: of each score its name or config, see `ScoreSet`.
+        losses: configs of `OODLoss` modules, which see a `Batch` of priors or
+            queries.
+        outliers: config of an `OutlierSource`; None: no loss needs any.
 
     Raises ValueError for a class of no known family, and for what the
     adapter refuses.
@@ -53,7 +58,7 @@ def OODHead(
     made = head(**kwargs)
     # Not by the constructor: heads ask in theirs which class they are.
     made.__class__ = scoring
-    made.equip(scores)
+    made.equip(scores, losses, outliers)
     return made
 
 

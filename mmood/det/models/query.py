@@ -15,35 +15,48 @@ from torch import Tensor, nn
 from mmood.scores import Samples
 from mmood.scores.classifier import linear_of, why_not_linear
 
-from .adapter import BoxAdapter
 from .roi_tools import record_calls
+from .rows import RowAdapter
 
+_NO_INPUTS = 'a DETR head classifies queries, not pooled boxes'
 _UNIT = 2.0**-20  # exact as a float32, for as many queries
 
 
-class QueryAdapter(BoxAdapter):
+class QueryAdapter(RowAdapter):
     """OOD scores of the boxes of a DETR head.
 
     What boxes get: see `BoxAdapter`. A box's logits and features (C,) are
     those of its query behind the last decoder layer; of a focal loss's head
     the logits are of the kind ``'sigmoid'``.
 
+    Losses see the queries that are matched to objects by the last decoder
+    layer, and three times as many of the others.
+
     Raises ValueError for a head without a layer ``fc_cls`` or
     ``cls_branches`` of single queries, and for scores that read what is not
     there.
     """
 
-    def equip(self, scores: Sequence[str | dict]) -> None:
+    def equip(
+        self,
+        scores: Sequence[str | dict],
+        losses: Sequence[dict] = (),
+        outliers: dict | None = None,
+    ) -> None:
         """What the parent's constructor does not know."""
-        layer = self._layers()[0]
+        reason = why_not_linear(self._layers()[0])
+        lacking = dict.fromkeys(('inputs', 'ious', 'look'), _NO_INPUTS)
+        lacking['flagged'] = 'objects flagged OOD are for RoI heads'
+        if reason:
+            lacking['classify'] = reason
         self.add_scores(
             scores,
+            losses,
+            outliers,
             channels=self.embed_dims,
             kind='sigmoid' if self.loss_cls.use_sigmoid else 'softmax',
-            missing=dict(
-                classifier=why_not_linear(layer),
-                inputs='a DETR head classifies queries, not pooled boxes',
-            ),
+            missing=dict(classifier=reason, inputs=_NO_INPUTS),
+            lacking=lacking,
         )
 
     def _layers(self) -> list[nn.Module]:
@@ -63,14 +76,46 @@ class QueryAdapter(BoxAdapter):
             )
         return layers
 
-    def predict(self, *args, **kwargs) -> list[InstanceData]:
-        with record_calls(*set(self._layers())) as calls:
-            results = super().predict(*args, **kwargs)
-        features, logits = calls[-1]  # (1, B, Q, .) where all come at once
+    def _last_layer(self, hidden_states: Tensor) -> nn.Module:
+        """What classifies the queries of the last decoder layer."""
+        layers = self._layers()
+        return layers[min(len(hidden_states), len(layers)) - 1]
+
+    def loss(
+        self, hidden_states: Tensor, *args, **kwargs
+    ) -> dict[str, Tensor]:
+        if not self.losses:
+            return super().loss(hidden_states, *args, **kwargs)
+        last = self._last_layer(hidden_states)
+        with record_calls(last) as calls, self.labels_kept() as labels:
+            losses = super().loss(hidden_states, *args, **kwargs)
+        count, images = hidden_states.shape[:2]
+        # Shared by all decoder layers, and the encoder's, or of one alone.
+        features, logits = calls[min(len(calls), count) - 1]
+        if features.dim() == 4:  # all decoder layers at once
+            features, logits = features[-1], logits[-1]
+        labels = labels[(count - 1) * images : count * images]
+
+        def rows_of(image: int, places: Tensor) -> tuple[Tensor, Tensor]:
+            # Queries that denoise stand before those that are matched.
+            start = features.shape[1] - len(labels[image])
+            places = places + start
+            return logits[image][places], features[image][places]
+
+        more = self.row_losses(labels, rows_of, classify=last)
+        return {**losses, **more}
+
+    def predict(
+        self, hidden_states: Tensor, *args, **kwargs
+    ) -> list[InstanceData]:
+        last = self._last_layer(hidden_states)
+        with record_calls(last) as calls:
+            results = super().predict(hidden_states, *args, **kwargs)
+        features, logits = calls[-1]
         if features.dim() == 4:
             features, logits = features[-1], logits[-1]
         return [
-            self._judged(boxes, *parts)
+            self._judged(boxes, last, *parts)
             for boxes, *parts in zip(results, features, logits)
         ]
 
@@ -96,15 +141,18 @@ class QueryAdapter(BoxAdapter):
         return boxes
 
     def _judged(
-        self, boxes: InstanceData, features: Tensor, logits: Tensor
+        self,
+        boxes: InstanceData,
+        layer: nn.Module,
+        features: Tensor,
+        logits: Tensor,
     ) -> InstanceData:
-        """The boxes of an image, scored by their queries."""
+        """The boxes of an image, scored by what ``layer`` makes of queries."""
         places = boxes.pop('queries')
         rows, classes = logits[places], self.num_classes
         is_sigmoid = self.scores.kind == 'sigmoid'
         p = rows.sigmoid() if is_sigmoid else rows.softmax(-1)
         boxes.max_class_scores = p[:, :classes].amax(1)
-        layer = self._layers()[0]
         samples = Samples(
             logits=rows[:, :classes],
             features=features[places],
