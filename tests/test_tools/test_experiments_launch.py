@@ -185,7 +185,7 @@ def test_children_end_with_their_parent(tools, write_spec, name):
         stderr=subprocess.PIPE,
         text=True,
     )
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 150
     while len(pids := list(tools.folder.glob('pid_*'))) < 2:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < limit
