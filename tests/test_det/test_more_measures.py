@@ -303,3 +303,36 @@ def test_two_processes_measure_the_same(ann, tmp_path):
     expected = evaluate(ann, samples, score_threshold=0.5, **EVERY)
     for found in two_processes(build, samples, tmp_path):
         assert found == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_score_without_a_name_has_a_threshold_alone(ann):
+    samples = [*id_samples(), toy()]
+    for one in samples:
+        del one['pred_instances']['ood_scores_energy']
+    result = evaluate(ann, samples, score_threshold=0.5, **EVERY)
+    assert (result['ood/ood_threshold'], result['ood/AP_K']) == (-4, 1)
+    assert not [key for key in result if 'near/' in key or 'ood/id/' in key]
+
+
+def test_unknown_boxes_rank_by_their_confidence(ann):
+    """Not by the score, in which the box on the object is ahead."""
+    near = sample('near', 1, [OFF, BOX], [0.9, 0.6], [1.0, 5.0], [(BOX, 0)])
+    samples = [*id_samples(), near]
+    result = evaluate(ann, samples, score_threshold=0.5, open_set=True)
+    assert result['ood/near/energy/AP_U'] == 0.5
+
+
+def test_corners_are_pixels_of_open_set_boxes_alone(ann):
+    """Half of an object, which is 6 of 11 rows with the last pixels."""
+    half, whole = [0.0, 0.0, 8.0, 5.0], [0.0, 0.0, 8.0, 10.0]
+    near = [
+        sample('near', 1, [half], [0.9], [5.0], [(whole, 0)]),
+        sample('near', 2, [[0, 0, 8, 4.9]], [0.9], [-5.0], [(whole, 0)]),
+    ]
+    samples = [*id_samples(), *near]
+    result = evaluate(ann, samples, score_threshold=0.5, **EVERY)
+    assert result['ood/near/energy/R_U'] == 0.5
+    assert result['ood/near/energy/AOSE'] == 1
+    # Recall and matched boxes are continuous, and a half is enough.
+    assert result['ood/near/energy/recall'] == 0.5
+    assert result['ood/near/energy/matched_AUROC'] == 1

@@ -284,6 +284,13 @@ def test_open_set_columns_of_a_test_with_scores(tmp_path, capsys):
     )
 
 
+def test_a_count_of_one_seed_is_whole(tmp_path, capsys):
+    open_set_runs(tmp_path, [0.0])
+    options = ('--columns', 'AOSE', 'nOSE', '--format', 'tsv')
+    lines = output(capsys, tmp_path, *options).splitlines()
+    assert lines[1].startswith('run\tmsp\t7 / 7\t125.0 / 150.0\t')
+
+
 def test_a_test_without_the_open_set_columns(results, capsys):
     error = refusal(capsys, results / 'vos', '--columns', 'AP_U')
     assert 'has no near/energy/AP_U, but' in error

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 
-from experiments.formats import STYLES, Line, Spread, render, spread
+from experiments.formats import COUNTS, STYLES, Line, Spread, render, spread
 from experiments.results import by_score, check_score, read_metrics, remarks_of
 from experiments.runs import plan
 from experiments.spec import Table, load_table
@@ -33,7 +33,6 @@ _UP = (*_DETECTION, *_SEGMENTATION, 'sIoU', 'PPV', 'F1*', 'mAP_K', 'AP_K')
 _UP += ('AP_U', 'P_K', 'P_U', 'R_K', 'R_U', 'matched_AUROC', 'matched_AUPR')
 _DOWN = ('FPR95', 'matched_FPR95', 'WI', 'AOSE', 'nOSE', 'AP_K_cost')
 _ARROWS = {**dict.fromkeys(_UP, ' ↑'), **dict.fromkeys(_DOWN, ' ↓')}
-_COUNTS = ('AOSE',)  # all other measures are shares, printed in %
 
 
 @dataclass(frozen=True)
@@ -229,7 +228,7 @@ def _spreads(
             values['', id_name] = [run[key] for run in runs.values()]
     return {
         (origin, column): spread(
-            numbers, 1 if as_is or column in _COUNTS else 100
+            numbers, 1 if as_is or column in COUNTS else 100
         )
         for (origin, column), numbers in values.items()
     }

@@ -24,7 +24,7 @@ def box_report(
         f'ID mAP {100 * metrics["bbox_mAP"]:.1f}, boxes count from a '
         f'confidence of {metrics["score_threshold"]:.4f}'
     ]
-    if sets:
+    if sets and names:
         parts[0] += f', protocol {protocol}, in %'
         parts.append(_table(metrics, sets, names, (*_BASE, *MATCHED)))
     if 'AP_K' in metrics:
@@ -33,9 +33,10 @@ def box_report(
             f'unknown, in %, AOSE a count; AP_K {100 * metrics["AP_K"]:.2f} '
             'without'
         )
-        if sets:
+        if sets and names:
             parts.append(_table(metrics, sets, names, OF_SETS))
-        parts.append(_table(metrics, ['id'], names, OF_ID))
+        if names:
+            parts.append(_table(metrics, ['id'], names, OF_ID))
     shares = {k: v for k, v in metrics.items() if k.startswith('calibration/')}
     if shares:
         found = [f'{k.partition("/")[2]} {v:.4f}' for k, v in shares.items()]
@@ -50,8 +51,7 @@ def _table(
     columns: Sequence[str],
 ) -> str:
     """A row for each set and score, with those columns that it has."""
-    first = f'{sets[0]}/{names[0]}'
-    columns = [c for c in columns if f'{first}/{c}' in metrics]
+    columns = [c for c in columns if f'{sets[0]}/{names[0]}/{c}' in metrics]
     rows = [
         [origin, name]
         + [

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+COUNTS = ('AOSE',)  # all other measures are shares, printed in %
 _TEX = {
     **{character: f'\\{character}' for character in '&%$#_{}'},
     '\\': r'\textbackslash{}',
@@ -75,7 +76,8 @@ def render(
     headers = [*labels, *columns.values(), *['seeds'] * (not is_even)]
     rows = []
     for line in lines:
-        rows.append([*line.labels, *map(cell, line.cells)])
+        cells = map(cell, line.cells, [c in COUNTS for c in columns])
+        rows.append([*line.labels, *cells])
         if not is_even:
             rows[-1].append(f'{line.finished}/{line.wanted}')
     if most > 1:
@@ -86,16 +88,20 @@ def render(
     return STYLES[style](headers, rows, unit + '\n'.join(remarks))
 
 
-def cell(spreads: Sequence[Spread | None]) -> str:
-    """``mean ± deviation`` with one digit of each; - where there is none."""
-    return ' / '.join(map(_number, spreads)) if any(spreads) else '-'
+def cell(spreads: Sequence[Spread | None], is_count: bool = False) -> str:
+    """``mean ± deviation`` with one digit of each; - where there is none.
+
+    A count of one run is a whole number.
+    """
+    texts = [_number(spread, 0 if is_count else 1) for spread in spreads]
+    return ' / '.join(texts) if any(spreads) else '-'
 
 
-def _number(spread: Spread | None) -> str:
+def _number(spread: Spread | None, digits: int) -> str:
     if spread is None:
         return '-'
     if math.isnan(spread.mean) or math.isnan(spread.deviation):
-        return f'{spread.mean:.1f}'
+        return f'{spread.mean:.{digits}f}'
     return f'{spread.mean:.1f} ± {spread.deviation:.1f}'
 
 

@@ -1,5 +1,5 @@
 _base_ = [
-    '../_base_/rtmdet_shapes.py',
+    '../_base_/rtmdet_tiny_shapes.py',
     '../_base_/methods/posthoc_dense.py',
 ]
 
