@@ -12,7 +12,7 @@ from mmood.checkpoint import check_weights
 from mmood.registry import HOOKS
 
 from .after_training import unwrapped
-from .check_neck import check_neck
+from .check_neck import check_neck, put_into_chain
 
 _HEADS = ('roi_head', 'bbox_head', 'mask_head', 'decode_head')
 _HEADS += ('auxiliary_head',)
@@ -27,7 +27,8 @@ class CheckDataHook(Hook):
     in the same order, and a metric of COCO must number them alike. Sets with
     classes of their own, as OOD ones, are left out. A checkpoint with no
     weight of the model is refused, and so is a neck whose maps and losses do
-    not fit the rest, see `check_neck`. Before a test it warns
+    not fit the rest, see `check_neck`; the neck of a plain detector's is
+    loaded as the first in a list (`put_into_chain`). Before a test it warns
     if the pipelines of its sets change images differently.
     Raises ValueError with both numbers, or the names, and the remedy.
     """
@@ -36,6 +37,8 @@ class CheckDataHook(Hook):
         self._learned: Sequence[str] | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        weights = checkpoint.get('state_dict', checkpoint)
+        put_into_chain(unwrapped(runner), weights)
         check_weights(unwrapped(runner), checkpoint)
         meta = checkpoint.get('meta', {}).get('dataset_meta')
         self._learned = meta.get('classes') if isinstance(meta, dict) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def check_neck(model: nn.Module) -> None:
@@ -40,6 +40,19 @@ def check_neck(model: nn.Module) -> None:
                 f'{type(neck).__name__}: set roi_head.type to '
                 'mmood.OODRoIHead, or deblur=False in the neck'
             )
+
+
+def put_into_chain(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Rename, in place, a plain neck's weights to those of a list's first.
+
+    So a detector starts from one without the necks behind its FPN.
+    """
+    if not isinstance(getattr(model, 'neck', None), nn.Sequential):
+        return
+    for key in list(weights):
+        part, _, name = key.partition('.')
+        if part == 'neck' and not name.split('.')[0].isdigit():
+            weights[f'neck.0.{name}'] = weights.pop(key)
 
 
 def _names(part: nn.Module, attribute: str) -> tuple[str, ...]:
