@@ -18,7 +18,9 @@ class Adapter:
     """What stands for the parts ``wraps``, in ``model.<part>``.
 
     ``part`` is '' where it stands for the model itself; ``models`` says to
-    people which models have such a part.
+    people which models have such a part. An adapter that wraps nothing by
+    name takes every part in its place, as its argument ``of``, and refuses
+    what it does not know when it is built.
     """
 
     type: str
@@ -39,6 +41,13 @@ ADAPTERS = (
         ('CascadeRoIHead',),
         'roi_head',
         'Cascade R-CNN, Cascade Mask R-CNN',
+    ),
+    Adapter(
+        'mmood.OODHead',
+        (),
+        'bbox_head',
+        'RetinaNet, FCOS, ATSS, GFL, YOLOX, RTMDet; DETR, Conditional, '
+        'Deformable and DAB-DETR, DINO',
     ),
     Adapter(
         'mmood.OODEncoderDecoder',
@@ -77,6 +86,8 @@ def adapter_of(model: Mapping) -> tuple[Adapter, bool]:
         fits = adapter.part or 'decode_head' in model
         if fits and type_name(part).startswith('mmood.'):
             return adapter, True
+        if not adapter.wraps and part.get('type'):
+            return adapter, False
     heads = {key: value for key, value in model.items() if 'head' in key}
     named = [
         f'{key} {short_name(part)}'
@@ -97,6 +108,7 @@ def support_table() -> str:
     for adapter in ADAPTERS:
         where = f'model.{adapter.part}'.rstrip('.')
         wraps = ', '.join(f'`{name}`' for name in adapter.wraps)
+        wraps = wraps or 'one-stage and DETR heads'
         rows.append(
             f'| `{where}`: {wraps} | `{adapter.type}` | {adapter.models} |'
         )

@@ -29,6 +29,8 @@ def add_to_model(model: ConfigDict, method: ConfigDict) -> Adapter:
     own = {k: method[k] for k in HEAD_KEYS if method.get(k) is not None}
     part = model[adapter.part] if adapter.part else model
     if not is_ours:
+        if not adapter.wraps:
+            part['of'] = part['type']
         part['type'] = adapter.type
     # A model's base says all of its head, so `head` goes on top.
     merged = filled(method.get('head') or {}, filled(part, own))

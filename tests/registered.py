@@ -116,7 +116,7 @@ class Score(nn.Module):
             num_classes=K,
             channels=C,
             losses=self.losses,
-            no_classifier='',
+            missing=dict(classifier=''),
         )
 
     def fit(self, x: Tensor) -> Score:

@@ -17,6 +17,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from helpers import ROOT, config_depth
 from mmood.backbones import FrozenBackbone
 from mmood.det.models import OODRoIHead
+from mmood.det.models.adapter import BoxAdapter
 from mmood.necks import DFDDNeck
 from mmood.recipe import load
 from mmood.registry import DATASETS
@@ -51,7 +52,7 @@ def mmseg_scope():
 
 
 def test_each_folder_holds_what_its_name_says():
-    assert len(DOOD) == 10 and len(SEGMENTORS) == 16 and len(DETECTORS) == 44
+    assert len(DOOD) == 10 and len(SEGMENTORS) == 16 and len(DETECTORS) == 53
     for path in CONFIGS:
         scope = resolved(path).default_scope
         known = {'posthoc': scope, 'dood': 'mmseg'}
@@ -64,12 +65,17 @@ def test_detector_is_built_as_the_config_says(path):
     backbone = cfg.model.backbone
     backbone.get('backbone', backbone).init_cfg = None  # if it is frozen
     model = MODELS.build(cfg.model)
-    assert isinstance(model.roi_head, OODRoIHead)
+    if 'bbox_head' in cfg.model:
+        head = model.bbox_head
+        assert isinstance(head, BoxAdapter)
+    else:
+        assert isinstance(model.roi_head, OODRoIHead)
+        head = model.roi_head.bbox_head
     train_set = cfg.train_dataloader.dataset
     if train_set.type == 'ConcatDataset':  # plain and painted images
         train_set = train_set.datasets[0]
     classes = train_set.metainfo.classes
-    assert model.roi_head.bbox_head.num_classes == len(classes)
+    assert head.num_classes == len(classes)
     necks = [m for m in model.modules() if isinstance(m, DFDDNeck)]
     assert len(necks) == (path.parent.name == 'dfdd')
     sets = cfg.test_dataloader.dataset.datasets

@@ -421,17 +421,26 @@ def test_what_is_no_share_is_refused(share):
 
 
 def test_a_model_without_an_adapter_is_shown_those_that_have_one():
-    model = dict(type='RetinaNet', bbox_head=dict(type='RetinaHead'))
+    model = dict(type='RPN', rpn_head=dict(type='RPNHead'))
     cfg = Config(dict(model=model, ood=dict(scores=['energy'])))
-    with pytest.raises(
-        ConfigError, match='RetinaNet with bbox_head Retina'
-    ) as e:
+    with pytest.raises(ConfigError, match='RPN with rpn_head RPNHead') as e:
         resolve(cfg)
     assert str(e.value).endswith(support_table())
     cfg.pop('ood')
     assert resolve(cfg).model.to_dict() == model
     for adapter in ADAPTERS:
         assert f'`{adapter.type}`' in support_table()
+
+
+def test_any_bbox_head_is_named_to_its_adapter():
+    model = dict(type='RetinaNet', bbox_head=dict(type='RetinaHead'))
+    cfg = dict(model=model, ood=dict(scores=['knn']), classes=('a', 'b'))
+    head = resolve(Config(cfg)).model.bbox_head
+    assert head.to_dict() == dict(
+        type='mmood.OODHead', of='RetinaHead', scores=['knn'], num_classes=2
+    )
+    again = Config(dict(model=dict(bbox_head=head), ood=cfg['ood']))
+    assert resolve(again).model.bbox_head.of == 'RetinaHead'
 
 
 def test_a_cascade_of_segmentation_heads_has_no_adapter():

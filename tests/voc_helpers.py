@@ -60,6 +60,14 @@ def golden():
     return [first, second, third]
 
 
+def fmiyc_toy(unknown=1):
+    """AP_U, P_U and R_U 50 %, AOSE 1, nOSE 50 %; dogs are of label 0."""
+    a, b, far = (0, 0, 100, 100), (200, 0, 300, 100), (500, 500, 600, 600)
+    detections = [(a, 0.9, unknown), (a, 0.8, unknown)]
+    detections += [(b, 0.7, 0), (far, 0.6, 0)]
+    return [image(detections, [(a, unknown, 0), (b, unknown, 0)])]
+
+
 def random_images(seed, count=30, num_labels=4, decimals=9):
     """Objects, some difficult, and detections near to most of them."""
     rng = np.random.default_rng(seed)

@@ -45,7 +45,7 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
             that training stored in the checkpoint (95 % of ID boxes below).
     """
 
-    wanted = 'the detector must have scores, as in an mmood.OODRoIHead'
+    wanted = 'the detector must have scores, as in an mmood.OODHead'
     judged = 'box'
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 from mmengine.runner import LogProcessor, Runner
 
 from mmood.registry import LOG_PROCESSORS
@@ -33,8 +35,11 @@ class OODLogProcessor(LogProcessor):
         tag, line = super().get_log_after_epoch(
             runner, batch_idx, mode, *args, **kwargs
         )
-        for name, value in tag.items():
-            if name.count('/') > 1 and isinstance(value, float):
-                item = f'  {name}: {value:.{self.num_digits}f}'
-                line = line.replace(item, '')
-        return tag, line
+        said = {
+            name
+            for name, value in tag.items()
+            if name.count('/') > 1 and isinstance(value, Real)
+        }
+        parts = line.split('  ')
+        kept = [part for part in parts if part.partition(': ')[0] not in said]
+        return tag, '  '.join(kept)

@@ -40,6 +40,7 @@ class Batch:
     outliers: what the source of outliers made, with the flagged rows; None
         while nothing counts. `ood_losses` fills it in.
     ious: (R,) with the object of a row, 0 for background.
+    kind: what the logits are of, see `Samples`.
     iteration, max_iters: how many steps have passed, of how many.
 
     What a head does not have is None. Raises ValueError for rows that do not
@@ -58,6 +59,7 @@ class Batch:
     flagged: Samples | None = None
     outliers: Samples | None = None
     ious: Tensor | None = None
+    kind: str = 'softmax'
     iteration: int = 0
     max_iters: int | None = None
 
@@ -118,12 +120,13 @@ class Batch:
         return Samples(
             logits=self.logits[places, : self.num_classes],
             features=self.features[places],
+            kind=self.kind,
         )
 
     def classified(self, features: Tensor) -> Samples:
         """What the classifier says of features (n, C), with gradients."""
         logits = self.classify(features)[:, : self.num_classes]
-        return Samples(logits=logits, features=features)
+        return Samples(logits=logits, features=features, kind=self.kind)
 
     def contrast(self, background: bool = False) -> tuple[Samples, Samples]:
         """What a loss tells apart: known rows and outliers.
@@ -145,6 +148,8 @@ class OODLoss(nn.Module):
     """
 
     needs_outliers = False  # a source of outliers beside it
+    reads: tuple[str, ...] = ()  # of a `Batch`, beside rows and labels
+    kinds: tuple[str, ...] = ('softmax', 'sigmoid')  # of logits
     maps: tuple[str, ...] = ()  # of the neck, by name
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:

@@ -43,6 +43,7 @@ class ConfidenceLoss(OODLoss):
     """
 
     needs_outliers = True
+    kinds = ('softmax',)
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()

@@ -40,6 +40,8 @@ class ConsistencyLoss(OODLoss):
     ones, with all columns of the classifier.
     """
 
+    reads = ('classify', 'look')
+    kinds = ('softmax',)
     maps = ('deblurred',)
 
     def __init__(self, loss_weight: float = 0.001) -> None:

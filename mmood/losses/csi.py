@@ -81,6 +81,8 @@ class CSILoss(OODLoss):
         channels: D.
     """
 
+    reads = ('inputs',)
+
     def __init__(
         self,
         in_channels: int = 1024,

@@ -10,21 +10,25 @@ from torch import Tensor
 
 from mmood.ops import rank_mean
 from mmood.registry import MODELS
-from mmood.scores import energy
+from mmood.scores import energy, joint_energy
 
 from .batch import Batch, OODLoss
 
 
-def uncertainty_loss(known_logits: Tensor, outlier_logits: Tensor) -> Tensor:
+def uncertainty_loss(
+    known_logits: Tensor, outlier_logits: Tensor, kind: str = 'softmax'
+) -> Tensor:
     """``mean softplus(E(u)) + mean softplus(-E(v))``, a scalar >= 0, nats.
 
     u are known, v outlier logits, (N, K, *) and (M, K, *), without the
     background's. ``-log(exp(-E) / (1 + exp(-E))) = softplus(E)``.
     An empty side adds 0. Means are over all ranks, a collective call.
-    Source: DFDD (ICCV 2023), Eq. 8.
+    E is the free energy, of logits of the ``kind`` 'sigmoid' the joint one.
+    Source: DFDD (ICCV 2023), Eq. 8, for a softmax.
     """
-    known = F.softplus(energy(known_logits))
-    outlier = F.softplus(-energy(outlier_logits))
+    of = joint_energy if kind == 'sigmoid' else energy
+    known = F.softplus(of(known_logits))
+    outlier = F.softplus(-of(outlier_logits))
     return rank_mean(known) + rank_mean(outlier)
 
 
@@ -40,5 +44,5 @@ class UncertaintyLoss(OODLoss):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         known, outlier = batch.contrast()
-        loss = uncertainty_loss(known.logits, outlier.logits)
+        loss = uncertainty_loss(known.logits, outlier.logits, batch.kind)
         return dict(loss_uncertainty=self.loss_weight * loss)

@@ -1,5 +1,10 @@
 """Metrics: numpy in, floats out."""
 
+from .calibration import (
+    calibration_metrics,
+    expected_calibration_error,
+    marginal_calibration_error,
+)
 from .components import (
     FrameComponents,
     check_component_protocol,
@@ -9,6 +14,7 @@ from .components import (
 )
 from .detection import (
     EmptySetWarning,
+    boxes_on_objects,
     id_quantile_threshold,
     object_recall,
     ood_metrics,
@@ -20,11 +26,13 @@ from .incremental import class_ap, forgetting, group_means
 from .inputs import NanScoreError, check_share
 from .open_set import (
     absolute_open_set_error,
+    normalized_open_set_error,
     open_set_metrics,
     wilderness_impact,
 )
 from .protocols import PROTOCOLS, protocol_rule
 from .ranking import auroc, average_precision, fpr_at_tpr
+from .relabelled import RelabelledBoxes
 from .resampling import leave_group_out
 from .smiyc import BinnedFrame, best_f1_threshold, bin_frame
 from .voc import (
@@ -43,6 +51,7 @@ __all__ = [
     'ImageDetections',
     'NanScoreError',
     'RankedMatches',
+    'RelabelledBoxes',
     'ScoreHistogram',
     'absolute_open_set_error',
     'auroc',
@@ -50,18 +59,23 @@ __all__ = [
     'best_f1_score',
     'best_f1_threshold',
     'bin_frame',
+    'boxes_on_objects',
+    'calibration_metrics',
     'check_component_protocol',
     'check_share',
     'class_ap',
     'component_metrics',
+    'expected_calibration_error',
     'forgetting',
     'fpr_at_tpr',
     'frame_components',
     'group_means',
     'id_quantile_threshold',
     'leave_group_out',
+    'marginal_calibration_error',
     'match_class',
     'match_classes',
+    'normalized_open_set_error',
     'object_recall',
     'ood_metrics',
     'open_set_metrics',

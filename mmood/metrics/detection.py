@@ -1,13 +1,13 @@
 """Measures of object-level OOD detection.
 
-Shapes: n kept boxes, G annotated objects; boxes are (x1, y1, x2, y2) in
-pixels. OOD scores: higher is more OOD.
+Shapes: n kept boxes and G annotated objects of an image; boxes are (x1, y1,
+x2, y2) in pixels. OOD scores: higher is more OOD.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -121,16 +121,49 @@ def object_recall(
     ValueError if the numbers of images differ, and for nan or infinite
     coordinates.
     """
-    if len(boxes) != len(objects):
-        raise ValueError(
-            f'boxes of {len(boxes)} and objects of {len(objects)} images; '
-            'the numbers must agree'
-        )
     found = total = 0
-    for of_image in zip(boxes, objects):
-        image_boxes, image_objects = map(as_boxes, of_image, _BOXES)
+    for image_boxes, image_objects in _image_pairs(boxes, objects):
         total += len(image_objects)
         if len(image_boxes) and len(image_objects):
             overlaps = box_iou(image_boxes[:, None], image_objects)
             found += int((overlaps.max(0) >= iou).sum())
     return found / total if total else float('nan')
+
+
+def boxes_on_objects(
+    boxes: Sequence[np.ndarray],
+    objects: Sequence[np.ndarray],
+    labels: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
+    iou: float = 0.5,
+) -> np.ndarray:
+    """Which boxes of all images in a row overlap an annotated object, bool.
+
+    Per image (n, 4) boxes and (G, 4) objects, IoU >= ``iou``. With
+    ``labels``, the (n,) and (G,) classes of each image, an object of the
+    class that the box says. Several boxes may lie on an object. Raises
+    ValueError if the numbers of images differ, and for nan or infinite
+    coordinates.
+    """
+    found = [np.zeros(0, dtype=bool)]
+    pairs = _image_pairs(boxes, objects)
+    for index, (image_boxes, image_objects) in enumerate(pairs):
+        hit = box_iou(image_boxes[:, None], image_objects) >= iou
+        if labels is not None:
+            own, theirs = labels[index]
+            hit &= np.asarray(own)[:, None] == np.asarray(theirs)
+        found.append(hit.any(1))
+    return np.concatenate(found)
+
+
+def _image_pairs(
+    boxes: Sequence[np.ndarray], objects: Sequence[np.ndarray]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Checked boxes (n, 4) and objects (G, 4) of each image."""
+    if len(boxes) != len(objects):
+        raise ValueError(
+            f'boxes of {len(boxes)} and objects of {len(objects)} images; '
+            'the numbers must agree'
+        )
+    for of_image in zip(boxes, objects):
+        image_boxes, image_objects = map(as_boxes, of_image, _BOXES)
+        yield image_boxes, image_objects

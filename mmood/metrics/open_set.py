@@ -78,6 +78,32 @@ def absolute_open_set_error(matches: Sequence[RankedMatches]) -> int:
     return sum(int(match.on_unknown.sum()) for match in matches)
 
 
+def normalized_open_set_error(
+    matches: Sequence[RankedMatches], num_unknown: int
+) -> float:
+    """`absolute_open_set_error` per unknown object, in %; nan for none.
+
+    Above 100 where several detections lie on an object.
+    Source: Montoya et al., "FindMeIfYouCan", arXiv 2506.14008, 2025 (nOSE).
+    """
+    if not num_unknown:
+        return float('nan')
+    return 100.0 * absolute_open_set_error(matches) / num_unknown
+
+
+def mean_measures(
+    matches: Sequence[RankedMatches], style: str = 'area'
+) -> list[float]:
+    """AP, and precision and recall at the last rank, in %.
+
+    Means over the classes that have objects; nan if none has.
+    """
+    rows = [_row(match, style) for match in matches if match.num_objects]
+    if not rows:
+        return [float('nan')] * 3
+    return (100 * np.mean(rows, axis=0)).tolist()
+
+
 def open_set_metrics(
     images: Sequence[ImageDetections],
     num_known: int,
@@ -88,13 +114,13 @@ def open_set_metrics(
     iou: float = 0.5,
     offset: float = 0.0,
 ) -> dict[str, float]:
-    """WI, AOSE and AP, precision and recall of known and unknown.
+    """WI, AOSE, nOSE and AP, precision and recall of known and unknown.
 
     ``mAP_K``, ``P_K`` and ``R_K`` are means over the known classes that have
     objects, ``AP_U``, ``P_U`` and ``R_U`` those of the label ``num_known``;
     precision and recall are at the last rank. All in %, ``AOSE`` a count
     (`absolute_open_set_error`). Without a known or an unknown object its
-    three are nan, with a warning that says so; WI and AOSE remain defined.
+    measures are nan, with a warning that says so; WI and AOSE remain defined.
     Raises ValueError for a label outside 0 ... ``num_known`` and for what
     `wilderness_impact` and `voc_average_precision` refuse.
     """
@@ -107,21 +133,22 @@ def open_set_metrics(
     metrics = dict(
         WI=wilderness_impact(known, recall, protocol),
         AOSE=absolute_open_set_error(known),
+        nOSE=normalized_open_set_error(known, unknown.num_objects),
     )
-    sides = dict(K=('known', known), U=('unknown', [unknown]))
-    for letter, (side, matches) in sides.items():
-        names = ['mAP_K' if letter == 'K' else 'AP_U']
-        names += [f'P_{letter}', f'R_{letter}']
-        rows = [_row(m, style) for m in matches if m.num_objects]
-        if not rows:
+    sides = dict(
+        known=(['mAP_K', 'P_K', 'R_K'], known),
+        unknown=(['AP_U', 'P_U', 'R_U'], [unknown]),
+    )
+    for side, (names, matches) in sides.items():
+        metrics.update(zip(names, mean_measures(matches, style)))
+        if not any(match.num_objects for match in matches):
+            names += ['nOSE'] * (side == 'unknown')
             warnings.warn(
                 f'no {side} object in {len(images)} images: '
                 f'{", ".join(names)} are nan',
                 EmptySetWarning,
                 stacklevel=2,
             )
-            rows = [[float('nan')] * 3]
-        metrics.update(zip(names, (100 * np.mean(rows, axis=0)).tolist()))
     return metrics
 
 

@@ -88,10 +88,7 @@ def match_classes(
     offset: float = 0.0,
 ) -> list[list[RankedMatches]]:
     """`match_class` for each label (outer list) and each IoU (inner)."""
-    found = _pool([(i.boxes, i.labels, i.scores) for i in images])
-    objects = _pool(
-        [(i.gt_boxes, i.gt_labels, i.gt_difficult) for i in images]
-    )
+    found, objects = pool_detections(images), pool_objects(images)
     unknown = None if unknown_label is None else objects.of(unknown_label)
     return [
         _match(found.of(label), objects.of(label), unknown, ious, offset)
@@ -149,10 +146,11 @@ def check_style(style: str) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Boxes:
+class PooledBoxes:
     """Boxes (N, 4) of all images, with what is known of each, (N,).
 
     ``values`` are scores of detections, or whether objects are difficult.
+    ``images`` are numbers, ``indices`` places in the row of all images.
     """
 
     boxes: np.ndarray
@@ -161,73 +159,94 @@ class _Boxes:
     images: np.ndarray
     indices: np.ndarray
 
-    def of(self, label: int) -> _Boxes:
+    def of(self, label: int) -> PooledBoxes:
         """Those of a label, the labels being sorted."""
         low, high = np.searchsorted(self.labels, [label, label + 1])
         return self.rows(slice(low, high))
 
-    def rows(self, rows: slice | np.ndarray) -> _Boxes:
-        return _Boxes(*(getattr(self, f.name)[rows] for f in fields(self)))
+    def rows(self, rows: slice | np.ndarray) -> PooledBoxes:
+        return PooledBoxes(
+            *(getattr(self, f.name)[rows] for f in fields(self))
+        )
 
 
-def _pool(parts: list[tuple]) -> _Boxes:
-    """Sorted by label, within it in the order of images."""
+def pool_detections(images: Sequence[ImageDetections]) -> PooledBoxes:
+    """Detections, sorted by label, within it in the order of images."""
+    return _pool([(i.boxes, i.labels, i.scores) for i in images])
+
+
+def pool_objects(images: Sequence[ImageDetections]) -> PooledBoxes:
+    """Annotated objects, sorted by label, within it by image."""
+    return _pool([(i.gt_boxes, i.gt_labels, i.gt_difficult) for i in images])
+
+
+def _pool(parts: list[tuple]) -> PooledBoxes:
     parts = [(np.zeros((0, 4)), np.zeros(0), np.zeros(0)), *parts]
     boxes = [np.reshape(b, (-1, 4)) for b, _, _ in parts]
     labels = [np.ravel(label).astype(np.int64) for _, label, _ in parts]
     values = [np.ravel(value) for _, _, value in parts]
     count = [len(b) for b in boxes]
-    pool = _Boxes(
+    pool = PooledBoxes(
         np.concatenate(boxes).astype(np.float64),
         np.concatenate(labels),
         np.concatenate(values),
-        np.repeat(np.arange(len(boxes)), count),
+        np.repeat(np.arange(len(boxes)) - 1, count),
         np.arange(sum(count)),
     )
     return pool.rows(np.argsort(pool.labels, kind='stable'))
 
 
 def _match(
-    found: _Boxes,
-    objects: _Boxes,
-    unknown: _Boxes | None,
+    found: PooledBoxes,
+    objects: PooledBoxes,
+    unknown: PooledBoxes | None,
     ious: Sequence[float],
     offset: float,
 ) -> list[RankedMatches]:
     found = found.rows(np.argsort(-found.values, kind='stable'))
-    best, which = _best_overlap(found, objects, offset)
+    best, which = best_overlap(found, objects, offset)
     if unknown is None:
         on_unknown = np.zeros(len(best))
     else:
-        on_unknown, _ = _best_overlap(found, unknown, offset)
+        on_unknown, _ = best_overlap(found, unknown, offset)
     difficult = objects.values.astype(bool)
-    ranked = []
-    for iou in ious:
-        # Row -1 of the longer array stands for: no object in the image.
-        ignored = (best > iou) & np.append(difficult, False)[which]
-        on_object = np.flatnonzero((best > iou) & ~ignored)
-        _, first = np.unique(which[on_object], return_index=True)
-        is_tp = np.zeros(len(best), dtype=bool)
-        is_tp[on_object[first]] = True
-        ranked.append(
-            RankedMatches(
-                found.values,
-                is_tp,
-                ~is_tp & ~ignored,
-                on_unknown > iou,
-                int((~difficult).sum()),
-                found.indices,
-            )
+    number = int((~difficult).sum())
+    return [
+        RankedMatches(
+            found.values,
+            *true_and_false(best > iou, which, difficult),
+            on_unknown > iou,
+            number,
+            found.indices,
         )
-    return ranked
+        for iou in ious
+    ]
 
 
-def _best_overlap(
-    found: _Boxes, objects: _Boxes, offset: float
+def true_and_false(
+    is_hit: np.ndarray, which: np.ndarray, difficult: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which ranked detections (D,) are true and which false positives.
+
+    ``which`` object (G,) each overlaps most, and whether by enough; the
+    first of several is the true one. Neither: on a ``difficult`` object.
+    """
+    # Row -1 of the longer array stands for: no object in the image.
+    ignored = is_hit & np.append(difficult, False)[which]
+    on_object = np.flatnonzero(is_hit & ~ignored)
+    _, first = np.unique(which[on_object], return_index=True)
+    is_tp = np.zeros(len(is_hit), dtype=bool)
+    is_tp[on_object[first]] = True
+    return is_tp, ~is_tp & ~ignored
+
+
+def best_overlap(
+    found: PooledBoxes, objects: PooledBoxes, offset: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Largest IoU (D,) with an object of the image, and its row (D,).
 
-    The first of equal ones; 0 and -1 where the image has no object.
+    The objects' ``images`` are sorted. The first of equal ones; 0 and -1
+    where the image has no object.
     """
     best = np.zeros(len(found.boxes))
     which = np.full(len(found.boxes), -1)

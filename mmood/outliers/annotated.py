@@ -18,6 +18,8 @@ class AnnotatedOutliers(OutlierSource):
     Known rows count in every step, also where none is annotated.
     """
 
+    reads = ('flagged',)
+
     def forward(
         self, batch: Batch
     ) -> tuple[Samples | None, dict[str, Tensor]]:

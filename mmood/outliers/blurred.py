@@ -33,6 +33,7 @@ class BlurredOutliers(OutlierSource):
         start: see `OutlierSource`.
     """
 
+    reads = ('look',)
     maps = ('blurred',)
 
     def __init__(
@@ -45,7 +46,8 @@ class BlurredOutliers(OutlierSource):
         super().__init__(**start)
         self.detach, self.diffusion = detach, None
         if after_pooling is not None:
-            self.diffusion, self.maps = build_diffusion(after_pooling), ()
+            self.diffusion = build_diffusion(after_pooling)
+            self.maps, self.reads = (), ('inputs',)
 
     def forward(
         self, batch: Batch

@@ -48,6 +48,8 @@ class FlowFeatureSynthesis(OutlierSource):
     Raises ImportError without FrEIA (``pip install 'mmood[flow]'``).
     """
 
+    reads = ('classify',)
+
     def __init__(
         self,
         channels: int,

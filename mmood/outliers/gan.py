@@ -71,6 +71,8 @@ class GANSynthesis(OutlierSource):
         start: see `OutlierSource`.
     """
 
+    reads = ('classify',)
+
     def __init__(
         self,
         channels: int,

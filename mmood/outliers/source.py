@@ -29,6 +29,7 @@ class OutlierSource(nn.Module):
     """
 
     maps: tuple[str, ...] = ()  # of the neck, by name
+    reads: tuple[str, ...] = ()  # of a `Batch`, beside rows and labels
 
     def __init__(
         self,

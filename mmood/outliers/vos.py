@@ -42,6 +42,8 @@ class VirtualOutlierSynthesis(OutlierSource):
 
     exact_buffers = ('waited',)
 
+    reads = ('classify',)
+
     def __init__(
         self,
         num_classes: int,

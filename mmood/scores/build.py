@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
 
 from torch import Tensor
 
 from mmood.registry import SCORES
 
 from .samples import Samples, Score, ScoreConfig
+
+_CALLED = dict(classifier='the last linear layer of the model')
 
 
 def split_config(config: ScoreConfig) -> tuple[str, str, dict]:
@@ -30,15 +33,21 @@ def split_config(config: ScoreConfig) -> tuple[str, str, dict]:
     return arguments.pop('name', kind), kind, arguments
 
 
-def build_score(kind: str, arguments: dict, sizes: dict) -> Score:
+def build_score(
+    kind: str,
+    arguments: dict,
+    sizes: dict,
+    missing: Mapping[str, str] = MappingProxyType({}),
+) -> Score:
     """The registered score with its arguments and the sizes it asks for.
 
-    Raises ValueError for a name that is not registered, TypeError for
-    arguments that the score does not have.
+    Raises ValueError for a name that is not registered and for one that reads
+    what is ``missing``, TypeError for arguments that the score does not have.
     """
     score = SCORES.get(kind) if isinstance(kind, str) else kind
     if score is None or not hasattr(score, 'reads'):
         raise ValueError(f'unknown score {kind!r}; known are {score_names()}')
+    check_reads(kind, score.reads, missing)
     if not inspect.isclass(score):
         inspect.signature(score).bind(Samples(), **arguments)
         return partial(score, **arguments)
@@ -58,24 +67,32 @@ def score_names() -> list[str]:
     return sorted(SCORES.module_dict)
 
 
+def check_reads(
+    name: str, reads: Iterable[str], missing: Mapping[str, str]
+) -> None:
+    """Raises ValueError, with the reason, for a part that is missing."""
+    for part in reads:
+        if missing.get(part):
+            called = _CALLED.get(part, part)
+            raise ValueError(
+                f'the score {name!r} reads {called}: {missing[part]}'
+            )
+
+
 def check_fits(
     name: str,
     score: Score,
     kind: str,
     num_classes: int,
-    no_classifier: str = '',
+    missing: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Raises ValueError for a model that the score is not defined for.
 
-    With logits of another kind, or without a `LinearClassifier`, for the
-    reason ``no_classifier``.
+    With logits of another kind, or samples without a part that the score
+    reads, for the reason that stands in ``missing`` under the part's name.
     """
     own = getattr(score, 'func', score)
-    if no_classifier and 'classifier' in own.reads:
-        raise ValueError(
-            f'the score {name!r} reads the last linear layer of the model: '
-            f'{no_classifier}'
-        )
+    check_reads(name, own.reads, missing)
     kinds = own.kinds
     if kind not in kinds:
         raise ValueError(

@@ -6,8 +6,9 @@ for boxes, H W for maps). Higher is more OOD.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from torch import Tensor, nn
 
@@ -21,6 +22,7 @@ from .thresholds import Thresholds, arguments_code, check_score_name
 
 # On these arguments the value of a score does not depend, within rounding.
 _WITHOUT_EFFECT = ('backend', 'chunk_size', 'dtype')
+_MISSING = MappingProxyType(dict(classifier='the samples come without it'))
 
 
 class ScoreSet(nn.Module):
@@ -34,8 +36,8 @@ class ScoreSet(nn.Module):
         channels: C; None: there are no features.
         kind: of the logits, see `Samples`.
         losses: what the model learns besides, for scores that are trained.
-        no_classifier: why the samples have no `LinearClassifier`; empty:
-            they have one.
+        missing: why the samples come without some of their parts, by the
+            parts' names; an empty reason: they have it.
 
     ``thresholds`` holds the value of each score above which a sample is
     OOD; what is OOD is decided by the ``first`` score. What a score wants to
@@ -54,7 +56,7 @@ class ScoreSet(nn.Module):
         channels: int | None = None,
         kind: str = 'softmax',
         losses: Iterable[nn.Module] = (),
-        no_classifier: str = 'the samples come without it',
+        missing: Mapping[str, str] = _MISSING,
     ) -> None:
         super().__init__()
         if not isinstance(configs, (list, tuple)) or not configs:
@@ -63,7 +65,7 @@ class ScoreSet(nn.Module):
                 f'{configs!r}'
             )
         self.kind, self.num_classes = kind, num_classes
-        self._no_classifier = no_classifier
+        self._missing = missing
         self.skips_unfitted = False
         sizes = dict(num_classes=num_classes, channels=channels, losses=losses)
         self._scores: dict[str, Score] = {}
@@ -79,10 +81,8 @@ class ScoreSet(nn.Module):
         if name in self._scores:
             raise ValueError(f'the score {name!r} is listed twice')
         check_score_name(name, self)
-        score = build_score(kind, arguments, sizes)
-        check_fits(
-            kind, score, self.kind, self.num_classes, self._no_classifier
-        )
+        score = build_score(kind, arguments, sizes, self._missing)
+        check_fits(kind, score, self.kind, self.num_classes, self._missing)
         self._scores[name] = score
         self._arguments[name] = {
             key: value

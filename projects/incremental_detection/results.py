@@ -6,12 +6,9 @@ the name of the stage, in the order of training.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
-from table_parts import STYLES, Spread, cell, spread
+from experiments.formats import Line, Spread, render, spread
 
 from mmood.metrics.incremental import forgetting
 
@@ -21,22 +18,35 @@ _MEASURES = ('AP50', 'AP75')
 _GROUPS = ('old', 'new', 'all')
 
 
-@dataclass(frozen=True)
-class Line:
-    """A method after a stage; None for runs that have not got there."""
+def report(
+    methods: Mapping[str, Sequence[dict[str, dict]]],
+    stages: Mapping[str, Sequence[str]],
+    columns: Sequence[str],
+    style: str = 'github',
+    with_stage: bool = False,
+) -> str:
+    """The table of the methods' runs, a line for each stage of a method.
 
-    method: str
-    stage: str
-    runs: Sequence[dict[str, dict] | None]
+    In one of `experiments.formats.STYLES`; CSV always has the stages.
+    """
+    with_stage = with_stage or style == 'csv'
+    lines = []
+    for name, runs in methods.items():
+        for stage in stages[name]:
+            done = [run for run in runs if stage in run]
+            cells = [[spread_of(done, stage, column)] for column in columns]
+            labels = [name, stage][: 1 + with_stage]
+            lines.append(Line(labels, cells, len(done), len(runs)))
+    arrows = {c: f'{c} {"↓" if c == FORGETTING else "↑"}' for c in columns}
+    return render(['method', 'stage'][: 1 + with_stage], arrows, lines, style)
 
-    @property
-    def finished(self) -> list[dict[str, dict]]:
-        return [run for run in self.runs if run and self.stage in run]
 
-    def spread(self, column: str) -> Spread | None:
-        """Mean and sample deviation over finished runs; None: no value."""
-        values = [value_of(run, self.stage, column) for run in self.finished]
-        return None if None in values or not values else spread(values, 1)
+def spread_of(
+    runs: Sequence[dict[str, dict]], stage: str, column: str
+) -> Spread | None:
+    """Mean and sample deviation over finished runs; None: no value."""
+    values = [value_of(run, stage, column) for run in runs]
+    return None if None in values or not values else spread(values, 1)
 
 
 def value_of(stages: dict[str, dict], stage: str, column: str) -> float | None:
@@ -77,57 +87,3 @@ def columns_of(classes: Sequence[str] | None = None) -> list[str]:
         return [*classes, 'AP50 all']
     named = [f'{m} {g}' for m in _MEASURES for g in _GROUPS]
     return [*named, FORGETTING]
-
-
-def render(
-    lines: Sequence[Line],
-    columns: Sequence[str],
-    style: str = 'github',
-    with_stage: bool = False,
-) -> str:
-    """The table in one of `STYLES`, ending with a line break."""
-    if style == 'csv':
-        return to_csv(lines, columns)
-    numbers = [len(line.finished) for line in lines]
-    is_even = len({n for line in lines for n in counts(line)}) < 2
-    headers = ['method', *['stage'] * with_stage, *map(arrow, columns)]
-    headers += ['seeds'] * (not is_even)
-    rows = []
-    for line in lines:
-        row = [line.method, *[line.stage] * with_stage]
-        row += [cell(line.spread(column)) for column in columns]
-        row += ['{}/{}'.format(*counts(line))] * (not is_even)
-        rows.append(row)
-    return STYLES[style](headers, rows, note(max(numbers), is_even))
-
-
-def counts(line: Line) -> tuple[int, int]:
-    """Finished and wanted runs."""
-    return len(line.finished), len(line.runs)
-
-
-def arrow(column: str) -> str:
-    return f'{column} {"↓" if column == FORGETTING else "↑"}'
-
-
-def note(most: int, is_even: bool) -> str:
-    """What the values are, and over how many seeds."""
-    if most < 2:
-        return 'in %, one seed' if most else 'in %'
-    seeds = f'{most} seeds' if is_even else 'the seeds'
-    return f'in %, mean ± sample deviation over {seeds}'
-
-
-def to_csv(lines: Sequence[Line], columns: Sequence[str]) -> str:
-    """A row per method and stage, mean and deviation apart, six digits."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator='\n')
-    parts = [f'{c}_{part}' for c in columns for part in ('mean', 'std')]
-    writer.writerow(['method', 'stage', 'seeds', *parts])
-    for line in lines:
-        row = [line.method, line.stage, len(line.finished)]
-        for column in columns:
-            found = line.spread(column)
-            row += [f'{v:.6g}' for v in found] if found else ['', '']
-        writer.writerow(row)
-    return file.getvalue()

@@ -14,58 +14,36 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from building import check_stages
-from jobs import Job, carry_out, check, jobs_of
-from results import Line, columns_of, render
-from table_parts import (
-    SEEDS,
-    STYLES,
-    Row,
-    Table,
-    is_spec,
-    load_table,
-    read,
-    run_all,
+sys.path.append(
+    str(Path(__file__).resolve().parents[2] / 'tools/analysis_tools')
 )
 
-from mmood.launch import OptionsAction
-from mmood.ops import FolderInUseError
+from experiments.formats import STYLES
+from experiments.shell import (
+    parser_of_runs,
+    run_and_print,
+    table_of,
+)
+from experiments.spec import Row
+from results import columns_of, report
+from trainings import Training, plan_trainings
 
-_PLAIN_OUT = Path('work_dirs/incremental')
 _ROW_KEYS = ('name', 'config', 'cfg_options', 'tag')
 
 
 def parser_of_arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument(
-        'configs', nargs='+', type=Path, help='one spec, or plain configs'
-    )
-    parser.add_argument('--seeds', nargs='+', type=int, help='default 0 1 2')
-    parser.add_argument(
-        '--out', type=Path, help=f"folder, default the spec's or {_PLAIN_OUT}"
-    )
+    parser = parser_of_runs(__doc__, 'work_dirs/incremental')
     parser.add_argument(
         '--stages', nargs='+', help='names such as step_1; default all'
     )
-    parser.add_argument('--jobs', type=int, help='runs at a time, default 1')
     parser.add_argument(
-        '--gpus',
-        nargs='+',
-        default=[],
-        help='one job on each, such as 0 1; with --launch 2: 0,1 2,3',
-    )
-    parser.add_argument(
-        '--launch', type=int, default=1, help='processes of a run, by torchrun'
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        default={},
-        help='for all stages of all runs',
+        '--launch',
+        type=int,
+        default=1,
+        help='processes of a run, by torchrun; with --gpus 0,1 2,3 two each',
     )
     parser.add_argument('--format', default='github', choices=list(STYLES))
     parser.add_argument(
@@ -79,77 +57,52 @@ def parser_of_arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def table_of(args: argparse.Namespace) -> Table:
-    """Rows, seeds and folder, from a spec or from plain configs."""
-    specs = [path for path in args.configs if is_spec(read(path))]
-    if not specs:
-        rows = [
-            Row(path.stem, path, cfg_options=args.cfg_options)
-            for path in args.configs
-        ]
-        return Table(args.out or _PLAIN_OUT, args.seeds or SEEDS, rows)
-    if len(args.configs) > 1:
-        raise ValueError(f'{specs[0]} is a spec: give it alone')
-    rows = read(specs[0]).get('rows')
-    for row in rows if isinstance(rows, list) else []:
-        is_row = isinstance(row, dict)  # what else there is, load_table says
-        other = [key for key in row if key not in _ROW_KEYS] if is_row else []
-        if other:
-            raise ValueError(
-                f'spec {specs[0]}: rows have {list(_ROW_KEYS)} here, not '
-                f'{other}'
-            )
-    return load_table(specs[0], args.out, args.seeds, args.cfg_options)
+def row_of(config: Path, args: argparse.Namespace) -> Row:
+    return Row(config.stem, config, cfg_options=args.cfg_options)
 
 
-def lines_of(jobs: Sequence[Job], every_stage: bool) -> list[Line]:
+def plan_table(
+    args: argparse.Namespace,
+) -> tuple[Path, list[Training], Callable[[], str]]:
+    """The folder, the stages of all runs, and what prints the table."""
+    table, _ = table_of(args, row_of, _ROW_KEYS)
+    trainings = plan_trainings(table, args.stages, args.launch)
+    first: dict[tuple[str, str], Training] = {}  # stages of one seed
+    for one in trainings:
+        one.check()
+        if not one.finished:
+            first.setdefault((one.method.row.name, one.stage.name), one)
+    for one in first.values():
+        one.build()
+    return table.out, trainings, lambda: report_on(trainings, args)
+
+
+def report_on(trainings: Sequence[Training], args: argparse.Namespace) -> str:
     """A line per method, with its wanted stages or the last of them."""
-    by_row: dict[str, list[Job]] = {}
-    for job in jobs:
-        by_row.setdefault(job.row.name, []).append(job)
-    lines = []
-    for name, same in by_row.items():
-        runs = [job.read() for job in same]
-        stages = same[0].stages if every_stage else same[0].stages[-1:]
-        lines += [Line(name, stage.name, runs) for stage in stages]
-    return lines
-
-
-def classes_of(jobs: Sequence[Job]) -> list[str]:
-    """The classes of all splits, each once."""
-    return list(dict.fromkeys(c for job in jobs for c in job.plan.classes))
+    runs: dict[str, dict[Path, dict]] = {}
+    stages: dict[str, dict[str, None]] = {}
+    classes: dict[str, None] = {}
+    for one in trainings:
+        name, run = one.method.row.name, one.folder.parent
+        runs.setdefault(name, {})[run] = one.method.read(run)
+        stages.setdefault(name, {})[one.stage.name] = None
+        classes.update(dict.fromkeys(one.method.plan.classes))
+    first = 0 if args.every_stage else -1
+    return report(
+        {name: list(found.values()) for name, found in runs.items()},
+        {name: list(names)[first:] for name, names in stages.items()},
+        columns_of(list(classes) if args.per_class else None),
+        args.format,
+        args.every_stage,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = parser_of_arguments()
     args = parser.parse_args(argv)
-    if args.jobs is not None and (args.gpus or args.jobs < 1):
-        parser.error('--jobs is 1 or more, and not for --gpus: one job each')
     if args.launch < 1:
         parser.error('--launch is a number of processes, 1 or more')
-    try:
-        table = table_of(args)
-        jobs = jobs_of(table, args.stages, args.launch)
-        # What is there must fit before hours go into the rest.
-        for job in jobs:
-            check(job)
-        unfinished = [job for job in jobs if not job.finished]
-        for job in {job.row.folder: job for job in unfinished}.values():
-            check_stages(job)
-        number = args.jobs or 1
-        failed = run_all(jobs, carry_out, table.out, number, args.gpus)
-        columns = columns_of(classes_of(jobs) if args.per_class else None)
-        lines = lines_of(jobs, args.every_stage)
-    except (ValueError, OSError, FolderInUseError) as error:
-        parser.error(str(error))
-    except KeyboardInterrupt:
-        print('stopped; called again it goes on from here', file=sys.stderr)
-        sys.exit(130)
-    text = render(lines, columns, args.format, args.every_stage)
-    print(text, end='', flush=True)
-    if failed:
-        names = '; '.join(job.name for job in failed)
-        sys.exit(f'failed: {names}. Called again, finished runs are kept')
+    run_and_print(parser, args, lambda: plan_table(args))
 
 
 if __name__ == '__main__':

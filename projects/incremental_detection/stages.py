@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.spec import SEED, flatten
 from mmengine.config import Config, ConfigDict
-from table_parts import SEED, flatten
 
 from mmood.changes import merge_options
 from mmood.det.datasets.class_splits import split_steps
@@ -24,7 +24,6 @@ from mmood.det.datasets.coco import check_classes
 from mmood.ops import read_coco
 from mmood.recipe import resolve
 
-KINDS = ('base', 'increment', 'finetune')
 SECTIONS = SECTION, METHOD = 'incremental', 'increment'
 _SET = 'ClassStepCocoDataset'
 

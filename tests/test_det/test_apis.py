@@ -444,7 +444,7 @@ def test_a_plain_detector(build):
         for key in ('_delete_', 'scores'):
             cfg.model.roi_head.pop(key)
 
-    with pytest.raises(ValueError, match='OODRoIHead, got FasterRCNN'):
+    with pytest.raises(ValueError, match='OODHead, got FasterRCNN'):
         build(plain)
 
 

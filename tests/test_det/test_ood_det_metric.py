@@ -8,48 +8,13 @@ from helpers import write_coco
 from mmood.det.evaluation.records import write_arrays
 from mmood.metrics import EmptySetWarning, fpr_at_tpr
 from mmood.registry import METRICS
-
-CLASSES = ('cat', 'dog')
-
-
-def sample(origin, img_id, boxes, confidence, scores, objects=(), labels=None):
-    """What the evaluator gets for one image: a prediction and its set."""
-    n = len(boxes)
-    labels = torch.tensor(labels or [0] * n, dtype=torch.long)
-    pred = dict(
-        bboxes=torch.tensor(boxes, dtype=torch.float).reshape(-1, 4),
-        scores=torch.tensor(confidence, dtype=torch.float),
-        labels=labels,
-        max_class_scores=torch.tensor(confidence, dtype=torch.float),
-        ood_scores=torch.tensor(scores, dtype=torch.float),
-        ood_scores_energy=torch.tensor(scores, dtype=torch.float),
-    )
-    return dict(
-        pred_instances=pred,
-        origin=origin,
-        img_id=img_id,
-        ori_shape=(48, 48),
-        instances=[
-            dict(bbox=list(box), bbox_label=0, ignore_flag=flag)
-            for box, flag in objects
-        ],
-    )
+from ood_det_helpers import CLASSES, evaluate, sample
 
 
 @pytest.fixture
 def ann(tmp_path):
     boxes = [[[4, 4, 20, 20]], [[10, 10, 30, 30]], []]
     return write_coco(tmp_path, boxes, CLASSES)
-
-
-def evaluate(ann, samples, **kwargs):
-    metric = METRICS.build(
-        dict(type='mmood.OODDetMetric', ann_file=str(ann), **kwargs)
-    )
-    metric.dataset_meta = dict(classes=CLASSES)
-    for one in samples:
-        metric.process({}, [one])
-    return metric.evaluate(len(samples))
 
 
 BOX = [4.0, 4.0, 24.0, 24.0]

@@ -17,6 +17,8 @@ SCALARS = {
     'ood/ood_threshold/energy': -2.0,
     'ood/near/energy/AUROC': 0.75,
     'ood/near set/energy/AUROC': 0.875,
+    'ood/near/energy/AOSE': 1,
+    'ood/near/energy/AOSE_of_more': 12,
     'ood/steps/AP': float('nan'),
 }
 

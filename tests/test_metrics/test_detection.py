@@ -15,6 +15,7 @@ from mmood.metrics import (
     PROTOCOLS,
     EmptySetWarning,
     NanScoreError,
+    boxes_on_objects,
     id_quantile_threshold,
     object_recall,
     ood_metrics,
@@ -270,3 +271,24 @@ def test_degenerate_boxes_do_not_divide_by_zero():
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         assert object_recall([point], [point]) == 0
+
+
+BOX, HALF, FAR = [0, 0, 10, 10], [0, 0, 10, 5], [50, 50, 70, 70]
+
+
+def test_boxes_on_objects():
+    boxes = [np.array([BOX, BOX, FAR]), np.zeros((0, 4)), np.array([FAR])]
+    objects = [np.array([BOX, HALF]), np.array([BOX]), np.zeros((0, 4))]
+    assert boxes_on_objects(boxes, objects).tolist() == [True, True, 0, 0]
+    # Half of an object is enough, and a bit less is not.
+    half = [np.array([HALF])], [np.array([BOX])]
+    assert boxes_on_objects(*half).tolist() == [True]
+    assert boxes_on_objects(*half, iou=0.51).tolist() == [False]
+    labels = [([0, 1, 0], [0, 2]), ([], [0]), ([0], [])]
+    assert boxes_on_objects(boxes, objects, labels).tolist() == [True, 0, 0, 0]
+    # The other object on the same place is of the other box's class.
+    labels[0] = ([0, 2, 0], [0, 2])
+    assert boxes_on_objects(boxes, objects, labels).tolist() == [1, 1, 0, 0]
+    assert boxes_on_objects([], []).tolist() == []
+    with pytest.raises(ValueError, match='boxes of 1 and objects of 0 images'):
+        boxes_on_objects([np.zeros((0, 4))], [])

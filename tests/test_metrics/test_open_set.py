@@ -13,7 +13,7 @@ from mmood.metrics.open_set import (
     wilderness_impact,
 )
 from mmood.metrics.voc import match_classes
-from voc_helpers import CAT, UNKNOWN, golden, image, random_images
+from voc_helpers import CAT, UNKNOWN, fmiyc_toy, golden, image, random_images
 from voc_helpers import voc_rule as reference
 
 BOX, FAR = (0, 0, 10, 10), (50, 50, 70, 70)
@@ -48,6 +48,7 @@ def test_published_example(offset):
     expected = dict(
         WI=25.0,
         AOSE=3,
+        nOSE=100.0,  # of three unknown objects
         mAP_K=91.6667,
         AP_U=66.6667,
         # Last ranks: cat 2 of 6, dog 1 of 2, unknown 2 of 2.
@@ -57,6 +58,23 @@ def test_published_example(offset):
         R_U=66.6667,
     )
     assert result == pytest.approx(expected, abs=1e-4)
+
+
+def test_golden_toy_of_the_benchmark_by_open_set_measures():
+    """Two unknown objects; one is found twice, one is taken for a dog."""
+    with pytest.warns(EmptySetWarning, match='no known object'):
+        result = open_set_metrics(fmiyc_toy(), 1, offset=1.0)
+    expected = dict(AP_U=50.0, P_U=50.0, R_U=50.0, AOSE=1, nOSE=50.0)
+    assert {k: result[k] for k in expected} == pytest.approx(expected)
+
+
+def test_pixels_are_inclusive_where_that_is_asked_for():
+    """Continuous, a half of the object; with the last pixels, 6 of 11."""
+    images = [image([((0, 0, 8, 5), 0.9, 0)], [((0, 0, 8, 10), 1, 0)])]
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', EmptySetWarning)
+        assert open_set_metrics(images, 1)['AOSE'] == 0
+        assert open_set_metrics(images, 1, offset=1.0)['AOSE'] == 1
 
 
 def test_published_example_by_definition():
@@ -103,12 +121,12 @@ def test_a_true_positive_on_an_unknown_object_counts_as_published_only():
 
 def test_without_unknown_objects():
     images = [image([(BOX, 0.9, CAT), (FAR, 0.8, UNKNOWN)], [(BOX, CAT, 0)])]
-    reason = 'no unknown object in 1 images: AP_U, P_U, R_U are nan'
+    reason = 'no unknown object in 1 images: AP_U, P_U, R_U, nOSE are nan'
     with pytest.warns(EmptySetWarning, match=reason):
         result = open_set_metrics(images, 2)
     assert (result['WI'], result['AOSE']) == (0.0, 0)
     assert result['mAP_K'] == result['P_K'] == result['R_K'] == 100
-    assert all(math.isnan(result[k]) for k in ('AP_U', 'P_U', 'R_U'))
+    assert all(math.isnan(result[k]) for k in ('AP_U', 'P_U', 'R_U', 'nOSE'))
 
 
 def test_difficult_unknown_objects_are_errors_but_not_to_be_found():

@@ -110,8 +110,8 @@ def test_a_model_without_one_is_refused_with_the_reason(largest):
     with pytest.raises(ValueError, match='largest.*come without it'):
         ScoreSet([largest], **config)
     with pytest.raises(ValueError, match='largest.*has none'):
-        ScoreSet([largest], **config, no_classifier='it has none')
-    scores = ScoreSet([largest], **config, no_classifier='')
+        ScoreSet([largest], **config, missing=dict(classifier='it has none'))
+    scores = ScoreSet([largest], **config, missing=dict(classifier=''))
     classify, x = random_classifier(), torch.randn(5, C)
     found = scores(Samples(features=x, classifier=classify))
     assert_near(found[largest], -classify(x).amax(1))

@@ -32,7 +32,7 @@ NESTED = dict(type='react', score=dict(type='dice', percentile=50))
 
 
 def build(config, **kwargs):
-    sizes = dict(num_classes=K, channels=C, no_classifier='')
+    sizes = dict(num_classes=K, channels=C, missing=dict(classifier=''))
     return ScoreSet([config], **{**sizes, **kwargs})
 
 
@@ -176,7 +176,7 @@ def test_one_class(name):
 @pytest.mark.parametrize('name', ['ash', 'scale', 'react', 'dice'])
 def test_a_model_without_a_linear_classifier(name):
     with pytest.raises(ValueError, match=f"'{name}' reads the last linear"):
-        build(name, no_classifier='it is a cosine')
+        build(name, missing=dict(classifier='it is a cosine'))
 
 
 BUILDERS = dict(

@@ -67,7 +67,12 @@ def test_a_temperature_that_is_not_positive(temperature):
 
 def test_one_class_says_nothing():
     with pytest.raises(ValueError, match='gradnorm.*softmax over one class'):
-        ScoreSet(['gradnorm'], num_classes=1, channels=C, no_classifier='')
+        ScoreSet(
+            ['gradnorm'],
+            num_classes=1,
+            channels=C,
+            missing=dict(classifier=''),
+        )
 
 
 def test_pytorch_ood():

@@ -121,7 +121,9 @@ def test_one_class_has_no_temperature(name):
 def test_scores_of_anything_but_logits(name):
     config = dict(type='temperature', score=name)
     with pytest.raises(ValueError, match=f'changes logits, .*{name}.* reads'):
-        ScoreSet([config], num_classes=K, channels=3, no_classifier='')
+        ScoreSet(
+            [config], num_classes=K, channels=3, missing=dict(classifier='')
+        )
 
 
 def test_logits_of_independent_classes():

@@ -14,7 +14,7 @@ import mmood.launch
 from helpers import ROOT, run_here
 
 sys.path.append(str(ROOT / 'tools/analysis_tools'))
-import table_runs
+import experiments.stage
 
 # Stands for train.py, test.py and extract_features.py: writes down how it
 # was called, then leaves what they leave.
@@ -150,7 +150,7 @@ def tools(tmp_path, monkeypatch):
     folder.mkdir()
     for name in ('train', 'test', 'extract_features'):
         (folder / f'{name}.py').write_text(STUB)
-    monkeypatch.setattr(table_runs, 'TOOLS', folder)
+    monkeypatch.setattr(experiments.stage, 'TOOLS', folder)
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
     monkeypatch.chdir(tmp_path)
     for name in ('a', 'b'):

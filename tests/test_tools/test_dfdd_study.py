@@ -1,7 +1,7 @@
 """The study of DFDD and VOS: each row changes what it says, and no more."""
 
 import pytest
-import table_spec
+from experiments import spec
 
 from helpers import ROOT
 from mmood.changes import difference
@@ -18,7 +18,7 @@ HELD_OUT = ['horse', 'cow']
 @pytest.fixture
 def table(monkeypatch):
     monkeypatch.chdir(ROOT)
-    return table_spec.load_table(ROOT / SPEC)
+    return spec.load_table(ROOT / SPEC)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def rows(table):
 def test_options_reach_the_tools_as_they_are(table):
     common = {'max_epochs', 'classes', 'held_out', 'test_sets'}
     for row in table.rows:
-        assert table_spec.to_arguments(row.cfg_options)
+        assert spec.to_arguments(row.cfg_options)
         own = set(row.cfg_options) - common
         assert bool(own) == (row.tag is not None)
         assert bool(own) == (row.name not in PUBLISHED)

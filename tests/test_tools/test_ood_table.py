@@ -241,6 +241,63 @@ def test_open_set_tests_are_printed_as_they_are(tmp_path, capsys):
     ]
 
 
+def open_set_runs(tmp_path, cost=(0.02, 0.04)):
+    """Of a test with further measures: shares, but for the count."""
+    for seed, lost in enumerate(cost):
+        content = dict(bbox_mAP=0.25, AP_K=0.5)
+        for origin, shift in (('near', 0), ('far', 0.25)):
+            row = dict(AUROC=0.5 + shift, matched_AUROC=0.625 + shift)
+            row.update(AP_U=0.125, nOSE=1.25 + shift, AOSE=7 + seed, WI=0.5)
+            for key, value in row.items():
+                content[f'{origin}/msp/{key}'] = value
+        row = dict(AP_K=0.5 - lost, AP_K_cost=lost)
+        content.update({f'id/msp/{k}': v for k, v in row.items()})
+        write(tmp_path / f'run/seed_{seed}/ood/metrics.json', content)
+
+
+def test_open_set_columns_of_a_test_with_scores(tmp_path, capsys):
+    """Shares are printed in %, the count is not, nor the ID set per set."""
+    open_set_runs(tmp_path)
+    columns = ('AP_U', 'nOSE', 'AOSE', 'AP_K', 'AP_K_cost', 'matched_AUROC')
+    text = output(capsys, tmp_path, '--format', 'tsv', '--columns', *columns)
+    assert text.splitlines() == [
+        'method\tscore\tAP_U ↑\tnOSE ↓\tAOSE ↓\tAP_K ↑\tAP_K_cost ↓\t'
+        'matched_AUROC ↑\tmAP (ID) ↑',
+        'run\tmsp\t12.5 ± 0.0 / 12.5 ± 0.0\t125.0 ± 0.0 / 150.0 ± 0.0\t'
+        '7.5 ± 0.7 / 7.5 ± 0.7\t47.0 ± 1.4\t3.0 ± 1.4\t'
+        '62.5 ± 0.0 / 87.5 ± 0.0\t25.0 ± 0.0',
+        'in %, AOSE a count, mean ± sample deviation over 2 seeds; '
+        'OOD: near / far',
+    ]
+    options = ('--per-set', '--columns', 'AP_K_cost', 'WI')
+    lines = output(capsys, tmp_path, '--format', 'tsv', *options).splitlines()
+    assert lines[1:3] == [
+        'run\tmsp\tnear\t3.0 ± 1.4\t50.0 ± 0.0\t25.0 ± 0.0',
+        'run\tmsp\tfar\t3.0 ± 1.4\t50.0 ± 0.0\t25.0 ± 0.0',
+    ]
+    options = ('--columns', 'AOSE', 'AP_K_cost', '--format', 'csv')
+    lines = output(capsys, tmp_path, *options).splitlines()
+    assert lines[2].startswith('run,msp,far,2,25,0,7.5,0.707107,3,')
+    text = output(capsys, tmp_path, '--format', 'tsv', '--columns', 'AUROC')
+    assert text.splitlines()[1] == (
+        'run\tmsp\t50.0 ± 0.0 / 75.0 ± 0.0\t25.0 ± 0.0'
+    )
+
+
+def test_a_count_of_one_seed_is_whole(tmp_path, capsys):
+    open_set_runs(tmp_path, [0.0])
+    options = ('--columns', 'AOSE', 'nOSE', '--format', 'tsv')
+    lines = output(capsys, tmp_path, *options).splitlines()
+    assert lines[1].startswith('run\tmsp\t7 / 7\t125.0 / 150.0\t')
+
+
+def test_a_test_without_the_open_set_columns(results, capsys):
+    error = refusal(capsys, results / 'vos', '--columns', 'AP_U')
+    assert 'has no near/energy/AP_U, but' in error
+    error = refusal(capsys, results / 'vos', '--columns', 'AP_K')
+    assert 'has no near/energy/AP_K, but' in error
+
+
 def test_what_is_nan_is_named_with_its_run(results, capsys):
     """A score that was nan or infinite in one of the tests."""
     path = results / 'vos/seed_1/ood/metrics.json'

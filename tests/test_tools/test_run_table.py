@@ -86,6 +86,29 @@ def test_a_row_with_fewer_seeds(tools, write_spec, capsys):
     ]
 
 
+def test_fewer_seeds_are_those_of_the_spec(tools, write_spec, capsys):
+    """Two processes with a seed each do not both run such a row."""
+    rows = (
+        dict(name='A', config='a.py', score='msp'),
+        dict(name='B', config='b.py', score='msp', max_seeds=1),
+    )
+    main(write_spec(*rows, columns=['FPR95']), '--seeds', 1)
+    assert tools.steps == [('train', 'a', 1), ('test', 'a', 1)]
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        '| A      | 50.0    | 40.0       | 1/1   |',
+        '| B      | -       | -          | 0/0   |',
+        '',
+        'in %, one seed; OOD: near',
+        '',
+        'B: not run, its max_seeds leave out these seeds',
+    ]
+    main(write_spec(*rows), '--seeds', 0)
+    assert ('train', 'b', 0) in tools.steps
+    # A seed that the spec does not have is no other process's.
+    main(write_spec(*rows), '--seeds', 7)
+    assert ('train', 'b', 7) in tools.steps
+
+
 def test_commands(tools, write_spec):
     row = dict(name='A', config='a.py', cfg_options={'x': (1, [2.5, 'y'])})
     row.update(test_options={'t': None}, tag='tag', test_tag='more')
@@ -100,12 +123,8 @@ def test_commands(tools, write_spec):
     assert sorted(tools.options(train)) == sorted(shared)
     assert train['arguments'][:4] == ['a.py', '--resume', '--work-dir', folder]
     assert sorted(tools.options(test)) == sorted([*shared, 't=None'])
-    checkpoint = ['a.py', f'{folder}/last.pth', '--work-dir', folder]
-    assert test['arguments'][:6] == [
-        *checkpoint,
-        '--out-dir',
-        f'{folder}/ood_more',
-    ]
+    out = ['--out-dir', f'{folder}/ood_more', '--work-dir', folder]
+    assert test['arguments'][:6] == ['a.py', f'{folder}/last.pth', *out]
 
 
 def test_finished_runs_are_only_read(tools, write_spec, capsys):
@@ -170,6 +189,27 @@ def test_a_wrong_score_is_found_with_the_first_test(tools, write_spec, capsys):
     assert ('train', 'b', 0) not in tools.steps
 
 
+@pytest.mark.parametrize('tool', ['train', 'test'])
+def test_a_moved_table_goes_on(tools, write_spec, tool):
+    """Stopped in the second training or its test; no path leads back."""
+    row = dict(name='A', config='a.py', load_from='b.py')
+    spec, here = write_spec(row, seeds=[0]), tools.folder.parent
+    broken = tools.break_tool(tool, 'a')
+    failure(spec, '--out', here / 'there')
+    broken.unlink()
+    (tools.folder / 'calls').unlink()
+    (here / 'there').rename(here / 'moved')
+    main(spec, '--out', here / 'moved')
+    steps = [('train', 'a', 0), ('test', 'a', 0)]
+    assert tools.steps == steps[tool == 'test' :]
+    for call in tools.calls:
+        assert not any('there' in text for text in call['arguments'])
+    if tool == 'train':
+        start = f'load_from={here}/moved/b/seed_0/last.pth'
+        assert start in tools.calls[0]['arguments']
+    assert f'{here}/moved/a/seed_0/last.pth' in tools.calls[-1]['arguments']
+
+
 def test_other_options_are_refused(tools, write_spec, capsys):
     row = dict(name='A', config='a.py')
     main(write_spec(row, seeds=[0], cfg_options={'epochs': 6, 'x': (1, 2)}))
@@ -180,7 +220,7 @@ def test_other_options_are_refused(tools, write_spec, capsys):
     assert 'out/a/seed_0 was made with other options (epochs is 6 there, ' in (
         error
     )
-    assert '7 in the table; x is [1, 2] there, unset in the table)' in error
+    assert '7 here; x is [1, 2] there, unset here)' in error
     given = dict(seeds=[0], cfg_options={'epochs': 6, 'x': (1, 2)})
     assert failure(write_spec({**row, 'test_options': {'t': 1}}, **given)) == 2
     assert 'out/a/seed_0/ood was made with other options (t is unset' in (

@@ -9,38 +9,30 @@ folder each file counts as a run of one method with the folder's name. With
 from __future__ import annotations
 
 import argparse
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 
-from table_formats import (
-    MAP,
-    MAP_50,
-    MAP_K,
-    Line,
-    Spread,
-    Summary,
-    add_format_arguments,
-    render,
-    spread,
-)
-from table_remarks import remarks_of
-from table_runs import check_options, plan
-from table_spec import Table, load_table
+from experiments.formats import COUNTS, STYLES, Line, Spread, render, spread
+from experiments.results import by_score, check_score, read_metrics, remarks_of
+from experiments.runs import plan
+from experiments.spec import Table, load_table
 
-from mmood.ops import NotWrittenError, atomic_write, read_json
-from mmood.ops.coco_records import shorten
+from mmood.ops import NotWrittenError, atomic_write
 
-_MAP_KEY = 'bbox_mAP'
-_MAP_50_KEY = 'bbox_mAP_50'
+_MAP_KEYS = {'mAP': 'bbox_mAP', 'mAP50': 'bbox_mAP_50'}
 _DETECTION = ('FPR95', 'AUROC', 'AUPR', 'recall', 'flagged')
 _SEGMENTATION = ('AP', 'AUROC', 'FPR95', 'Fmax')
 _TABLE_1 = ('FPR95', 'AUROC')
-# Of open-set tests, which store them as they are printed, not as shares.
+# Of OpenSetDetMetric, which stores them as they are printed, not as shares.
 _OPEN_SET = ('WI', 'AOSE', 'mAP_K', 'AP_U')
 _CLOSED_KEY = 'closed_mAP_K'
+_UP = (*_DETECTION, *_SEGMENTATION, 'sIoU', 'PPV', 'F1*', 'mAP_K', 'AP_K')
+_UP += ('AP_U', 'P_K', 'P_U', 'R_K', 'R_U', 'matched_AUROC', 'matched_AUPR')
+_DOWN = ('FPR95', 'matched_FPR95', 'WI', 'AOSE', 'nOSE', 'AP_K_cost')
+_ARROWS = {**dict.fromkeys(_UP, ' ↑'), **dict.fromkeys(_DOWN, ' ↓')}
 
 
 @dataclass(frozen=True)
@@ -54,29 +46,16 @@ class Method:
     score: str | None
     runs: dict[Path, dict[str, float] | None]
 
+    @property
+    def finished(self) -> dict[Path, dict[str, float]]:
+        return {p: run for p, run in self.runs.items() if run is not None}
 
-def read_metrics(path: Path) -> dict[str, float]:
-    """A ``metrics.json``; ValueError with its name if it is broken.
-
-    What is null in it is nan.
-    """
-    try:
-        metrics = read_json(path)
-    except ValueError as error:
-        raise ValueError(f'{error}: delete it and test again') from error
-    values = metrics.values() if isinstance(metrics, dict) else [metrics]
-    wrong = [value for value in values if not _is_measure(value)]
-    if wrong:
-        raise ValueError(
-            f'{path} must hold a dict of numbers, got {shorten(wrong[0])}: '
-            'delete it and test again'
+    @property
+    def scores(self) -> list[str]:
+        found = dict.fromkeys(
+            s for r in self.finished.values() for s in by_score(r)
         )
-    return {k: math.nan if v is None else v for k, v in metrics.items()}
-
-
-def _is_measure(value: object) -> bool:
-    is_small = type(value) is int and abs(value) < 2**63
-    return value is None or isinstance(value, float) or is_small
+        return [self.score] if self.score else list(found) or ['-']
 
 
 def collect(folders: Sequence[Path]) -> list[Method]:
@@ -129,8 +108,8 @@ def collect_table(table: Table, folders: Sequence[Path] = ()) -> list[Method]:
     ValueError if a run was made with other options than the table's.
     """
     tables = [replace(table, out=f) for f in folders] or [table]
-    for one in tables:
-        check_options(plan(one))
+    for run in [run for one in tables for run in plan(one)]:
+        run.check()
     methods = []
     for row in table.rows:
         paths = []
@@ -147,106 +126,128 @@ def _load(paths: Sequence[Path]) -> dict[Path, dict | None]:
     return {p: read_metrics(p) if p.is_file() else None for p in paths}
 
 
-def by_score(metrics: dict[str, float]) -> dict[str, dict[str, dict]]:
-    """``<set>/<score>/<column>`` keys as nested dicts, score first."""
-    scores: dict[str, dict[str, dict]] = {}
-    for key, value in metrics.items():
-        if key.count('/') == 2:
-            origin, score, column = key.split('/')
-            parts = scores.setdefault(score, {})
-            parts.setdefault(origin, {})[column] = value
-    return scores
-
-
-def check_score(metrics: dict[str, float], score: str, path: Path) -> None:
-    """Raise ValueError if a test does not have the score."""
-    names = list(by_score(metrics))
-    if not names:
-        raise ValueError(
-            f'{path} has no measures of a score: it is of a test without a '
-            'metric of mmood; leave it out'
-        )
-    if score not in names:
-        raise ValueError(f'{path} has no score {score!r}, but {names}')
-
-
-def aggregate(
+def report(
     methods: Sequence[Method],
     columns: Sequence[str] | None = None,
-    every: bool = False,
-) -> Summary:
-    """Mean and sample deviation over the runs of each method.
+    style: str = 'github',
+    per_set: bool = False,
+) -> str:
+    """The table: mean and sample deviation over the runs of each method.
 
-    ``columns`` are by default those of DFDD's Table 1, with ``every`` all of
-    a detection test, all of a segmentation test and those of DFDD's Table 3
-    of an open-set test; ``mAP50`` among them takes the ID mAP's place. A nan
-    of one run makes the mean nan. Raises
-    ValueError if a run lacks a score or column that was asked for, or an OOD
-    set that other runs of its method have.
+    In the layout of DFDD's Table 1 the values of the OOD sets stand in one
+    cell, ``near / far``; with ``per_set`` and in CSV each has a line.
+    ``columns`` are by default those of that table, with ``per_set`` all of a
+    detection test, all of a segmentation test and those of DFDD's Table 3 of
+    an open-set test; ``mAP50`` among them takes the ID mAP's place. A nan of
+    one run makes the mean nan. Raises ValueError if a run lacks a score or
+    column that was asked for, or an OOD set that other runs of its method
+    have.
     """
-    columns = list(columns or _default_columns(methods, every))
-    of_50 = 'mAP50' in columns
+    runs = [run for m in methods for run in m.finished.values()]
+    is_open = bool(runs) and all(_CLOSED_KEY in run for run in runs)
+    columns = list(columns or _default_columns(runs, per_set))
+    id_name = 'mAP50' if 'mAP50' in columns else 'mAP'
     columns = [column for column in columns if column != 'mAP50']
-    id_key = _MAP_50_KEY if of_50 else _MAP_KEY
-    sets: dict[str, None] = {}
-    lines, said = [], []
-    for method in methods:
-        runs = {p: run for p, run in method.runs.items() if run is not None}
-        names = {name: None for run in runs.values() for name in by_score(run)}
-        for score in [method.score] if method.score else names or ['-']:
-            values = _spreads(runs, score, columns, id_key) if runs else {}
-            sets.update({origin: None for origin, _ in values if origin})
-            numbers = (len(runs), len(method.runs))
-            lines.append(Line(method.name, score, *numbers, values))
-        parts = {path: by_score(run) for path, run in runs.items()}
-        is_detection = any(_MAP_KEY in run for run in runs.values())
-        things = 'boxes' if is_detection else 'pixels'
-        said += remarks_of(method.name, method.score, parts, things)
-    all_scores = any(method.score is None for method in methods)
-    id_column = MAP_50 if of_50 else MAP
-    id_column = MAP_K if set(columns) & set(_OPEN_SET) else id_column
-    return Summary(lines, list(sets), columns, all_scores, id_column, said)
+    results = [
+        (method, score, _spreads(method.finished, score, columns, id_name))
+        for method in methods
+        for score in method.scores
+    ]
+    sets = list(dict.fromkeys(o for *_, v in results for o, _ in v if o))
+    heads = {c: c + _ARROWS.get(c, '') for c in columns}
+    is_csv = style == 'csv'
+    if any(('', id_name) in values for *_, values in results):
+        head = {id_name: f'{"mAP_K" if is_open else id_name} (ID) ↑'}
+        heads = {**head, **heads} if is_csv else {**heads, **head}
+    one_each = is_csv or any(method.score is None for method in methods)
+    shown = [True, one_each, per_set or is_csv]
+    parts = [[origin] for origin in sets or ['']] if shown[2] else [sets]
+    lines = []
+    for method, score, values in results:
+        for part in parts:
+            labels = compress([method.name, score, *(part or [''])[:1]], shown)
+            cells = [
+                [
+                    values.get((o, c))
+                    for o in ([''] if ('', c) in values else part)
+                ]
+                for c in heads
+            ]
+            counts = len(method.finished), len(method.runs)
+            lines.append(Line(list(labels), cells, *counts))
+    names = ['method', 'score', 'ood_set' if is_csv else 'OOD set']
+    unit = 'in %, AOSE a count' if 'AOSE' in columns else 'in %'
+    after = f'; OOD: {" / ".join(sets)}' if sets and not shown[2] else ''
+    remarks = [after, *(text for m in methods for text in _remarks(m))]
+    return render(
+        list(compress(names, shown)), heads, lines, style, unit, remarks
+    )
 
 
-def _default_columns(methods: Sequence[Method], every: bool) -> Sequence[str]:
-    runs = [run for m in methods for run in m.runs.values() if run is not None]
+def _remarks(method: Method) -> list[str]:
+    if not method.runs:
+        return [f'{method.name}: not run, its max_seeds leave out these seeds']
+    is_detection = any(_MAP_KEYS['mAP'] in r for r in method.finished.values())
+    things = 'boxes' if is_detection else 'pixels'
+    return remarks_of(method.name, method.score, method.finished, things)
+
+
+def _default_columns(runs: Sequence[dict], every: bool) -> Sequence[str]:
     if runs and all(_CLOSED_KEY in run for run in runs):
         return _OPEN_SET
-    detection = {_MAP_KEY in run for run in runs}
+    detection = {_MAP_KEYS['mAP'] in run for run in runs}
     if detection == {False}:
         return _SEGMENTATION
     return _DETECTION if every and len(detection) < 2 else _TABLE_1
 
 
 def _spreads(
-    runs: dict[Path, dict], score: str, columns: Sequence[str], id_key: str
+    runs: dict[Path, dict], score: str, columns: Sequence[str], id_name: str
 ) -> dict[tuple[str, str], Spread]:
+    """By OOD set and column; '' is the ID set, if it alone has the column."""
     for path, run in runs.items():
         check_score(run, score, path)
     parts = {path: by_score(run)[score] for path, run in runs.items()}
     origins = {o: None for part in parts.values() for o in part if o != 'id'}
     values: dict[tuple[str, str], list[float]] = {}
     for path, part in parts.items():
-        for origin in origins:
-            for column in columns:
-                if column not in part.get(origin, {}):
+        for column in columns:
+            having = [origin for origin, row in part.items() if column in row]
+            for origin in having if having == ['id'] else origins:
+                if origin not in having:
                     raise ValueError(
                         f'{path} has no {origin}/{score}/{column}, but '
                         f'{ {o: list(c) for o, c in part.items()} }'
                     )
+                place = '' if origin == 'id' else origin
                 value = part[origin][column]
-                values.setdefault((origin, column), []).append(value)
-    for key in (id_key, _CLOSED_KEY):
-        if all(key in run for run in runs.values()):
-            values['', MAP] = [run[key] for run in runs.values()]
-    as_is = all(_CLOSED_KEY in run for run in runs.values())
-    scale = 1 if as_is else 100
-    return {key: spread(numbers, scale) for key, numbers in values.items()}
+                values.setdefault((place, column), []).append(value)
+    as_is = bool(runs) and all(_CLOSED_KEY in run for run in runs.values())
+    for key in (_MAP_KEYS[id_name], _CLOSED_KEY):
+        if runs and all(key in run for run in runs.values()):
+            values['', id_name] = [run[key] for run in runs.values()]
+    return {
+        (origin, column): spread(
+            numbers, 1 if as_is or column in COUNTS else 100
+        )
+        for (origin, column), numbers in values.items()
+    }
 
 
-def parse_args(
-    argv: Sequence[str] | None,
-) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
+def add_format_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--format', default='github', choices=list(STYLES))
+    parser.add_argument(
+        '--columns',
+        nargs='+',
+        help='such as FPR95 AUROC AUPR recall flagged; where the test has '
+        'them, AP_U nOSE AOSE WI AP_K AP_K_cost matched_AUROC',
+    )
+    parser.add_argument(
+        '--per-set', action='store_true', help='a line for each OOD set'
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument(
         'folders',
@@ -260,11 +261,7 @@ def parse_args(
     )
     add_format_arguments(parser)
     parser.add_argument('--out', type=Path, help='file to write instead')
-    return parser.parse_args(argv), parser
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    args, parser = parse_args(argv)
+    args = parser.parse_args(argv)
     if not args.folders and not args.table:
         parser.error('nothing to read: give a WORK_DIR or --table')
     try:
@@ -274,20 +271,16 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.columns = args.columns or table.columns
         else:
             methods = collect(args.folders)
-        if not any(run for m in methods for run in m.runs.values()):
+        if not any(method.finished for method in methods):
             raise ValueError('no run of the table is finished')
-        summary = aggregate(methods, args.columns, args.per_set)
-    except ValueError as error:
+        text = report(methods, args.columns, args.format, args.per_set)
+        if not args.out:
+            print(text, end='')
+            return
+        with atomic_write(args.out) as file:
+            file.write(text)
+    except (ValueError, NotWrittenError) as error:
         parser.error(str(error))
-    text = render(summary, args.format, args.per_set)
-    if args.out:
-        try:
-            with atomic_write(args.out) as file:
-                file.write(text)
-        except NotWrittenError as error:
-            parser.error(str(error))
-    else:
-        print(text, end='')
 
 
 if __name__ == '__main__':

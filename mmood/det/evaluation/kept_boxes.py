@@ -16,7 +16,10 @@ from mmood.metrics import (
     ood_metrics,
 )
 
-from .records import finite_predictions, ood_scores
+from .records import annotated_objects, finite_predictions, ood_scores
+
+_OF_BOXES = ('boxes', 'own', 'labels')
+_OF_OBJECTS = ('objects', 'object_labels', 'is_crowd')
 
 
 def counting_boxes(
@@ -33,19 +36,22 @@ def counting_boxes(
     return own > threshold if protocol == 'dreambox' else best >= threshold
 
 
-def box_record(sample: dict, origin: str) -> dict:
+def box_record(sample: dict, origin: str, annotated: bool = False) -> dict:
     """What the OOD measures need of one image, as numpy arrays.
 
-    Raises ValueError if its predictions have no OOD score.
+    Objects of an ID image only if they are to be ``annotated``. Raises
+    ValueError if its predictions have no OOD score.
     """
     pred = finite_predictions(sample)
     if 'ood_scores' not in pred:
         raise ValueError(
-            'predictions have no OOD score: set model.roi_head.type to '
-            "'mmood.OODRoIHead'"
+            'predictions have no OOD score: give the config an ood block '
+            'with scores, or set model.roi_head.type to mmood.OODRoIHead, '
+            'model.bbox_head.type to mmood.OODHead'
         )
-    objects = [] if origin == 'id' else sample['instances']
-    boxes = [o['bbox'] for o in objects if not o.get('ignore_flag', 0)]
+    is_read = annotated or origin != 'id'
+    objects = annotated_objects(sample) if is_read else []
+    boxes = [o['bbox'] for o in objects]
     return dict(
         origin=origin,
         source=sample.get('ann_file'),
@@ -53,14 +59,22 @@ def box_record(sample: dict, origin: str) -> dict:
         boxes=pred['bboxes'].cpu().numpy(),
         own=pred['scores'].cpu().numpy(),
         best=pred['max_class_scores'].cpu().numpy(),
+        labels=pred['labels'].cpu().numpy(),
         objects=np.asarray(boxes, dtype=np.float32).reshape(-1, 4),
+        object_labels=np.array([o['bbox_label'] for o in objects], int),
+        is_crowd=np.array([o.get('ignore_flag', 0) for o in objects], bool),
     )
 
 
 def by_origin(
     records: Sequence[dict], threshold: float, protocol: str
 ) -> dict[str, dict]:
-    """Boxes that count, per set: all scores, boxes and objects per image."""
+    """Boxes that count and objects, per set.
+
+    ``images``: those of each image; ``boxes``, ``objects`` (crowds apart)
+    and ``per_image``, the scores by name: the same as lists over images;
+    ``scores``: by name, of all images in a row.
+    """
     sets: dict[str, dict] = {}
     for record in records:
         kept = counting_boxes(
@@ -69,13 +83,17 @@ def by_origin(
         part = sets.setdefault(
             record['origin'],
             dict(
+                images=[],
                 boxes=[],
                 objects=[],
                 per_image={k: [] for k in record['scores']},
             ),
         )
-        part['boxes'].append(record['boxes'][kept])
-        part['objects'].append(record['objects'])
+        image = {k: record[k] for k in _OF_OBJECTS}
+        image.update({k: record[k][kept] for k in _OF_BOXES})
+        part['images'].append(image)
+        part['boxes'].append(image['boxes'])
+        part['objects'].append(image['objects'][~image['is_crowd']])
         for name, scores in record['scores'].items():
             part['per_image'][name].append(scores[kept])
     for part in sets.values():
@@ -93,6 +111,15 @@ def threshold_at(id_scores: np.ndarray, tpr: float) -> float:
     return id_quantile_threshold(id_scores, tpr)
 
 
+def ranking_measures(
+    id_scores: np.ndarray, ood_scores: np.ndarray, protocol: str, tpr: float
+) -> dict[str, float]:
+    """`ood_metrics`, nan where a score is."""
+    if np.isnan(id_scores).any() or np.isnan(ood_scores).any():
+        return dict.fromkeys(('FPR95', 'AUROC', 'AUPR'), float('nan'))
+    return ood_metrics(id_scores, ood_scores, protocol, tpr)
+
+
 def measure(
     id_scores: np.ndarray,
     kept: dict,
@@ -107,10 +134,7 @@ def measure(
     leaves ``recall`` alone, which does not depend on it.
     """
     scores = kept['scores'][name]
-    if np.isnan(id_scores).any() or np.isnan(scores).any():
-        row = dict.fromkeys(('FPR95', 'AUROC', 'AUPR'), float('nan'))
-    else:
-        row = ood_metrics(id_scores, scores, protocol, tpr)
+    row = ranking_measures(id_scores, scores, protocol, tpr)
     row['recall'] = object_recall(kept['boxes'], kept['objects'])
     row['flagged'] = float('nan')
     if not np.isnan(gamma) and not np.isnan(scores).any():

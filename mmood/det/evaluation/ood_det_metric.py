@@ -12,10 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import MMLogger
-from tabulate import tabulate
 
 from mmood.metrics import EmptySetWarning, protocol_rule
-from mmood.metrics.remarks import aurocs_by_set, separation_remarks
 from mmood.ops import check_populations
 from mmood.registry import METRICS
 from mmood.visualization import plot_roc_and_histogram
@@ -29,6 +27,11 @@ from .kept_boxes import (
     nan_notes,
     threshold_at,
 )
+from .more_measures import (
+    calibration_measures,
+    matched_measures,
+    open_set_measures,
+)
 from .records import (
     SCORES,
     class_names,
@@ -37,6 +40,7 @@ from .records import (
     write_arrays,
     write_metrics,
 )
+from .report import box_report
 
 
 @METRICS.register_module()
@@ -52,6 +56,9 @@ class OODDetMetric(CocoMetric):
     OOD objects by kept boxes (IoU >= 0.5, any class), and ``flagged``, by kept
     boxes whose score says OOD at the threshold that keeps ``tpr`` of the ID
     boxes.
+
+    On demand, further measures of the same boxes (`more_measures`):
+    ``open_set``, ``matched`` and ``calibration``.
 
     Returns ``bbox_mAP`` ... of `CocoMetric`, ``score_threshold``,
     ``ood_threshold`` (the first score's), ``ood_threshold/<score>`` and
@@ -69,6 +76,15 @@ class OODDetMetric(CocoMetric):
         out_dir: folder for ``metrics.json``, ``ood_scores_<score>.npz`` (one
             array per set) and PNGs with ROC curve and histogram; None: no
             files.
+        open_set: whether to add the measures of open-set detection, where
+            boxes beyond their score's threshold are unknown and so are all
+            objects of OOD sets: ``<set>/<score>/{AP_U,P_U,R_U,nOSE,WI}`` and
+            ``AOSE``, a count; ``id/<score>/{AP_K,P_K,R_K,AP_K_cost}``, on
+            the ID images, and ``AP_K``, without a threshold.
+        matched: whether to add ``<set>/<score>/matched_FPR95`` and so on, of
+            correct ID boxes against boxes on annotated OOD objects.
+        calibration: whether to add ``calibration/{ECE,marginal_CE,NLL,
+            Brier,...}`` of the ID boxes' confidences.
 
     Datasets are `IDCocoDataset` and `OODCocoDataset`, in a ``ConcatDataset``
     that has the ID set first. Raises ValueError for samples that do not say
@@ -86,6 +102,9 @@ class OODDetMetric(CocoMetric):
         score_threshold: str | float = 'optimal_f1',
         tpr: float = 0.95,
         out_dir: str | None = None,
+        open_set: bool = False,
+        matched: bool = False,
+        calibration: bool = False,
         **kwargs,
     ) -> None:
         super().__init__(None, *args, **kwargs)
@@ -104,6 +123,9 @@ class OODDetMetric(CocoMetric):
             )
         self.protocol, self.tpr = protocol, tpr
         self.score_threshold, self.out_dir = score_threshold, out_dir
+        self.open_set, self.matched = open_set, matched
+        self.calibration = calibration
+        self._reads_id_objects = open_set or matched or calibration
         self.ann_file = ann_file
         if ann_file is not None:
             self._coco_api = CheckedCOCO(ann_file)
@@ -115,7 +137,8 @@ class OODDetMetric(CocoMetric):
                 self._take_file(sample.get('ann_file'))
             pred = finite_predictions(sample)
             super().process(data_batch, [{**sample, 'pred_instances': pred}])
-            self.results[-1] = (*self.results[-1], box_record(sample, origin))
+            record = box_record(sample, origin, self._reads_id_objects)
+            self.results[-1] = (*self.results[-1], record)
 
     def _take_file(self, path: str | None) -> None:
         """Take the annotations from the file of the ID set."""
@@ -151,10 +174,10 @@ class OODDetMetric(CocoMetric):
         metrics['score_threshold'] = threshold
         first = sets['id']['scores'].pop('')
         metrics['ood_threshold'] = threshold_at(first, self.tpr)
-        names = sorted(sets['id']['scores'])
+        names, thresholds = sorted(sets['id']['scores']), {}
         for name in names:
             id_scores = sets['id']['scores'][name]
-            gamma = threshold_at(id_scores, self.tpr)
+            thresholds[name] = gamma = threshold_at(id_scores, self.tpr)
             metrics[f'ood_threshold/{name}'] = gamma
             for origin, kept in sets.items():
                 if origin != 'id':
@@ -164,11 +187,25 @@ class OODDetMetric(CocoMetric):
                     metrics.update(
                         {f'{origin}/{name}/{k}': v for k, v in row.items()}
                     )
-        self._report(metrics, names, [o for o in sets if o != 'id'])
+        metrics.update(self._on_demand(sets, thresholds))
+        ood_sets = [origin for origin in sets if origin != 'id']
+        text = box_report(metrics, ood_sets, names, self.protocol)
+        MMLogger.get_current_instance().info(text)
         for note in nan_notes(sets):
             MMLogger.get_current_instance().warning(note)
         if self.out_dir:
             self._dump(metrics, sets, names)
+        return metrics
+
+    def _on_demand(self, sets: dict, thresholds: dict) -> dict[str, float]:
+        metrics = {}
+        if self.matched:
+            metrics.update(matched_measures(sets, self.protocol, self.tpr))
+        if self.open_set:
+            number = len(class_names(self.dataset_meta))
+            metrics.update(open_set_measures(sets, thresholds, number))
+        if self.calibration:
+            metrics.update(calibration_measures(sets['id']))
         return metrics
 
     def _coco_metrics(self, results: list) -> dict[str, float]:
@@ -219,26 +256,6 @@ class OODDetMetric(CocoMetric):
         return best_confidence(
             self._coco_api, detections, self.cat_ids, self.img_ids
         )
-
-    def _report(self, metrics: dict, names: list, sets: list) -> None:
-        columns = ('FPR95', 'AUROC', 'AUPR', 'recall', 'flagged')
-        table = [
-            [origin, name]
-            + [100 * metrics[f'{origin}/{name}/{c}'] for c in columns]
-            for origin in sets
-            for name in names
-        ]
-        head = (
-            f'ID mAP {100 * metrics["bbox_mAP"]:.1f}, boxes count from a '
-            f'confidence of {metrics["score_threshold"]:.4f}'
-        )
-        if table:
-            headers = ('OOD set', 'score', *columns)
-            head += f', protocol {self.protocol}, in %\n' + tabulate(
-                table, headers, 'github', floatfmt='.2f'
-            )
-        head = '\n'.join([head, *separation_remarks(aurocs_by_set(metrics))])
-        MMLogger.get_current_instance().info(head)
 
     def _dump(self, metrics: dict, sets: dict, names: list) -> None:
         for name in names:

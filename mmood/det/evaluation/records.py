@@ -45,13 +45,8 @@ def image_detections(sample: dict, rounds: bool = False) -> ImageDetections:
     to three decimals and coordinates to one, as in result files of VOC.
     Raises ValueError if the sample has no annotations.
     """
-    if 'instances' not in sample:
-        raise ValueError(
-            "the samples have no 'instances': test on datasets of mmood, "
-            "which carry them, or add 'instances' to meta_keys of the "
-            'packing transform'
-        )
-    pred, objects = finite_predictions(sample), sample['instances']
+    objects = annotated_objects(sample)
+    pred = finite_predictions(sample)
     boxes = pred['bboxes'].double().cpu().numpy()
     scores = pred['scores'].double().cpu().numpy()
     if rounds:
@@ -65,6 +60,20 @@ def image_detections(sample: dict, rounds: bool = False) -> ImageDetections:
         np.array([o['bbox_label'] for o in objects], dtype=np.int64),
         np.array([o.get('ignore_flag', 0) for o in objects], dtype=bool),
     )
+
+
+def annotated_objects(sample: dict) -> list[dict]:
+    """What is annotated in an image, in its original pixels.
+
+    Raises ValueError if the sample does not carry it.
+    """
+    if 'instances' not in sample:
+        raise ValueError(
+            "the samples have no 'instances': test on datasets of mmood, "
+            "which carry them, or add 'instances' to meta_keys of the "
+            'packing transform'
+        )
+    return sample['instances']
 
 
 def finite_predictions(sample: dict) -> dict:

@@ -6,28 +6,24 @@ image, K known classes, C box features, (c, h, w) pooled maps.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-import torch
 from mmdet.models.layers import multiclass_nms
-from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi
 from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmood.losses import Batch, build_losses, ood_losses
+from mmood.losses import Batch, ood_losses
 from mmood.necks.pyramid import collect_losses
-from mmood.outliers import build_source
-from mmood.scores import FirstThreshold, Samples, ScoreSet
+from mmood.scores import Samples
 from mmood.scores.classifier import linear_of, why_not_linear
 
+from .adapter import BoxAdapter
 from .roi_tools import (
     Step,
     batch_labels,
     check_heads,
-    fit_labels,
     jittered,
     last_of,
     maps_of,
@@ -37,14 +33,10 @@ from .roi_tools import (
 )
 
 
-class RoIAdapter(FirstThreshold):
+class RoIAdapter(BoxAdapter):
     """OOD scores at test and OOD losses in training, before a RoI head.
 
-    Boxes, class scores, labels and masks are the parent's, to the bit. Each
-    kept box also has ``ood_scores``, the first of ``scores`` (higher is more
-    OOD), each score under ``ood_scores_<name>``, ``is_ood``, True where the
-    first score exceeds its threshold, and ``max_class_scores``, the largest
-    class confidence of the box's RoI.
+    What boxes get: see `BoxAdapter`. Masks are the parent's too.
 
     Args:
         scores: of each score its name or config, see `ScoreSet`.
@@ -54,18 +46,12 @@ class RoIAdapter(FirstThreshold):
     Objects that an `OODFlagCocoDataset` flags OOD take no part in class, box
     and mask losses, nor in their averages; they join the outliers.
 
-    The buffer ``score_threshold``, nan until `mmood.hooks.CalibrateOODHook`
-    fits it on ID data, is the class confidence from which a box counts.
-    While ``keeps_samples`` is set, boxes carry the ``samples`` that scores
-    are fitted on, instead of scores.
-
     Raises ValueError for box heads without a linear classifier ``fc_cls``
     or with different numbers of classes, and for losses, scores and outliers
     that do not go together.
     """
 
     collects_losses = True
-    exact_buffers = ('ood_threshold', 'score_threshold')
 
     def __init__(
         self,
@@ -78,22 +64,17 @@ class RoIAdapter(FirstThreshold):
         super().__init__(*args, **kwargs)
         check_heads(self.bbox_head)
         self.channels = self.box_head.fc_cls.weight.shape[1]
-        classes, width = self.num_classes, self.channels
-        self.losses = build_losses(
-            losses, num_classes=classes, in_channels=width
-        )
-        sizes = dict(num_classes=classes, channels=width)
-        made = self.losses.values()
-        self.outliers = build_source(outliers, made, **sizes)
         reason = why_not_linear(self.box_head.fc_cls)
-        self.scores = ScoreSet(
-            scores, **sizes, losses=made, no_classifier=reason
+        self.add_scores(
+            scores,
+            losses,
+            outliers,
+            channels=self.channels,
+            missing=dict(classifier=reason),
         )
         self._reads_inputs = any(
             'inputs' in self.scores.reads(name) for name in self.scores.names
         )
-        self.keeps_samples = False
-        self.register_buffer('score_threshold', torch.tensor(float('nan')))
         self._misfit: str | None = None  # of a loaded classifier
         self._step: Step | None = None
 
@@ -106,10 +87,6 @@ class RoIAdapter(FirstThreshold):
     def num_classes(self) -> int:
         """K."""
         return self.box_head.num_classes
-
-    def forget(self) -> None:
-        """Count boxes of any confidence, as before the calibration."""
-        self.score_threshold.fill_(float('nan'))
 
     def samples_of(
         self, features: Tensor, logits: Tensor, inputs: Tensor | None = None
@@ -249,35 +226,7 @@ class RoIAdapter(FirstThreshold):
             logits[rois],
             inputs[rois] if self._reads_inputs else None,
         )
-        if self.keeps_samples:
-            result.samples = samples
-            return result
-        scores = self.scores(samples)
-        first, result.ood_scores = next(iter(scores.items()))
-        result.is_ood = result.ood_scores > self.scores.thresholds[first]
-        for name, values in scores.items():
-            result.set_field(values, f'ood_scores_{name}')
-        return result
-
-    def fit_samples(
-        self, sample: DetDataSample
-    ) -> Iterator[tuple[Samples, Tensor, Tensor]]:
-        """Samples, classes and keys of an image's boxes, see `fit_labels`.
-
-        Raises ValueError for an image without annotations.
-        """
-        if 'instances' not in sample:
-            raise ValueError(
-                f'{sample.get("img_path")} comes without its annotated '
-                'boxes: the set to fit on must be an mmood.IDCocoDataset'
-            )
-        kept = sample.pred_instances
-        labels = fit_labels(kept, sample.instances, self.scores.on_validation)
-        mask = labels >= 0
-        rank = torch.arange(len(kept), device=mask.device)
-        keys = zlib.crc32(str(sample.img_id).encode()) * 4096 + rank
-        samples = self.scores.with_values(kept.samples[mask])
-        yield samples, labels[mask], keys[mask]
+        return self.judge(result, samples)
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args, **kwargs
@@ -286,12 +235,8 @@ class RoIAdapter(FirstThreshold):
 
         Fine-tuning from a checkpoint of other classes, or of another kind of
         head, is fine. Predicting with the untrained classifier that this
-        leaves behind is not, and MMEngine only warns of it. Weights without
-        a ``score_threshold`` leave none.
+        leaves behind is not, and MMEngine only warns of it.
         """
-        state_dict.setdefault(
-            f'{prefix}score_threshold', torch.tensor(float('nan'))
-        )
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         own = self.box_head.fc_cls.weight
         name = next(n for n, p in self.named_parameters() if p is own)

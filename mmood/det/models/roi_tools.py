@@ -21,16 +21,19 @@ from mmood.necks.pyramid import Pyramid
 
 
 @contextmanager
-def record_calls(module: nn.Module, which: int = 0) -> Iterator[list]:
-    """List of (input ``which``, output) of each call to ``module`` inside."""
+def record_calls(*modules: nn.Module, which: int = 0) -> Iterator[list]:
+    """List of (input ``which``, output) of each call to a module inside."""
     calls: list = []
-    handle = module.register_forward_hook(
-        lambda _, inputs, output: calls.append((inputs[which], output))
-    )
+
+    def add(_: nn.Module, inputs: tuple, output: object) -> None:
+        calls.append((inputs[which], output))
+
+    handles = [module.register_forward_hook(add) for module in modules]
     try:
         yield calls
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 def last_of(part: nn.Module) -> nn.Module:

@@ -107,7 +107,7 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
             channels=channels,
             kind=_kind(self.decode_head),
             losses=tuple(self.losses.values()),
-            no_classifier=why_no_classifier(self.probe),
+            missing=dict(classifier=why_no_classifier(self.probe)),
         )
         self._of_windows = self._reading('features', 'inputs')
         self._of_pixels = set(self.scores.names) - self._of_windows

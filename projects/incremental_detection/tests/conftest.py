@@ -11,9 +11,10 @@ import pytest
 
 from helpers import ROOT
 
+sys.path.append(str(ROOT / 'tools/analysis_tools'))
 sys.path.append(str(ROOT / 'projects/incremental_detection'))
-import building
-import jobs
+import experiments.stage
+import trainings
 
 # Stands for train.py and test.py: writes down how it was called, then leaves
 # what they leave. After base 60 + seed, then 50 for old and 30 for new.
@@ -127,8 +128,8 @@ def tools(tmp_path, monkeypatch) -> Stubs:
     folder.mkdir()
     for name in ('train', 'test'):
         (folder / f'{name}.py').write_text(STUB)
-    monkeypatch.setattr(jobs, 'TOOLS', folder)
+    monkeypatch.setattr(experiments.stage, 'TOOLS', folder)
     # The small config names parts that are not there.
-    monkeypatch.setattr(building, 'build_parts', lambda cfg: None)
+    monkeypatch.setattr(trainings, 'build_parts', lambda cfg: None)
     monkeypatch.chdir(tmp_path)
     return Stubs(folder)

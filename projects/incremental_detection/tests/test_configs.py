@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from experiments.spec import load_table
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from stages import Plan, plan_of, stage_config, step_sets
-from table_parts import load_table
 
 from helpers import ROOT
 from mmood.det.models import OODRoIHead

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from folders import config_file, last_checkpoint, write
-from jobs import Job, carry_out, check, jobs_of
-from run import lines_of
-from table_parts import Row, Table
+from experiments.spec import Row, Table
+from trainings import Training, plan_trainings
 
 from helpers import ROOT, load_weights, run_here, run_script
 from mmood.hooks import FiniteLossHook
@@ -52,16 +50,23 @@ TINY = {
 }
 
 
-def job(data: Path, out: Path, stages=None, processes=1, **more) -> Job:
+def plan(
+    data: Path, out: Path, stages=None, processes=1, **more
+) -> list[Training]:
     options = {**TINY, 'data_root': str(data), **more}
     row = Row(CONFIG, PATH, cfg_options=options)
-    (one,) = jobs_of(Table(out, [3], [row]), stages, processes)
-    return one
+    return plan_trainings(Table(out, [3], [row]), stages, processes)
+
+
+def carry_out(trainings: list[Training], execute: Callable) -> None:
+    for one in trainings:
+        for step, command in one.steps():
+            execute(f'{one.stage.name}, {step}', command)
 
 
 @pytest.fixture(scope='module')
 def here() -> Callable:
-    """Run a command of a job in this process; it keeps their names."""
+    """Run a command of a step in this process; it keeps their names."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
 
@@ -74,19 +79,23 @@ def here() -> Callable:
 
 
 @pytest.fixture(scope='module')
-def finished(shapes, here, tmp_path_factory) -> Job:
+def finished(shapes, here, tmp_path_factory) -> list[Training]:
     """All stages, uninterrupted."""
-    one = job(shapes, tmp_path_factory.mktemp('incremental'))
-    carry_out(one, here)
-    return one
+    trainings = plan(shapes, tmp_path_factory.mktemp('incremental'))
+    carry_out(trainings, here)
+    return trainings
 
 
-def weights(one: Job, stage: str) -> dict[str, torch.Tensor]:
-    return load_weights(last_checkpoint(one.folder / stage))
+def weights(training: Training) -> dict[str, torch.Tensor]:
+    return load_weights(training.checkpoint())
+
+
+def metrics_of(trainings: list[Training]) -> dict[str, dict]:
+    return trainings[0].method.read(trainings[0].folder.parent)
 
 
 def test_every_stage_is_tested_on_the_classes_it_knows(finished):
-    metrics = finished.read()
+    metrics = metrics_of(finished)
     assert list(metrics) == STAGES
     base, new = ['circle', 'bar', 'triangle', 'star'], ['cross', 'ring']
     for stage, values in metrics.items():
@@ -95,12 +104,11 @@ def test_every_stage_is_tested_on_the_classes_it_knows(finished):
         assert found == set(known)
         assert ('new/AP50' in values) == (stage != 'step_0')
         assert 0 < values['AP50'] <= 100
-    assert [line.stage for line in lines_of([finished], True)] == STAGES
 
 
 def test_each_stage_changes_what_the_one_before_left(finished):
     """It starts from there, and statistics stay as they are."""
-    base, step, tuned = (weights(finished, stage) for stage in STAGES)
+    base, step, tuned = map(weights, finished)
     for name in base:
         if 'running_' in name or 'num_batches' in name:
             assert torch.equal(base[name], step[name]), name
@@ -116,22 +124,23 @@ def test_a_second_call_only_reads(finished, shapes):
     def execute(*_):
         raise AssertionError('nothing is left to do')
 
-    again = job(shapes, finished.folder.parents[1])
-    check(again)
-    assert again.finished
+    out = finished[0].folder.parents[2]
+    again = plan(shapes, out)
+    for one in again:
+        one.check()
+        assert one.finished
     carry_out(again, execute)
-    assert repr(again.read()) == repr(finished.read())
-    other = job(shapes, finished.folder.parents[1], **{'custom_hooks': []})
+    assert repr(metrics_of(again)) == repr(metrics_of(finished))
     with pytest.raises(ValueError, match='custom_hooks is .* there, '):
-        check(other)
+        plan(shapes, out, **{'custom_hooks': []})[1].check()
 
 
 def test_interrupted_it_goes_on_to_the_same_end(
     finished, shapes, here, tmp_path, monkeypatch
 ):
     """Broken off in the second epoch of the increment, with warp steps."""
-    one = job(shapes, tmp_path, STAGES[:2])
-    shutil.copytree(finished.folder / 'step_0', one.folder / 'step_0')
+    both = plan(shapes, tmp_path, STAGES[:2])
+    shutil.copytree(finished[0].folder, both[0].folder)
     steps = len(here.steps)
 
     with monkeypatch.context() as patch:
@@ -144,31 +153,28 @@ def test_interrupted_it_goes_on_to_the_same_end(
 
         patch.setattr(FiniteLossHook, 'after_train_iter', interrupt)
         with pytest.raises(KeyboardInterrupt):
-            carry_out(one, here)
-    folder = one.folder / 'step_1'
+            carry_out(both, here)
+    folder = both[1].folder
     assert (folder / 'epoch_1.pth').is_file()
     assert not (folder / 'trained').exists()
-    check(one)
-    carry_out(one, here)
+    both[1].check()
+    carry_out(both, here)
     assert here.steps[steps:] == [
         'step_1, training', 'step_1, training', 'step_1, testing'
     ]  # fmt: skip
-    last, expected = (weights(part, 'step_1') for part in (one, finished))
+    last, expected = weights(both[1]), weights(finished[1])
     for name, value in expected.items():
         torch.testing.assert_close(
             last[name], value, atol=1e-5, rtol=1e-4, equal_nan=True
         )
-    metrics, expected = (part.read()['step_1'] for part in (one, finished))
+    metrics, expected = (metrics_of(t)['step_1'] for t in (both, finished))
     assert metrics == pytest.approx(expected, abs=0.5, nan_ok=True)
 
 
 def test_two_processes_test_like_one(finished, shapes, tmp_path):
-    two = job(shapes, tmp_path, STAGES[2:], processes=2)
-    (stage,) = two.stages
-    folder = two.folder / stage.name
-    shutil.copytree(finished.folder / stage.name, folder)
-    write(config_file(folder), two.config(stage))
-    two.metrics(stage).unlink()
+    two = plan(shapes, tmp_path, STAGES[2:], processes=2)
+    shutil.copytree(finished[2].folder, two[0].folder)
+    two[0].metrics('.').unlink()
     steps = []
 
     def execute(step: str, command: list[str]) -> None:
@@ -179,7 +185,7 @@ def test_two_processes_test_like_one(finished, shapes, tmp_path):
 
     carry_out(two, execute)
     assert steps == ['step_1_finetune, testing']
-    metrics = two.read()[stage.name]
+    metrics = metrics_of(two)[STAGES[2]]
     assert 0 < metrics['AP50'] <= 100
-    expected = finished.read()[stage.name]
+    expected = metrics_of(finished)[STAGES[2]]
     assert metrics == pytest.approx(expected, abs=0.5, nan_ok=True)

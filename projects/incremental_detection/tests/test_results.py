@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from results import Line, columns_of, render, value_of
+from results import columns_of, report, spread_of, value_of
 
 BASE = {'AP50': 80.0, 'old/AP50': 80.0, 'AP50/a': 70.0, 'AP50/b': 90.0}
 LAST = {
@@ -48,29 +48,32 @@ def test_forgetting_is_that_of_the_base_classes_in_each_later_stage():
     assert value_of(run, 'step_2', 'forgetting') == 30.0
 
 
-def test_mean_and_deviation_over_the_finished_runs():
+def test_mean_and_deviation_over_the_runs():
     other = dict(step_0=BASE, step_1=dict(LAST, AP50=56.0))
-    line = Line('m', 'step_1', [RUN, dict(step_0=BASE), other, {}])
-    assert line.spread('AP50 all') == pytest.approx((53.0, math.sqrt(18)))
-    assert line.spread('AP75 new') is None
-    assert line.spread('forgetting').mean == 35.0
-    assert math.isnan(Line('m', 'step_1', [RUN]).spread('AP50 all').deviation)
-    assert Line('m', 'step_1', []).spread('AP50 all') is None
+    runs = [RUN, other]
+    found = spread_of(runs, 'step_1', 'AP50 all')
+    assert found == pytest.approx((53.0, math.sqrt(18)))
+    assert spread_of(runs, 'step_1', 'AP75 new') is None
+    assert spread_of(runs, 'step_1', 'forgetting').mean == 35.0
+    assert math.isnan(spread_of([RUN], 'step_1', 'AP50 all').deviation)
+    assert spread_of([], 'step_1', 'AP50 all') is None
+
+
+def report_of(methods, columns, *rest, stages=('step_1',), **more):
+    """With the same stages of all methods."""
+    stages = dict.fromkeys(methods, stages)
+    return report(methods, stages, columns, *rest, **more)
 
 
 def test_nan_stays_nan():
     run = dict(step_0=BASE, step_1=dict(LAST, AP50=float('nan')))
-    line = Line('m', 'step_1', [RUN, run])
-    assert math.isnan(line.spread('AP50 all').mean)
-    assert '| nan ' in render([line], ['AP50 all'])
+    assert math.isnan(spread_of([RUN, run], 'step_1', 'AP50 all').mean)
+    assert '| nan ' in report_of({'m': [RUN, run]}, ['AP50 all'])
 
 
 def test_uneven_runs_are_counted():
-    lines = [
-        Line('one', 'step_1', [RUN, RUN]),
-        Line('two', 'step_1', [RUN, dict(step_0=BASE)]),
-    ]
-    assert render(lines, ['AP50 all', 'forgetting']) == (
+    methods = {'one': [RUN, RUN], 'two': [RUN, dict(step_0=BASE)]}
+    assert report_of(methods, ['AP50 all', 'forgetting']) == (
         '| method | AP50 all ↑ | forgetting ↓ | seeds |\n'
         '|--------|------------|--------------|-------|\n'
         '| one    | 50.0 ± 0.0 | 35.0 ± 0.0   | 2/2   |\n'
@@ -81,21 +84,21 @@ def test_uneven_runs_are_counted():
 
 
 def test_nothing_finished():
-    text = render([Line('m', 'step_1', [{}])], ['AP50 all'])
+    text = report_of({'m': [{}]}, ['AP50 all'])
     assert text.splitlines()[2] == '| m      | -          | 0/1   |'
     assert text.endswith('\nin %\n')
 
 
 def test_latex_and_csv():
-    lines = [Line('a & b', s, [RUN]) for s in ('step_0', 'step_1')]
-    columns = ['AP50 new', 'forgetting']
-    assert render(lines, columns, 'csv') == (
+    methods, columns = {'a & b': [RUN]}, ['AP50 new', 'forgetting']
+    both = dict(stages=['step_0', 'step_1'])
+    assert report_of(methods, columns, 'csv', **both) == (
         'method,stage,seeds,AP50 new_mean,AP50 new_std,'
         'forgetting_mean,forgetting_std\n'
         'a & b,step_0,1,,,,\n'
         'a & b,step_1,1,60,nan,35,nan\n'
     )
-    text = render(lines, columns, 'latex', with_stage=True)
+    text = report_of(methods, columns, 'latex', with_stage=True, **both)
     rows = r'a \& b & step\_1 & 60.0 & 35.0 \\'
     assert rows in text.splitlines()
     assert '% in %, one seed' in text

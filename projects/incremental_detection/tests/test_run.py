@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import run
-from folders import config_file
-from jobs import TOOLS, tool
+from experiments.spec import Row, Table
 from mmengine.config import Config
+from trainings import plan_trainings
 
 
 def main(*arguments):
@@ -77,10 +78,10 @@ def test_interrupted_stages_go_on(tools, small, capsys):
     broken = tools.break_tool('train', 'step_1')
     message = failure(capsys, config, '--seeds', 0)
     assert 'what went wrong' in message
-    assert 'failed: small, seed 0' in message
+    assert 'failed: small, seed 0, step_1; small, seed 0, step_1_f' in message
     broken.unlink()
     main(config, '--seeds', 0)
-    # Nothing of step_0 is repeated.
+    # Nothing of step_0 is repeated, nothing of what was left out is done.
     assert tools.steps == [*ALL[:3], *ALL[2:]]
 
 
@@ -92,6 +93,39 @@ def test_a_failed_test_is_repeated_alone(tools, small, capsys):
     assert tools.steps == [*ALL[:4], *ALL[3:]]
 
 
+@pytest.mark.parametrize('tool', ['train', 'test'])
+def test_a_moved_folder_goes_on(tools, small, tmp_path, capsys, tool):
+    """No path in what is run leads back to where it was."""
+    distils = {"method='x'": 'distillation=dict(roi={})'}
+    config = small(**distils)
+    broken = tools.break_tool(tool, 'step_1')
+    failure(capsys, config, '--seeds', 0, '--out', tmp_path / 'there')
+    broken.unlink()
+    done = len(tools.calls)
+    (tmp_path / 'there').rename(tmp_path / 'moved')
+    main(config, '--seeds', 0, '--out', tmp_path / 'moved')
+    assert tools.steps[done:] == ALL[2 + (tool == 'test') :]
+    run = tmp_path / 'moved/small/seed_0'
+    for *_, arguments in tools.calls[done:]:
+        assert not any('there' in text for text in arguments)
+        assert str(tmp_path / 'there') not in Path(arguments[0]).read_text()
+    cfg = Config.fromfile(run / 'step_1.py')
+    assert (
+        cfg.load_from == cfg.model.teacher == str(run / 'step_0/epoch_1.pth')
+    )
+
+
+def test_equal_bases_side_by_side_are_one_training(tools, small):
+    other = small('other', **{"method='x'": "method='y'"})
+    main(small(), other, '--seeds', 0, 1, '--jobs', 4)
+    bases = sorted(s for s in tools.steps if s.endswith('step_0'))
+    assert bases == sorted(
+        f'{tool} small seed_{seed} step_0'
+        for tool in ('train', 'test')
+        for seed in (0, 1)
+    )
+
+
 def test_methods_with_one_base_train_it_once(tools, small, capsys):
     other = small('other', **{"method='x'": "method='y'"})
     third = small('third', **{"{'train_cfg.max_epochs': 6}": '{}'})
@@ -100,12 +134,22 @@ def test_methods_with_one_base_train_it_once(tools, small, capsys):
     own = [s.replace('small', 'third') for s in ALL]
     assert tools.steps == [*ALL, *mine[2:], *own]
     folder = other.parent / 'work_dirs/incremental/other/seed_0/step_0'
-    assert Config.fromfile(config_file(folder)).work_dir.endswith(
+    assert Config.fromfile(folder.with_suffix('.py')).work_dir.endswith(
         'other/seed_0/step_0'
     )
     lines = capsys.readouterr().out.splitlines()[2:11]
     assert [line.split('|')[2].strip() for line in lines] == 3 * STAGES
     assert lines[3][9:] == lines[0][9:]
+
+
+def test_rows_of_one_folder_are_one_run(tools, small, tmp_path, capsys):
+    rows = [dict(name=name, config=str(small())) for name in ('A', 'B')]
+    spec = tmp_path / 'spec.yaml'
+    spec.write_text(json.dumps(dict(out='o', seeds=[0], rows=rows)))
+    main(spec, '--jobs', 2, '--format', 'tsv')
+    assert tools.steps == ALL
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith('A\t51.0') and lines[2][1:] == lines[1][1:]
 
 
 def test_other_options_than_before_are_refused(tools, small, capsys):
@@ -171,6 +215,8 @@ def test_a_trained_stage_that_lost_its_checkpoint(tools, small, capsys):
     (folder / 'epoch_1.pth').unlink()
     message = failure(capsys, config, '--seeds', 0)
     assert 'there is none in work_dirs' in message
+    message = failure(capsys, config, '--seeds', 0, '--stages', 'step_0')
+    assert 'trained and has no checkpoint: delete it to train it' in message
     assert tools.steps == ALL[:2]
 
 
@@ -198,7 +244,7 @@ def test_rows_of_a_spec(tools, small, tmp_path, capsys):
 
     rows[0]['score'] = 'energy'
     spec.write_text(json.dumps(dict(out='o', seeds=[3], rows=rows)))
-    assert "not ['score']" in failure(capsys, spec)
+    assert "unknown keys ['score']" in failure(capsys, spec)
 
 
 def test_ap50_of_each_class(tools, small, capsys):
@@ -251,16 +297,18 @@ def test_a_missing_annotation_file(tools, small, tmp_path, capsys):
     assert not tools.calls
 
 
-def test_several_processes_go_through_torchrun():
-    assert tool('test', 1, 'a')[1:] == [str(TOOLS / 'test.py'), 'a']
-    command = tool('train', 3, 'c.py', '--resume')
+def test_several_processes_go_through_torchrun(tools, small):
+    """Of one process the commands are those of the stubs' calls above."""
+    table = Table(Path('o'), [0], [Row('small', small())])
+    one = plan_trainings(table, processes=3)[0]
+    ((_, command),) = one.train()
     assert command[:4] == [
         sys.executable, '-m', 'torch.distributed.run', '--standalone'
     ]  # fmt: skip
     assert command[4] == '--nproc_per_node=3'
     assert command[5:] == [
-        str(TOOLS / 'train.py'),
-        'c.py',
+        str(tools.folder / 'train.py'),
+        'o/small/seed_0/step_0.py',
         '--resume',
         '--launcher',
         'pytorch',

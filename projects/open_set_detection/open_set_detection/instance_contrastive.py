@@ -69,6 +69,8 @@ class InstanceContrastiveLoss(OODLoss):
         queue_size: Q.
     """
 
+    reads = ('ious',)
+
     def __init__(
         self,
         num_classes: int,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import run_table
-import table_spec
+from experiments import spec
 
 from mmood.launch import OptionsAction
 
@@ -17,9 +17,9 @@ def folder(tmp_path, monkeypatch):
 
 
 def load(text, name='spec.py'):
-    path = table_spec.Path(name)
+    path = spec.Path(name)
     path.write_text(text)
-    return table_spec.load_table(path)
+    return spec.load_table(path)
 
 
 def test_yaml_and_python_are_the_same():
@@ -107,6 +107,25 @@ def test_a_row_may_have_fewer_seeds():
     assert table.columns == ['AUROC']
 
 
+@pytest.mark.parametrize(
+    ('given', 'expected'),
+    [
+        ([4, 2, 7], [4, 2]),
+        ([7], []),
+        ([7, 2], [2]),
+        ([2, 4], [2, 4]),
+        ([7, 9], []),
+        ([9], [9]),
+        ([9, 8, 1], [9, 8]),
+    ],
+)
+def test_fewer_seeds_count_from_those_of_the_spec(folder, given, expected):
+    path = folder / 'spec.py'
+    path.write_text(f'seeds = [4, 2, 7]\nrows = [{A}, max_seeds=2)]')
+    table = spec.load_table(path, seeds=given)
+    assert table.seeds_of(table.rows[0]) == expected
+
+
 def test_same_names_of_configs_are_found(folder):
     (folder / 'c').mkdir()
     (folder / 'c/a.py').touch()
@@ -132,7 +151,7 @@ def test_tags_tell_options_apart():
     ],
 )
 def test_values_come_back_as_they_were(value):
-    (argument,) = table_spec.to_arguments({'a.b': value})
+    (argument,) = spec.to_arguments({'a.b': value})
     # What the tool makes of it, on the other side.
     parsed = OptionsAction._parse_iterable(argument.split('=', 1)[1])
     assert repr(parsed) == repr(value)
@@ -143,7 +162,7 @@ def test_values_come_back_as_they_were(value):
 )
 def test_values_that_would_change_are_refused(value):
     with pytest.raises(ValueError, match='key=.* does not pass through'):
-        table_spec.to_arguments({'key': value})
+        spec.to_arguments({'key': value})
 
 
 def test_options_of_plain_configs_do_not_go_with_a_spec(folder, capsys):

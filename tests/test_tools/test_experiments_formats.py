@@ -7,7 +7,7 @@ import io
 
 import numpy as np
 import ood_table
-import table_formats
+from experiments import formats
 
 REMARK = (
     'VOS & MSP, far: AUROC below 50 of msp (25.0): unknown boxes score lower '
@@ -72,11 +72,11 @@ def test_latex_is_escaped(results_spec, capsys):
 def test_tex_characters():
     # The characters that LaTeX's own manual lists as reserved.
     given = r'# $ % ^ & _ { } ~ \ '
-    assert table_formats.escape_tex(given) == (
+    assert formats.escape_tex(given) == (
         r'\# \$ \% \textasciicircum{} \& \_ \{ \} \textasciitilde{} '
         r'\textbackslash{} '
     )
-    assert table_formats.escape_tex('-') == '--'
+    assert formats.escape_tex('-') == '--'
 
 
 def test_tabs_and_sets_apart(results_spec, capsys):
@@ -133,5 +133,5 @@ def test_nan_is_not_dropped(results, results_spec, write_metrics, capsys):
 
 
 def test_pipes_stay_in_their_cell():
-    text = table_formats.to_markdown(['method'], [['a|b']], 'below')
+    text = formats.to_markdown(['method'], [['a|b']], 'below')
     assert text.splitlines()[2] == r'| a\|b   |'

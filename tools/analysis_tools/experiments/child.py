@@ -5,8 +5,6 @@ nothing: when it ends, killed or not, the pipe does too. Then the group of
 this process, the command's, is ended, after some seconds by force.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -26,7 +24,7 @@ def watch() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def main() -> None:
+if __name__ == '__main__':
     # Requests to end go to the whole group: the command follows them, and
     # its end is that of this process.
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -35,7 +33,3 @@ def main() -> None:
     threading.Thread(target=watch, daemon=True).start()
     status = command.wait()
     os._exit(status if status >= 0 else 128 - status)
-
-
-if __name__ == '__main__':
-    main()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmood.config import ConfigError, read_config
@@ -27,31 +27,20 @@ class Row:
     Rows with one config share its training if they agree in ``cfg_options``,
     and its test if they agree in ``test_options`` too. Otherwise they need
     folders of their own, named by ``tag`` and ``test_tag``.
-
-    Args:
-        name: as the table prints it.
-        config: file to train and test.
-        score: one of the test's OOD scores; None: a line for each of them.
-        cfg_options: overrides of the config, for training and test.
-        test_options: overrides for the test alone.
-        tag: end of the folder's name, ``OUT/CONFIG_TAG``.
-        test_tag: end of the test folder's name, ``ood_TEST_TAG``.
-        load_from: config whose checkpoint of the same seed training starts
-            from; a row of it alone says with which options it is trained.
-        cache: train on features of ``load_from``, extracted once per seed.
-        max_seeds: run with so many of the table's seeds; None: with all.
     """
 
-    name: str
-    config: Path
-    score: str | None = None
-    cfg_options: dict = field(default_factory=dict)
-    test_options: dict = field(default_factory=dict)
-    tag: str | None = None
-    test_tag: str | None = None
+    name: str  # as the table prints it
+    config: Path  # to train and test
+    score: str | None = None  # of the test; None: a line for each of its own
+    cfg_options: dict = field(default_factory=dict)  # of training and test
+    test_options: dict = field(default_factory=dict)  # of the test alone
+    tag: str | None = None  # end of the folder's name, OUT/CONFIG_TAG
+    test_tag: str | None = None  # end of that of the test, ood_TEST_TAG
+    # Config whose checkpoint of the same seed training starts from; a row of
+    # it alone says with which options it is trained.
     load_from: Path | None = None
-    cache: bool = False
-    max_seeds: int | None = None
+    cache: bool = False  # train on its features, extracted once per seed
+    max_seeds: int | None = None  # so many of the spec's; None: all
 
     @property
     def folder(self) -> str:
@@ -62,9 +51,12 @@ class Row:
         return '_'.join(filter(None, ('ood', self.test_tag)))
 
 
+ROW_KEYS = tuple(Row.__dataclass_fields__)
+
+
 @dataclass(frozen=True)
 class Table:
-    """Rows x seeds in one folder.
+    """Rows x seeds in one folder; ``all_seeds`` are those of the spec.
 
     Raises ValueError if there is nothing to run, if a config is missing or
     if two rows would write different things into one folder.
@@ -74,20 +66,23 @@ class Table:
     seeds: Sequence[int]
     rows: Sequence[Row]
     columns: Sequence[str] | None = None
+    all_seeds: Sequence[int] = ()
 
     def __post_init__(self) -> None:
-        _check_seeds(self.seeds)
-        if not self.rows:
-            raise ValueError('rows is empty: a table needs at least one row')
-        for row in self.rows:
-            _check_row(row)
-        _check_names([row.name for row in self.rows])
-        _check_sharing(self.rows)
-        _check_starts(self.rows)
+        for problem in _problems(self):
+            raise ValueError(problem)
 
-    def seeds_of(self, row: Row) -> Sequence[int]:
-        """Those that a row is run with, the first ``max_seeds``."""
-        return self.seeds[: row.max_seeds]
+    def seeds_of(self, row: Row) -> list[int]:
+        """Those of the table's seeds that a row is run with.
+
+        ``max_seeds`` counts from the spec's list, so that processes with a
+        seed each do not share a run, and from ``seeds`` if none is in it.
+        """
+        order = list(self.all_seeds)
+        if not set(order) & set(self.seeds):
+            order = []
+        order += [seed for seed in self.seeds if seed not in order]
+        return [seed for seed in self.seeds if seed in order[: row.max_seeds]]
 
 
 def is_spec(content: dict) -> bool:
@@ -100,12 +95,11 @@ def read(path: Path) -> dict:
     if not path.is_file():
         raise ValueError(f'file {path} does not exist')
     try:
-        cfg = read_config(path, import_custom_modules=False)
+        return read_config(path, import_custom_modules=False).to_dict()
     except ConfigError:
         raise
     except Exception as error:  # whatever a Python file raises
         raise ValueError(f'{path} cannot be read: {error}') from error
-    return cfg.to_dict()
 
 
 def load_table(
@@ -113,27 +107,30 @@ def load_table(
     out: Path | None = None,
     seeds: Sequence[int] | None = None,
     cfg_options: dict | None = None,
+    row_keys: Sequence[str] = ROW_KEYS,
 ) -> Table:
     """The table of a spec; arguments other than None go before its keys.
 
-    Keys: ``rows``, a list of dicts with the arguments of `Row`; ``out``, the
-    folder, by default ``work_dirs/NAME`` by the spec's name; ``seeds``, by
-    default 0, 1, 2; ``cfg_options`` for all rows, under their own ones;
-    ``columns``, what is printed without ``--columns``.
+    Keys: ``rows``, a list of dicts with the arguments of `Row`, or those of
+    them in ``row_keys``; ``out``, the folder, by default ``work_dirs/NAME``
+    by the spec's name; ``seeds``, by default 0, 1, 2; ``cfg_options`` for
+    all rows, under their own ones; ``columns``, what is printed without
+    ``--columns``.
     Raises ValueError for whatever cannot be run, naming the file.
     """
     try:
         content = read(path)
         _check_keys(content, _KEYS)
-        rows = content.get('rows') or []
+        rows, own = content.get('rows') or [], content.get('seeds', SEEDS)
         if not isinstance(rows, (list, tuple)):
             raise ValueError(f'rows must be a list of dicts, got {rows!r}')
-        common = flatten(content.get('cfg_options') or {})
+        common, above = content.get('cfg_options') or {}, cfg_options or {}
         return Table(
             Path(out or content.get('out') or f'work_dirs/{path.stem}'),
-            seeds or content.get('seeds', SEEDS),
-            [_load_row(row, common, cfg_options or {}) for row in rows],
+            seeds or own,
+            [_load_row(row, flatten(common), above, row_keys) for row in rows],
             content.get('columns'),
+            own,
         )
     except ValueError as error:
         raise ValueError(f'spec {path}: {error}') from error
@@ -158,9 +155,14 @@ def to_arguments(options: dict) -> list[str]:
     Raises ValueError for values that would not come back: dicts in lists,
     and text with spaces or commas or that looks like a number.
     """
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--options', nargs=1, action=OptionsAction)
     arguments = [f'{key}={_text(value)}' for key, value in options.items()]
     for (key, value), argument in zip(options.items(), arguments):
-        back = _read_back(argument)
+        try:
+            back = parser.parse_args(['--options', argument]).options
+        except AssertionError:  # unbalanced brackets
+            back = {}
         if repr(back) != repr({str(key): value}):
             raise ValueError(
                 f'option {key}={value!r} does not pass through --cfg-options, '
@@ -170,16 +172,6 @@ def to_arguments(options: dict) -> list[str]:
     return arguments
 
 
-def _read_back(argument: str) -> dict:
-    """What the tools' ``--cfg-options`` make of ``KEY=VALUE``."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--options', nargs=1, action=OptionsAction)
-    try:
-        return parser.parse_args(['--options', argument]).options
-    except AssertionError:  # unbalanced brackets
-        return {}
-
-
 def _text(value: object) -> str:
     if isinstance(value, (list, tuple)):
         inner = ','.join(map(_text, value))
@@ -187,8 +179,9 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _load_row(row: dict, common: dict, above: dict) -> Row:
-    known = [f.name for f in fields(Row)]
+def _load_row(
+    row: dict, common: dict, above: dict, known: Sequence[str]
+) -> Row:
     if not isinstance(row, dict):
         raise ValueError(f'a row must be a dict, got {row!r}')
     _check_keys(row, known, f'row {row.get("name", "")!r}: ')
@@ -212,47 +205,53 @@ def _check_keys(content: dict, known: Sequence[str], where: str = '') -> None:
         )
 
 
-def _check_seeds(seeds: Sequence[int]) -> None:
-    valid = isinstance(seeds, (list, tuple)) and all(
-        type(seed) is int and seed >= 0 for seed in seeds
-    )
-    if not valid or not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(
-            f'seeds must be a list of different numbers >= 0, got {seeds!r}'
-        )
-
-
-def _check_names(names: list[str]) -> None:
+def _problems(table: Table) -> Iterator[str]:
+    """What is wrong with a table, in words."""
+    for seeds in (table.seeds, table.all_seeds or SEEDS):
+        if (
+            not (isinstance(seeds, (list, tuple)) and seeds)
+            or any(type(seed) is not int or seed < 0 for seed in seeds)
+            or len(set(seeds)) < len(seeds)
+        ):
+            yield (
+                'seeds must be a list of different numbers >= 0, got '
+                f'{seeds!r}'
+            )
+    names = [row.name for row in table.rows]
+    if not names:
+        yield 'rows is empty: a table needs at least one row'
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f'names of rows must differ, got twice: {twice}')
+        yield f'names of rows must differ, got twice: {twice}'
+    for row in table.rows:
+        for problem in _problems_of(row):
+            yield f'row {row.name!r}: {problem}'
+    yield from _problems_of_sharing(table.rows)
 
 
-def _check_row(row: Row) -> None:
+def _problems_of(row: Row) -> Iterator[str]:
     for config in filter(None, (row.config, row.load_from)):
         if not config.is_file():
-            raise ValueError(
-                f'row {row.name!r}: config {config} does not exist'
-            )
+            yield f'config {config} does not exist'
     for key in ('tag', 'test_tag'):
         value = getattr(row, key)
         if value is not None and not re.fullmatch(r'[\w.+-]+', str(value)):
-            raise ValueError(
-                f'row {row.name!r}: {key} is part of a folder name, letters, '
-                f'digits and any of _.+-, got {value!r}'
+            yield (
+                f'{key} is part of a folder name, letters, digits and any of '
+                f'_.+-, got {value!r}'
             )
     most = row.max_seeds
     if most is not None and (type(most) is not int or most < 1):
-        raise ValueError(
-            f'row {row.name!r}: max_seeds must be a number >= 1, got {most!r}'
-        )
+        yield f'max_seeds must be a number >= 1, got {most!r}'
+    if row.cache and not row.load_from:
+        yield 'cache needs a load_from'
     options = {**row.cfg_options, **row.test_options}
     if SEED in options:
-        raise ValueError(f'row {row.name!r}: {SEED} is set by seeds')
+        yield f'{SEED} is set by seeds'
     to_arguments(options)
 
 
-def _check_sharing(rows: Sequence[Row]) -> None:
+def _problems_of_sharing(rows: Sequence[Row]) -> Iterator[str]:
     """Rows of one folder train alike, those of one test folder test alike."""
     training = ('config', 'cfg_options', 'load_from', 'cache')
     first: dict[str, Row] = {}
@@ -265,21 +264,15 @@ def _check_sharing(rows: Sequence[Row]) -> None:
             other = first.setdefault(place, row)
             for key in keys:
                 if getattr(row, key) != getattr(other, key):
-                    raise ValueError(
+                    yield (
                         f'rows {other.name!r} and {row.name!r} would share '
                         f'the folder {place} but differ in {key}: give one '
                         f'of them a {remedy}'
                     )
-
-
-def _check_starts(rows: Sequence[Row]) -> None:
-    trained = {row.folder: row for row in rows}
     for row in rows:
-        if row.cache and not row.load_from:
-            raise ValueError(f'row {row.name!r}: cache needs a load_from')
-        base = row.load_from and trained.get(row.load_from.stem)
+        base = first.get(row.load_from.stem) if row.load_from else None
         if base and (base.load_from or base.config != row.load_from):
-            raise ValueError(
+            yield (
                 f'row {row.name!r}: its load_from {row.load_from} would share '
                 f'the folder {base.folder} with row {base.name!r}, which is '
                 'not trained from its config alone'

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import run_table
+from experiments.launch import run_stages
+from experiments.stage import Stage
 
 from mmood.ops import lock_folder
 
@@ -105,14 +107,72 @@ def test_without_its_segmentor_a_run_is_left_out(tools, write_spec, capsys):
     assert tools.steps == [('train', 'b', 0)]
 
 
+@pytest.mark.parametrize('options', [('--jobs', 2), ('--gpus', 0, 1)])
+def test_what_waits_for_its_start_takes_no_job(
+    tools, write_spec, monkeypatch, options
+):
+    """The starts of both seeds are trained side by side."""
+    monkeypatch.setenv('STUB_MEET', '1')  # each waits for the other
+    row = dict(name='A', config='a.py', load_from='b.py')
+    main(write_spec(row), *options)
+    done = {(c['tool'], c['folder'], c['seed']): c for c in tools.calls}
+    first, second = done['train', 'b', 0], done['train', 'b', 1]
+    assert first['start'] < second['end'] and second['start'] < first['end']
+    assert done['train', 'a', 0]['start'] > first['end']
+    assert done['train', 'a', 1]['start'] > second['end']
+
+
+class Fake(Stage):
+    """A stage without tests that is trained by a shell command."""
+
+    options = {}
+
+    def __init__(self, name, command, *needs):
+        super().__init__(name, Path('out', name), list(needs))
+        self.command = command
+
+    def train(self):
+        (self.folder / 'e.pth').touch()
+        (self.folder / 'last_checkpoint').write_text('e.pth')
+        yield 'training', ['sh', '-c', self.command]
+
+
+def test_the_first_that_is_ready_begins(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    # Ends when the last of the plan has ended, else only after a minute.
+    wait = 'for i in $(seq 600); do [ -e d ] && exit; sleep 0.1; done; exit 9'
+    a = Fake('a', wait)
+    stages = [a, Fake('b', ':', a), Fake('c', ':'), Fake('d', 'touch d')]
+    assert run_stages(stages, Path('out'), jobs=2) == []
+    lines = capsys.readouterr().err.splitlines()
+    begun = [line.split(': training')[0] for line in lines]
+    assert begun == ['[1/4] a', '[3/4] c', '[4/4] d', '[2/4] b']
+
+
+def test_only_what_needs_a_failed_stage_is_left_out(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    a = Fake('a', 'echo why >&2; exit 7')
+    b = Fake('b', ':', a)
+    stages = [a, b, Fake('c', ':', b), Fake('d', 'touch d')]
+    assert run_stages(stages, Path('out')) == stages[:3]
+    assert (tmp_path / 'd').is_file()
+    error = capsys.readouterr().err
+    assert 'a: failed with status 7, end of out/a/run.log:\n' in error
+    assert '    why\n' in error
+    assert '[2/4] b: left out, it needs a\n' in error
+    assert '[3/4] c: left out, it needs b\n' in error
+
+
 @pytest.mark.parametrize('name', ['SIGTERM', 'SIGHUP', 'SIGKILL'])
 def test_children_end_with_their_parent(tools, write_spec, name):
     code = (
         'import sys, pathlib, signal\n'
         f'sys.path.insert(0, {str(Path(run_table.__file__).parent)!r})\n'
         'signal.signal(signal.SIGHUP, signal.SIG_DFL)\n'
-        'import run_table, table_runs\n'
-        f'table_runs.TOOLS = pathlib.Path({str(tools.folder)!r})\n'
+        'import run_table, experiments.stage\n'
+        f'experiments.stage.TOOLS = pathlib.Path({str(tools.folder)!r})\n'
         f'run_table.main([{str(write_spec())!r}, "--jobs", "2"])\n'
     )
     (tools.folder / 'train.py').write_text(
@@ -125,7 +185,7 @@ def test_children_end_with_their_parent(tools, write_spec, name):
         stderr=subprocess.PIPE,
         text=True,
     )
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 150
     while len(pids := list(tools.folder.glob('pid_*'))) < 2:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < limit

@@ -1,0 +1,13 @@
+# mmdet's RetinaNet on BDD100k, as long as VOS and DFDD train.
+_base_ = [
+    'mmdet::_base_/models/retinanet_r50_fpn.py',
+    'datasets/detection.py',
+    'datasets/bdd100k.py',
+    'schedules/sgd_iters.py',
+    'det_runtime.py',
+]
+max_iters = 90000
+warmup = '1/900'
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=10000))
+log_processor = dict(by_epoch=False)
+optim_wrapper = dict(optimizer=dict(lr=0.01))

@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/dino_r18_shapes.py',
+    '../_base_/methods/posthoc_dense.py',
+]
+
+from mmood.recipe import bake
+
+bake(globals())

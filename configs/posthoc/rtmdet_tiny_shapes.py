@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/rtmdet_tiny_shapes.py',
+    '../_base_/methods/posthoc_dense.py',
+]
+
+from mmood.recipe import bake
+
+bake(globals())

@@ -1,0 +1,162 @@
+"""DETR heads whose boxes say how unknown they are.
+
+Shapes: B images, Q queries, n boxes kept of one image, K known classes
+(K + 1 logits with background), C channels of a query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from mmood.scores import Samples
+from mmood.scores.classifier import linear_of, why_not_linear
+
+from .roi_tools import record_calls
+from .rows import RowAdapter
+
+_NO_INPUTS = 'a DETR head classifies queries, not pooled boxes'
+_UNIT = 2.0**-20  # exact as a float32, for as many queries
+
+
+class QueryAdapter(RowAdapter):
+    """OOD scores of the boxes of a DETR head.
+
+    What boxes get: see `BoxAdapter`. A box's logits and features (C,) are
+    those of its query behind the last decoder layer; of a focal loss's head
+    the logits are of the kind ``'sigmoid'``.
+
+    Losses see the queries that are matched to objects by the last decoder
+    layer, and three times as many of the others.
+
+    Raises ValueError for a head without a layer ``fc_cls`` or
+    ``cls_branches`` of single queries, and for scores that read what is not
+    there.
+    """
+
+    def equip(
+        self,
+        scores: Sequence[str | dict],
+        losses: Sequence[dict] = (),
+        outliers: dict | None = None,
+    ) -> None:
+        """What the parent's constructor does not know."""
+        reason = why_not_linear(self._layers()[0])
+        lacking = dict.fromkeys(('inputs', 'ious', 'look'), _NO_INPUTS)
+        lacking['flagged'] = 'objects flagged OOD are for RoI heads'
+        if reason:
+            lacking['classify'] = reason
+        self.add_scores(
+            scores,
+            losses,
+            outliers,
+            channels=self.embed_dims,
+            kind='sigmoid' if self.loss_cls.use_sigmoid else 'softmax',
+            missing=dict(classifier=reason, inputs=_NO_INPUTS),
+            lacking=lacking,
+        )
+
+    def _layers(self) -> list[nn.Module]:
+        """What classifies the queries of each decoder layer.
+
+        Raises ValueError if there is none, or something else than a layer.
+        """
+        if hasattr(self, 'fc_cls'):
+            layers = [self.fc_cls]
+        else:
+            layers = list(getattr(self, 'cls_branches', ()))
+        if not layers or not isinstance(layers[0], nn.Linear):
+            raise ValueError(
+                f'{type(self).__name__} does not work like the DETR heads '
+                'that can have scores: it has no linear fc_cls or '
+                'cls_branches'
+            )
+        return layers
+
+    def _last_layer(self, hidden_states: Tensor) -> nn.Module:
+        """What classifies the queries of the last decoder layer."""
+        layers = self._layers()
+        return layers[min(len(hidden_states), len(layers)) - 1]
+
+    def loss(
+        self, hidden_states: Tensor, *args, **kwargs
+    ) -> dict[str, Tensor]:
+        if not self.losses:
+            return super().loss(hidden_states, *args, **kwargs)
+        last = self._last_layer(hidden_states)
+        with record_calls(last) as calls, self.labels_kept() as labels:
+            losses = super().loss(hidden_states, *args, **kwargs)
+        count, images = hidden_states.shape[:2]
+        # Shared by all decoder layers, and the encoder's, or of one alone.
+        features, logits = calls[min(len(calls), count) - 1]
+        if features.dim() == 4:  # all decoder layers at once
+            features, logits = features[-1], logits[-1]
+        labels = labels[(count - 1) * images : count * images]
+
+        def rows_of(image: int, places: Tensor) -> tuple[Tensor, Tensor]:
+            # Queries that denoise stand before those that are matched.
+            start = features.shape[1] - len(labels[image])
+            places = places + start
+            return logits[image][places], features[image][places]
+
+        more = self.row_losses(labels, rows_of, classify=last)
+        return {**losses, **more}
+
+    def predict(
+        self, hidden_states: Tensor, *args, **kwargs
+    ) -> list[InstanceData]:
+        last = self._last_layer(hidden_states)
+        with record_calls(last) as calls:
+            results = super().predict(hidden_states, *args, **kwargs)
+        features, logits = calls[-1]
+        if features.dim() == 4:
+            features, logits = features[-1], logits[-1]
+        return [
+            self._judged(boxes, last, *parts)
+            for boxes, *parts in zip(results, features, logits)
+        ]
+
+    def _predict_by_feat_single(
+        self,
+        cls_score: Tensor,
+        bbox_pred: Tensor,
+        img_meta: dict,
+        rescale: bool = True,
+    ) -> InstanceData:
+        """The parent's, with the ``queries`` (n,) that it chose.
+
+        Its choice goes by the logits alone: so the same call, for boxes that
+        are points and say which query they are of, tells it.
+        """
+        single = super()._predict_by_feat_single
+        boxes = single(cls_score, bbox_pred, img_meta, rescale)
+        numbers = torch.arange(len(bbox_pred), device=bbox_pred.device)
+        points = torch.zeros(len(bbox_pred), 4, device=bbox_pred.device)
+        points[:, 0] = numbers * _UNIT
+        chosen = single(cls_score, points, dict(img_shape=(1, 1)), False)
+        boxes.queries = (chosen.bboxes[:, 0] / _UNIT).long()
+        return boxes
+
+    def _judged(
+        self,
+        boxes: InstanceData,
+        layer: nn.Module,
+        features: Tensor,
+        logits: Tensor,
+    ) -> InstanceData:
+        """The boxes of an image, scored by what ``layer`` makes of queries."""
+        places = boxes.pop('queries')
+        rows, classes = logits[places], self.num_classes
+        is_sigmoid = self.scores.kind == 'sigmoid'
+        p = rows.sigmoid() if is_sigmoid else rows.softmax(-1)
+        boxes.max_class_scores = p[:, :classes].amax(1)
+        samples = Samples(
+            logits=rows[:, :classes],
+            features=features[places],
+            kind=self.scores.kind,
+            classifier=linear_of(layer, classes),
+        )
+        return self.judge(boxes, samples)

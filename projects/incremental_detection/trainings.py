@@ -1,0 +1,291 @@
+"""The stages of a config with one seed, as trainings of an experiment.
+
+Folders are ``OUT/CONFIG/seed_N/STAGE``; beside each is its config, written
+before it is trained and tested.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import mmdet.registry as mmdet
+from experiments import stage as base
+from experiments.results import read_metrics
+from experiments.spec import Row, Table, flatten
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
+from stages import (
+    SECTIONS,
+    Plan,
+    Stage,
+    check_data,
+    plan_of,
+    stage_config,
+    step_sets,
+)
+
+from mmood.checkpoint import last_checkpoint
+from mmood.config import read_config
+from mmood.launch import metric_configs
+from mmood.ops import atomic_write
+
+# What decides a training and its test. Other keys of a config are notes.
+_KEYS = {
+    *inspect.signature(Runner.__init__).parameters,
+    'custom_imports',
+    'find_unused_parameters',
+    'stage',
+}
+# Paths, which may differ between two calls.
+_FREE = ('load_from', 'work_dir', 'model.teacher')
+
+
+class Method(NamedTuple):
+    """A row with its config, its plan and overrides for each of its stages."""
+
+    row: Row
+    cfg: Config
+    plan: Plan
+    options: dict
+
+    def read(self, run: Path) -> dict[str, dict]:
+        """Metrics of the finished stages of a run, by name."""
+        names = [stage.name for stage in self.plan.stages]
+        paths = {name: run / name / 'metrics.json' for name in names}
+        return {n: read_metrics(p) for n, p in paths.items() if p.is_file()}
+
+
+def prepare(row: Row) -> Method:
+    """A row's config and plan; overrides of `SECTIONS` go into the plan."""
+    cfg = read_config(row.config, import_custom_modules=False)
+    own, others = {}, {}
+    for key, value in row.cfg_options.items():
+        part = own if key.split('.')[0] in SECTIONS else others
+        part[key] = value
+    cfg.merge_from_dict(own)
+    return Method(row, cfg, plan_of(cfg), others)
+
+
+class Training(base.Stage):
+    """A stage of a row's plan, with one seed."""
+
+    remedy = (
+        'choose another --out, or delete that folder and those of later stages'
+    )
+
+    def __init__(
+        self,
+        method: Method,
+        stage: Stage,
+        seed: int,
+        run: Path,
+        processes: int,
+    ) -> None:
+        name = f'{method.row.folder}, seed {seed}, {stage.name}'
+        super().__init__(name, run / stage.name, tests={'.': {}})
+        self.method, self.stage = method, stage
+        self.seed, self.processes = seed, processes
+
+    @property
+    def log(self) -> Path:
+        return self.folder.with_name('run.log')
+
+    @property
+    def config_file(self) -> Path:
+        """``step_1.py`` beside ``step_1``.
+
+        Not in it: there MMEngine writes what it made of the config, with the
+        options of the last tool.
+        """
+        return self.folder.with_name(f'{self.stage.name}.py')
+
+    @cached_property
+    def options(self) -> dict:
+        """Values by dotted keys that decide what comes out."""
+        cfg = self.config().to_dict()
+        own = {k: v for k, v in cfg.items() if k in _KEYS}
+        content = flatten(json.loads(json.dumps(own, sort_keys=True)))
+        return {k: v for k, v in content.items() if k not in _FREE}
+
+    def config(self) -> Config:
+        """Complete, with the checkpoints that it starts and learns from."""
+        start, teacher = map(
+            self._checkpoint_of, (self.stage.after, self.stage.teacher)
+        )
+        return stage_config(
+            self.method.cfg,
+            self.method.plan,
+            self.stage,
+            self.folder,
+            seed=self.seed,
+            start=start,
+            teacher=teacher,
+            options=self.method.options,
+            processes=self.processes,
+        )
+
+    def _checkpoint_of(self, stage: str | None) -> Path | None:
+        """That of another stage, or its folder if it is still to come."""
+        folder = self.folder.parent / (stage or '')
+        return stage and (last_checkpoint(folder) or folder)
+
+    def check(self) -> None:
+        """Also raise ValueError if it starts from what will not be there."""
+        super().check()
+        later = any(not need.is_trained for need in self.needs)
+        if not (later or self.is_trained or self.finished):
+            self._check_start()
+
+    def _check_start(self) -> None:
+        after = self.stage.after
+        folder = self.folder.parent / (after or '')
+        if after and last_checkpoint(folder) is None:
+            raise ValueError(
+                f'{self.name} starts from the checkpoint of {after}, and '
+                f'there is none in {folder}. Train that first: name it in '
+                '--stages too, or delete that folder if its checkpoint was '
+                'removed'
+            )
+
+    def build(self) -> None:
+        """Build all that the config names, before anything is trained.
+
+        Raises ValueError with the config, the stage and the cause.
+        """
+        try:
+            cfg = self.config()
+            check_data(cfg)
+            build_parts(cfg)
+        except Exception as error:  # whatever a part of a config raises
+            raise ValueError(
+                f'{self.method.row.config}, {self.stage.name} cannot be '
+                f'built: {error}'
+            ) from error
+
+    def steps(self) -> Iterator[base.Step]:
+        if not self.stage.after and not self.folder.exists():
+            place = Path(*self.folder.parts[-2:])
+            twins = sorted(self.folder.parents[2].glob(f'*/{place}'))
+            any(self.reuse(twin) for twin in twins)
+        yield from super().steps()
+
+    def train(self) -> Iterator[base.Step]:
+        self._check_start()
+        yield 'training', self._command('train', '--resume')
+
+    def test(self, test: str, checkpoint: Path) -> list[str]:
+        out = ('--out-dir', self.folder / test)
+        return self._command('test', checkpoint, *out)
+
+    def reuse(self, finished: Path) -> bool:
+        """Take over a finished folder, if its options are the same.
+
+        Methods that differ in the increments only need one base training.
+        Files are linked, if the disk can.
+        """
+        if (
+            not (finished / 'metrics.json').is_file()
+            or last_checkpoint(finished) is None
+            or base.recorded(finished / 'trained')
+            != base.as_read(self.options)
+        ):
+            return False
+        self._write()
+        part = self.folder.with_name(f'{self.stage.name}.part')
+        shutil.rmtree(part, ignore_errors=True)
+        own = shutil.ignore_patterns('.mmood-*')  # such as its lock
+        shutil.copytree(finished, part, ignore=own, copy_function=_link)
+        part.rename(self.folder)
+        return True
+
+    def _write(self) -> None:
+        with atomic_write(self.config_file) as file:
+            file.write(self.config().pretty_text)
+
+    def _command(self, tool: str, *rest: object) -> list[str]:
+        """Of train.py or test.py, on several processes by torchrun."""
+        self._write()
+        rest = (base.TOOLS / f'{tool}.py', self.config_file, *rest)
+        if self.processes > 1:
+            number = f'--nproc_per_node={self.processes}'
+            launch = ('-m', 'torch.distributed.run', '--standalone', number)
+            rest = (*launch, *rest, '--launcher', 'pytorch')
+        return [sys.executable, *map(str, rest)]
+
+
+def plan_trainings(
+    table: Table, wanted: Sequence[str] | None = None, processes: int = 1
+) -> list[Training]:
+    """The stages of all rows with the first seed, then with the next.
+
+    ``wanted`` names the stages; None: all. Each needs the one before, the
+    first in its folder, and a base that is not begun the first of equal
+    options. Raises ValueError for a name that is no stage, and for whatever
+    a config has wrong.
+    """
+    trainings, first = [], {}
+    methods = [prepare(row) for row in table.rows]
+    for method in methods:
+        names = [stage.name for stage in method.plan.stages]
+        unknown = [name for name in wanted or () if name not in names]
+        if unknown:
+            raise ValueError(
+                f'{method.row.config} has no stages {unknown}; it has {names}'
+            )
+    for seed in table.seeds:
+        for method in methods:
+            run = table.out / method.row.folder / f'seed_{seed}'
+            chain: dict[str | None, Training] = {}
+            for stage in method.plan.stages:
+                if stage.name not in (wanted or [stage.name]):
+                    continue
+                one = Training(method, stage, seed, run, processes)
+                chain[stage.name] = one
+                before = [
+                    chain.get(stage.after),
+                    first.setdefault(one.folder, one),
+                ]
+                if not (stage.after or one.finished):
+                    key = json.dumps(one.options, sort_keys=True)
+                    twin = first.setdefault(key, one)
+                    before += [] if one.folder.exists() else [twin]
+                one.needs = [b for b in before if b not in (None, one)]
+            trainings += chain.values()
+    return trainings
+
+
+def build_parts(cfg: Config) -> None:
+    """Build model, optimiser, sets, metrics and hooks; nothing is read."""
+    if os.getcwd() not in sys.path:  # train.py looks there too
+        sys.path.append(os.getcwd())
+    import_modules_from_strings(**cfg.get('custom_imports', {}))
+    scope = cfg.get('default_scope', 'mmdet')
+    with DefaultScope.overwrite_default_scope(scope):
+        model = mmdet.MODELS.build(cfg.model)
+        optimizer = dict(cfg.optim_wrapper.optimizer)
+        mmdet.OPTIMIZERS.build({**optimizer, 'params': model.parameters()})
+        for name in ('train', 'val', 'test'):
+            for part in step_sets(cfg[f'{name}_dataloader']):
+                mmdet.DATASETS.build(dict(part, lazy_init=True))
+        for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+            for metric in metric_configs(evaluator):
+                mmdet.METRICS.build(metric)
+        for hook in cfg.get('custom_hooks') or []:
+            mmdet.HOOKS.build(hook)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target)

@@ -1,0 +1,1 @@
+"""Trainings and tests over seeds: planned, run, resumed and printed."""

@@ -1,0 +1,98 @@
+"""The runs of a table of OOD scores: what is trained and tested, and where.
+
+A run is a training and its tests, in the folder ``OUT/CONFIG/seed_N``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import stage
+from .results import check_score, read_metrics
+from .spec import SEED, Row, Table, to_arguments
+
+
+class Run(stage.Stage):
+    """A config with one seed, tested for the rows that share it."""
+
+    remedy = 'choose another out folder or tag, or delete that folder'
+
+    def __init__(self, row: Row, seed: int, folder: Path) -> None:
+        super().__init__(f'{row.folder}, seed {seed}', folder)
+        self.row, self.seed = row, seed
+        self.scores: list[tuple[str, str]] = []  # folders of tests with them
+
+    @property
+    def options(self) -> dict:
+        start = self.row.load_from
+        base = {'load_from': start.stem} if start else {}
+        return {**self.row.cfg_options, **base}
+
+    def check(self) -> None:
+        if self.tests:  # segmentors without a row are taken as they are
+            super().check()
+
+    def steps(self) -> Iterator[stage.Step]:
+        yield from super().steps()
+        for test, score in self.scores:
+            path = self.metrics(test)
+            check_score(read_metrics(path), score, path)
+
+    def train(self) -> Iterator[stage.Step]:
+        options = dict(self.row.cfg_options)
+        for need in self.needs:
+            start = options['load_from'] = str(need.checkpoint())
+            if self.row.cache:
+                cache = options['ood.features.cache'] = (
+                    f'{self.folder}/features'
+                )
+                extract = ('extract_features', start, '--out', cache)
+                command = self._command(*extract, options=self.row.cfg_options)
+                yield 'extracting features', command
+        yield 'training', self._command('train', '--resume', options=options)
+
+    def test(self, test: str, checkpoint: Path) -> list[str]:
+        out = ('--out-dir', self.folder / test)
+        options = {**self.row.cfg_options, **self.tests[test]}
+        return self._command('test', checkpoint, *out, options=options)
+
+    def _command(self, tool: str, *rest: object, options: dict) -> list[str]:
+        command = [sys.executable, stage.TOOLS / f'{tool}.py', self.row.config]
+        command += [*rest, '--work-dir', self.folder, '--cfg-options']
+        command += to_arguments({SEED: self.seed, **options})
+        return list(map(str, command))
+
+
+def plan(table: Table) -> list[Run]:
+    """The runs of the first seed, then of the next, each after its start.
+
+    Rows that share a training share a run. A start that is no row is trained
+    from its config alone, if a run still needs it, and not tested.
+    """
+    runs: dict[Path, Run] = {}
+
+    def add(row: Row, seed: int) -> Run:
+        folder = table.out / row.folder / f'seed_{seed}'
+        return runs.setdefault(folder, Run(row, seed, folder))
+
+    trained = {row.folder: row for row in table.rows}
+    for seed in table.seeds:
+        for row in table.rows:
+            if seed not in table.seeds_of(row):
+                continue
+            needs = []
+            if row.load_from:
+                name = row.load_from.stem
+                base = trained.get(name, Row(name, row.load_from))
+                needs = [add(base, seed)]
+            run = add(row, seed)
+            run.needs = needs
+            run.tests[row.test_folder] = row.test_options
+            if row.score:
+                run.scores.append((row.test_folder, row.score))
+    wanted = {
+        n for run in runs.values() if not run.finished for n in run.needs
+    }
+    return [run for run in runs.values() if run.tests or run in wanted]
