@@ -3,8 +3,11 @@
 Shapes: K classes, 8-channel maps of a 64 x 96 px image.
 """
 
+from functools import partial
+
 import pytest
 import torch
+from mmdet.models.dense_heads import RetinaHead
 
 import query_detectors
 from dense_heads import HEADS, K, annotated, maps, ood_head, plain_head
@@ -185,6 +188,13 @@ def test_what_is_not_defined_is_refused(more, message):
         ood_head('retina', **more)
     with pytest.raises(ValueError, match=message):
         query_detectors.ood_detector('dino', **more)
+
+
+def test_a_head_that_does_not_say_what_it_assigns():
+    head = ood_head('retina', losses=SPY).train()
+    head._get_targets_single = partial(RetinaHead._get_targets_single, head)
+    with pytest.raises(ValueError, match='RetinaHead does not say what it'):
+        head.loss(maps(), annotated())
 
 
 @pytest.mark.parametrize('kind', query_detectors.FILES)

@@ -163,11 +163,11 @@ class DenseAdapter(RowAdapter):
         layers = set(self._layers)
         with record_calls(*layers) as calls, self.labels_kept() as labels:
             losses = super().loss(x, *args, **kwargs)
-        known = [(one >= 0).nonzero()[:, 0] for one in labels]
 
         def look(name: str, detach: bool = False) -> Samples:
             with record_calls(*layers) as seen:
                 self(maps_of(x, name, detach))
+            known = [(one >= 0).nonzero()[:, 0] for one in labels]
             rows = [self._rows(seen, i, at) for i, at in enumerate(known)]
             logits, features = (torch.cat(part) for part in zip(*rows))
             logits = logits[:, : self.num_classes]
