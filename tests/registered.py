@@ -39,7 +39,9 @@ def registered(base: type, room: str) -> list[str]:
     return sorted(
         name
         for name, kind in MODELS.module_dict.items()
-        if issubclass(kind, base) and kind.__module__.startswith(room)
+        if isinstance(kind, type)  # no function that chooses one
+        and issubclass(kind, base)
+        and kind.__module__.startswith(room)
     )
 
 

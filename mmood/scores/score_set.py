@@ -65,7 +65,7 @@ class ScoreSet(nn.Module):
                 f'{configs!r}'
             )
         self.kind, self.num_classes = kind, num_classes
-        self._missing = missing
+        self._missing = dict(missing)
         self.skips_unfitted = False
         sizes = dict(num_classes=num_classes, channels=channels, losses=losses)
         self._scores: dict[str, Score] = {}

@@ -67,7 +67,7 @@ def kept(animals):
 
 
 def test_methods_train_on_what_the_backbone_kept(animals, tmp_path):
-    scores = {'ood.scores': ['energy', 'mahalanobis']}
+    scores = {'ood.scores': ['energy', 'mahalanobis'], 'max_epochs': 4}
     cfg = config(f'posthoc/{NAME}', animals, tmp_path / 'plain', **scores)
     runner = Runner.from_cfg(cfg)
     runner.train()

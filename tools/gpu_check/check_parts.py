@@ -16,6 +16,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = (
     'configs/[!_]*/*faster-rcnn_r18_fpn_shapes.py',
+    'configs/posthoc/retinanet_*shapes.py',
+    'configs/posthoc/rtmdet_*shapes.py',
+    'configs/posthoc/dino_*shapes.py',
     'projects/open_set_detection/configs/*faster-rcnn_r18_fpn_shapes.py',
 )
 INCREMENTAL = 'projects/incremental_detection/configs'

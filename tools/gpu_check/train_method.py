@@ -55,18 +55,19 @@ def shrink(cfg: Config, work_dir: Path, data: Path) -> Config:
         loader.update(num_workers=0, persistent_workers=False)
     cfg.default_hooks.logger.interval = 1
     cfg.work_dir, cfg.launcher = str(work_dir), 'none'
-    if 'roi_head' in cfg.model:
+    if {'roi_head', 'bbox_head'} & set(cfg.model):
         shrink_detector(cfg)
     return cfg
 
 
 def shrink_detector(cfg: Config) -> None:
     """Outliers from the first step, and boxes that count however unsure."""
-    cfg.model.test_cfg.rcnn.score_thr = 0.0
+    test_cfg = cfg.model.test_cfg
+    test_cfg.get('rcnn', test_cfg).score_thr = 0.0
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         if evaluator.type == 'mmood.OODDetMetric':
             evaluator.score_threshold = 0.0
-    head = cfg.model.roi_head
+    head = cfg.model.get('roi_head') or cfg.model.bbox_head
     outliers = head.get('outliers') or {}
     if 'start_share' in outliers:
         outliers.start_share = 0.0
