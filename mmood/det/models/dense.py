@@ -80,11 +80,9 @@ class DenseAdapter(RowAdapter):
         reason = _why_not_linear(layers, self._num_priors)
         self._is_linear = not reason
         missing = dict(classifier=reason, inputs=_NO_INPUTS)
-        if not layers:
-            missing['features'] = _NO_LAYER
         lacking = dict(inputs=_NO_INPUTS, ious=_NO_INPUTS, flagged=_NO_FLAGS)
         if not layers:
-            lacking['look'] = _NO_LAYER
+            missing['features'] = lacking['look'] = _NO_LAYER
         if reason:
             lacking['classify'] = reason
         self.add_scores(
@@ -224,7 +222,6 @@ class DenseAdapter(RowAdapter):
         p = rows.sigmoid() if self._is_sigmoid else rows.softmax(1)
         p = p[:, : self.num_classes]
         own = p.gather(1, boxes.labels[:, None])[:, 0]
-        # At most what is left for the largest one: rounding aside, 1.
         share = torch.where(own > 0, boxes.scores / own, 0)
         boxes.max_class_scores = torch.maximum(share * p.amax(1), boxes.scores)
         if features is not None:
