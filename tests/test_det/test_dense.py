@@ -40,7 +40,7 @@ def test_boxes_are_those_of_the_plain_head(kind):
     assert sum(map(len, found)) > 2
     for ours, theirs in zip(found, predict(plain)):
         for field in ('bboxes', 'scores', 'labels'):
-            assert torch.equal(ours[field], theirs[field])
+            assert_near(ours[field], theirs[field])
         assert torch.equal(ours.ood_scores, ours.ood_scores_energy)
         assert 'places' not in ours
 
@@ -63,7 +63,7 @@ def test_logits_are_those_of_the_prior_that_made_the_box(kind):
     # Each row is one of the priors', in full.
     distance = (logits[:, None] - everything[None, :, :K]).abs().sum(2)
     rows = distance.argmin(1)
-    assert torch.equal(distance.amin(1), torch.zeros(len(boxes)))
+    assert (distance.amin(1) < 1e-4).all()
     p = everything.sigmoid() if kind in SIGMOID else everything.softmax(1)
     own = p[rows, boxes.labels]
     if kind in ('retina', 'retina_softmax', 'gfl', 'rtmdet'):
@@ -82,13 +82,14 @@ def test_several_classes_of_one_anchor_have_its_scores():
         nms_pre=500, min_bbox_size=0, score_thr=0.0, max_per_img=500,
         nms=dict(type='nms', iou_threshold=0.9)))  # fmt: skip
     boxes = predict(head)[0]
-    same = (boxes.ood_scores[:, None] == boxes.ood_scores).sum(1)
+    alike = (boxes.ood_scores[:, None] - boxes.ood_scores).abs() < 1e-6
+    same = alike.sum(1)
     assert same.max() == K
-    for value in boxes.ood_scores[same == K][:3]:
-        of_one = boxes[boxes.ood_scores == value]
+    for row in alike[same == K][:3]:
+        of_one = boxes[row]
         assert sorted(of_one.labels.tolist()) == list(range(K))
-        assert of_one.max_class_scores.unique().numel() == 1
-        assert of_one.max_class_scores[0] == of_one.scores.max()
+        best = of_one.scores.max().expand(K)
+        assert_near(of_one.max_class_scores, best)
 
 
 @pytest.mark.parametrize('kind', HEADS)
@@ -120,7 +121,7 @@ def test_features_are_what_the_classifier_sees_there(kind):
     maps_in = [maps_of for maps_of, _ in calls]
     count = outputs[0][0].shape[1] // head.cls_out_channels
     flat = [m[0].flatten(1).T.repeat_interleave(count, 0) for m in maps_in]
-    assert torch.equal(boxes.samples.features, torch.cat(flat)[row])
+    assert_near(boxes.samples.features, torch.cat(flat)[row])
 
 
 def test_no_box():
@@ -142,7 +143,7 @@ def test_nms_of_all_classes_together():
     plain = plain_head('atss', test_cfg=test_cfg)
     head = ood_head('atss', like=plain, test_cfg=test_cfg)
     for ours, theirs in zip(predict(head), predict(plain)):
-        assert torch.equal(ours.bboxes, theirs.bboxes)
+        assert_near(ours.bboxes, theirs.bboxes)
 
 
 @pytest.mark.parametrize('kind', ['float16', 'bfloat16'])
@@ -162,7 +163,7 @@ def test_half_precision_finds_the_same_priors(family, kind):
     own = p.gather(1, boxes.labels[:, None])[:, 0]
     assert (boxes.scores.float() <= own.float() + 1e-2).all()
     if family in ('retina', 'rtmdet'):
-        assert torch.equal(boxes.scores, own)
+        assert_near(boxes.scores.float(), own.float(), atol=1e-2)
 
 
 def test_what_cannot_be_scored_says_why():

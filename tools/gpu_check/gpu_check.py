@@ -1,7 +1,7 @@
 """Check mmood on a GPU: equality with the CPU, mixed precision, speed.
 
 Runs the tests marked ``gpu``, trains and tests each method for some steps in
-mixed precision, and measures the benchmark's ratios; in less than five
+mixed precision, and measures the benchmark's ratios; in about six
 minutes on a recent GPU. A part that fails or takes too long does not stop
 the others. Everything stands in one JSON file at the end. The exit code is
 1 if a part failed, 0 if all passed or if there is no GPU.

@@ -21,10 +21,9 @@ from mmood.scores.classifier import linear_of, why_not_linear
 
 from .places import CarryingCoder, rows_at, split_places, with_places
 from .roi_tools import maps_of, record_calls
-from .rows import RowAdapter
+from .rows import NO_FLAGS, RowAdapter
 
 _NO_INPUTS = 'a one-stage head classifies maps, not pooled boxes'
-_NO_FLAGS = 'objects flagged OOD are for RoI heads'
 _NO_LAYER = 'the logits are not the outputs of one layer'
 # What a head of another kind may raise.
 _SURPRISES = (
@@ -80,7 +79,7 @@ class DenseAdapter(RowAdapter):
         reason = _why_not_linear(layers, self._num_priors)
         self._is_linear = not reason
         missing = dict(classifier=reason, inputs=_NO_INPUTS)
-        lacking = dict(inputs=_NO_INPUTS, ious=_NO_INPUTS, flagged=_NO_FLAGS)
+        lacking = dict(inputs=_NO_INPUTS, ious=_NO_INPUTS, flagged=NO_FLAGS)
         if not layers:
             missing['features'] = lacking['look'] = _NO_LAYER
         if reason:

@@ -16,7 +16,7 @@ from mmood.scores import Samples
 from mmood.scores.classifier import linear_of, why_not_linear
 
 from .roi_tools import record_calls
-from .rows import RowAdapter
+from .rows import NO_FLAGS, RowAdapter
 
 _NO_INPUTS = 'a DETR head classifies queries, not pooled boxes'
 _UNIT = 2.0**-20  # exact as a float32, for as many queries
@@ -46,7 +46,7 @@ class QueryAdapter(RowAdapter):
         """What the parent's constructor does not know."""
         reason = why_not_linear(self._layers()[0])
         lacking = dict.fromkeys(('inputs', 'ious', 'look'), _NO_INPUTS)
-        lacking['flagged'] = 'objects flagged OOD are for RoI heads'
+        lacking['flagged'] = NO_FLAGS
         if reason:
             lacking['classify'] = reason
         self.add_scores(

@@ -17,6 +17,7 @@ from mmood.losses import BACKGROUND, IGNORE, Batch, ood_losses
 
 from .adapter import BoxAdapter
 
+NO_FLAGS = 'objects flagged OOD are for RoI heads'
 _SHARE, _LEAST = 3, 16  # of background rows
 # Of an image and places (n,) there: logits (n, K + extra), features (n, C).
 RowsOf = Callable[[int, Tensor], tuple[Tensor, Tensor]]
