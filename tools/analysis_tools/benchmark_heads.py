@@ -45,9 +45,9 @@ def build_twins(
     torch.manual_seed(0)
     # Or each weight's initialization is printed.
     MMLogger.get_instance('benchmark', log_level='WARNING')
-    ours = MODELS.build(cfg)
+    bare = without_scores(cfg)  # now, as DINO changes what it is given
+    ours, plain = MODELS.build(cfg), MODELS.build(bare)
     ours.init_weights()
-    plain = MODELS.build(without_scores(cfg))
     state = plain.state_dict()
     plain.load_state_dict({key: ours.state_dict()[key] for key in state})
     return ours.to(device).eval(), plain.to(device).eval()
@@ -62,14 +62,14 @@ def without_scores(model: Mapping) -> dict:
     return model
 
 
-def fit(scores: ScoreSet, channels: int, count: int) -> None:
+def fit(scores: ScoreSet, channels: int, count: int, device: str) -> None:
     """On ``count`` random samples, of which a bank keeps all."""
     samples = Samples(
-        torch.randn(count, scores.num_classes),
-        torch.randn(count, channels),
+        torch.randn(count, scores.num_classes, device=device),
+        torch.randn(count, channels, device=device),
         kind=scores.kind,
     )
-    labels = torch.arange(count) % scores.num_classes
+    labels = torch.arange(count, device=device) % scores.num_classes
     for names in scores.stages():
         scores.start(names)
         scores.update(scores.with_values(samples), labels)
@@ -77,14 +77,13 @@ def fit(scores: ScoreSet, channels: int, count: int) -> None:
 
 
 @torch.no_grad()
-def limit_candidates(model: nn.Module, batch: dict, count: int) -> float:
-    """Set the confidence that only so many of an image's classes exceed."""
+def limit_candidates(model: nn.Module, batch: dict, count: int) -> None:
+    """Have only so many of an image's class confidences reach the NMS."""
     data = model.data_preprocessor(copy.deepcopy(batch))
     maps = model(data['inputs'])[0]
     logits = torch.cat([m.flatten() for m in maps])
     least = logits.topk(min(count + 1, len(logits))).values[-1]
     model.bbox_head.test_cfg.score_thr = float(least.sigmoid())
-    return model.bbox_head.test_cfg.score_thr
 
 
 @torch.no_grad()
@@ -100,37 +99,37 @@ def count_boxes(model: nn.Module, batch: dict) -> int:
     return count
 
 
-def pair(
+def steps(
     path: Path,
     scores: Sequence[ScoreConfig],
     device: str,
     size: int,
     bank: int,
-) -> tuple[Callable, Callable, int]:
-    """Test passes with scores and without, and the boxes of each."""
+) -> tuple[Callable, Callable]:
+    """A test pass with scores, fitted on ``bank`` samples, and without."""
     ours, plain = build_twins(path, scores, device)
     head, batch = ours.bbox_head, make_batch(1, size)
-    wide = getattr(head, 'feat_channels', 0) or head.embed_dims
-    fit(head.scores, wide, bank)
-    if head.test_cfg.get('score_thr') is not None:
-        for model in (ours, plain):
-            limit_candidates(model, batch, CANDIDATES)
+    width = getattr(head, 'feat_channels', 0) or head.embed_dims
+    fit(head.scores, width, bank, device)
+    if 'score_thr' in head.test_cfg:
+        limit_candidates(plain, batch, CANDIDATES)
+        head.test_cfg.score_thr = plain.bbox_head.test_cfg.score_thr
     boxes = count_boxes(ours, batch)
-    return tester(ours, batch), tester(plain, batch), boxes
+    print(f'{path.stem}: {boxes} boxes are kept')
+    return tester(ours, batch), tester(plain, batch)
 
 
 def rows(device: str, runs: int, size: int, bank: int = BANK) -> list[list]:
-    """Lines of the table: logit scores and kNN, of a test pass."""
+    """Lines of the table: logit scores and kNN beside the rest of a pass."""
     knn = dict(type='knn', k=max(1, bank // 1000), bank_size=bank)
-    count = len(LOGIT_SCORES)
+    few = min(bank, 1000)  # what the compound's two units are fitted on
     table = []
     with DefaultScope.overwrite_default_scope('mmdet'):
-        for name, path, scores in (
-            (f'RetinaNet, {count} logit scores', RETINANET, LOGIT_SCORES),
-            (f'RetinaNet, kNN over {bank}', RETINANET, [knn]),
-            (f'DINO, {count} logit scores', DINO, LOGIT_SCORES),
+        for name, path, scores, count in (
+            ('RetinaNet, four logit scores', RETINANET, LOGIT_SCORES, few),
+            ('RetinaNet, kNN', RETINANET, [knn], bank),
+            ('DINO, four logit scores', DINO, LOGIT_SCORES, few),
         ):
-            ours, plain, boxes = pair(path, scores, device, size, bank)
-            name = f'{name}, {boxes} boxes'
-            table.append(compare(name, ours, plain, runs, device))
+            pair = steps(path, scores, device, size, count)
+            table.append(compare(name, *pair, runs, device))
     return table
