@@ -15,10 +15,12 @@ from torch import nn
 
 import query_detectors
 from dense_heads import annotated, maps, ood_head
+from det_fit_helpers import Detector, batches
 from helpers import assert_near
 from mmood.det.models import OODDetTTAModel
 from mmood.hooks import FitScoresHook
 from mmood.hooks.after_training import unwrapped
+from mmood.hooks.fit_scores import scored
 from mmood.registry import MODELS
 
 NMS = ConfigDict(
@@ -64,10 +66,23 @@ class Query(nn.Module):
         return [image, image.flip(-1)]
 
 
-@pytest.fixture(params=[Dense, Query], ids=['dense', 'query'])
+class RoI(Detector):
+    """A two-stage head as a detector: views are its batches."""
+
+    def __init__(self):
+        super().__init__(scores=['energy'])
+
+    def test_step(self, data):
+        return super().test_step(data['inputs'])
+
+    def views(self):
+        return batches(2)
+
+
+@pytest.fixture(params=[RoI, Dense, Query], ids=['roi', 'dense', 'query'])
 def detector(request):
     model = request.param().eval()
-    thresholds = model.bbox_head.scores.thresholds
+    thresholds = scored(model).scores.thresholds
     # Between the scores of boxes, so that some are OOD.
     values = views_of(model)[0].pred_instances.ood_scores
     thresholds['energy'].fill_(values.median() + 1e-6)
