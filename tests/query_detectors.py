@@ -47,7 +47,8 @@ def config(kind):
 def plain_detector(kind, **more):
     torch.manual_seed(0)
     cfg = config(kind)
-    cfg.bbox_head.update(more)
+    for key, value in more.items():  # in the place of what is there
+        cfg.bbox_head[key] = value
     model = MODELS.build(cfg)
     model.init_weights()
     for name, parameter in model.bbox_head.named_parameters():
@@ -60,8 +61,9 @@ def ood_detector(kind, scores=('energy', 'max_logit'), like=None, **more):
     """The same with scores, and with the weights of a plain one."""
     cfg = config(kind)
     head = cfg.bbox_head
-    head.update(of=f'mmdet.{head.type}', type='mmood.OODHead', **more)
-    head.scores = scores
+    head.update(of=f'mmdet.{head.type}', type='mmood.OODHead')
+    for key, value in {**more, 'scores': scores}.items():
+        head[key] = value
     model = MODELS.build(cfg)
     own = {k: v for k, v in more.items() if k not in ('losses', 'outliers')}
     state = (like or plain_detector(kind, **own)).state_dict()

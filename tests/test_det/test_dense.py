@@ -3,8 +3,11 @@
 Shapes: K classes, 8-channel maps of a 64 x 96 px image.
 """
 
+from functools import partial
+
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 from dense_heads import (
@@ -183,11 +186,14 @@ def test_yolox_has_sigmoids_whatever_its_loss():
 
 @pytest.mark.parametrize('kind', HEADS)
 def test_mixed_precision_scores_what_it_sees(kind):
-    head, x = ood_head(kind), maps(1)
+    """All boxes: MMCV's NMS has no half precision on a CPU."""
+    test_cfg = dict(nms_pre=20, min_bbox_size=0, score_thr=0.0)
+    head, x = ood_head(kind, test_cfg=ConfigDict(test_cfg)), maps(1)
+    head.predict_by_feat = partial(head.predict_by_feat, with_nms=False)
     with torch.autocast('cpu', torch.bfloat16):
         boxes, kept = predict(head, x)[0], kept_samples(head, x)[0]
     rows = kept.samples
-    assert rows.logits.dtype == torch.bfloat16 and len(rows.logits) > 1
+    assert rows.logits.dtype == torch.bfloat16 and len(rows.logits) > 10
     score = joint_energy if kind in SIGMOID else energy
     expected = score(rows.logits.float())
     assert_near(boxes.ood_scores.float(), expected, rtol=1e-2, atol=5e-2)

@@ -63,7 +63,7 @@ def test_logits_and_features_are_those_of_the_last_layers_query(kind):
         assert_near(before.ood_scores_energy, score(rows.logits))
 
 
-SOFTMAX = dict(type='CrossEntropyLoss', use_sigmoid=False, bg_cls_weight=0.1)
+SOFTMAX = dict(type='CrossEntropyLoss', use_sigmoid=False)
 
 
 @pytest.mark.parametrize('kind', [k for k in FILES if k != 'detr'])
@@ -186,5 +186,6 @@ class DeepHead(DETRHead):
 def test_a_head_that_classifies_in_another_way_is_refused():
     cfg = config('detr').bbox_head
     cfg.update(type='mmood.OODHead', of='mmdet.DeepHead', scores=['energy'])
+    cfg['loss_cls'] = SOFTMAX
     with pytest.raises(ValueError, match='DeepHead does not work like the D'):
         MODELS.build(cfg)
