@@ -123,7 +123,7 @@ HEADS = dict(
         stacked_convs=1,
         share_conv=True,
         pred_kernel_size=1,
-        exp_on_reg=False,
+        exp_on_reg=True,  # boxes have a width
         with_objectness=False,
         anchor_generator=_POINTS,
         bbox_coder=dict(type='DistancePointBBoxCoder'),

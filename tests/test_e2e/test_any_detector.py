@@ -97,8 +97,8 @@ def test_siren_shapes_the_queries_of_deformable_detr(shapes, tmp_path):
     for score in ('vmf', 'energy'):
         limit = weights[f'bbox_head.scores.thresholds.{score}']
         assert np.isfinite(limit.item())
-    run_script('tools/test.py', config, tmp_path / 'epoch_1.pth', *rest)
-    (found,) = tmp_path.glob('**/metrics.json')
-    metrics = json.loads(found.read_text())
+    out = ('--out-dir', tmp_path / 'out')
+    run_script('tools/test.py', config, tmp_path / 'epoch_1.pth', *out, *rest)
+    metrics = json.loads((tmp_path / 'out/metrics.json').read_text())
     for place in ('near', 'far'):
         assert 0 <= metrics[f'{place}/vmf/AUROC'] <= 1
