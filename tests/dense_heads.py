@@ -128,6 +128,7 @@ HEADS = dict(
         anchor_generator=_POINTS,
         bbox_coder=dict(type='DistancePointBBoxCoder'),
         loss_cls=_QUALITY,
+        loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
         norm_cfg=dict(type='BN'),
         act_cfg=dict(type='SiLU'),
         train_cfg=dict(

@@ -27,6 +27,8 @@ class OODFlagCocoDataset(IDCocoDataset):
     as `IDCocoDataset` does.
     """
 
+    has_flags = True
+
     def category_labels(self, content: dict) -> dict:
         annotations = content['annotations']
         if not annotations:
