@@ -184,10 +184,7 @@ class DenseAdapter(RowAdapter):
     def _rows(
         self, calls: Sequence[tuple], image: int, places: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Logits (n, K + extra) and features (n, C) of an image's priors.
-
-        ``calls`` of the layers, level by level.
-        """
+        """What `RowsOf` says, by ``calls`` of the layers, level by level."""
         features, logits = ([m[image] for m in part] for part in zip(*calls))
         count = self._num_priors
         return (
