@@ -70,17 +70,12 @@ def remarks_of(
     (`mmood.IdlePartsHook`) is not what its name says.
     """
     scores = None if score is None else [score]
-    every = [aurocs_by_set(metrics) for metrics in runs.values()]
-    aurocs = {
-        origin: {
-            key: float(
-                np.mean([run[origin].get(key, math.nan) for run in every])
-            )
-            for key in row
-        }
-        for origin, row in (every[0] if every else {}).items()
+    first = next(iter(runs.values()), {})
+    means = {
+        key: float(np.mean([run.get(key, math.nan) for run in runs.values()]))
+        for key in first
     }
-    found = separation_remarks(aurocs, scores, things)
+    found = separation_remarks(aurocs_by_set(means), scores, things)
     said = [f'{name}, {text}' for text in found]
     for path, metrics in runs.items():
         for key, rows in by_score(metrics).items():
