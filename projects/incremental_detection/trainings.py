@@ -146,14 +146,12 @@ class Training(base.Stage):
     def check(self) -> None:
         """Also raise ValueError if it starts from what will not be there."""
         super().check()
-        later = any(not need.is_trained for need in self.needs)
-        if not (later or self.is_trained or self.finished):
-            self._check_start()
-
-    def _check_start(self) -> None:
         after = self.stage.after
-        folder = self.folder.with_name(after or 'none')
-        if after and last_checkpoint(folder) is None:
+        later = any(not need.is_trained for need in self.needs)
+        if not after or later or self.is_trained or self.finished:
+            return
+        folder = self.folder.with_name(after)
+        if last_checkpoint(folder) is None:
             raise ValueError(
                 f'{self.name} starts from the checkpoint of {after}, and '
                 f'there is none in {folder}. Train that first: name it in '
@@ -182,10 +180,6 @@ class Training(base.Stage):
             twins = sorted(self.folder.parents[2].glob(f'*/{place}'))
             any(self.reuse(twin) for twin in twins)
         yield from super().steps()
-
-    def train(self) -> Iterator[base.Step]:
-        self._check_start()
-        yield from super().train()
 
     def reuse(self, finished: Path) -> bool:
         """Take over a finished folder, if its options are the same.

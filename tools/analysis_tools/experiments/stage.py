@@ -120,12 +120,12 @@ class Stage:
 def compare(marker: Path, options: dict, remedy: str) -> None:
     """Raise ValueError if a marker holds other options than these."""
     there, here = recorded(marker), as_read(options)
-    if there is None:
-        return
+    keys = {**there, **here} if there is not None else {}
+    values = {k: (there.get(k, 'unset'), here.get(k, 'unset')) for k in keys}
     changed = [
-        f'{key} is {_shown(there, key)} there, {_shown(here, key)} here'
-        for key in {**there, **here}
-        if [key in there, there.get(key)] != [key in here, here.get(key)]
+        f'{key} is {_shown(a)} there, {_shown(b)} here'
+        for key, (a, b) in values.items()
+        if a != b
     ]
     if changed:
         raise ValueError(
@@ -149,6 +149,6 @@ def as_read(options: dict) -> dict:
     return json.loads(json.dumps(options), parse_constant=lambda _: None)
 
 
-def _shown(options: dict, key: str) -> str:
-    text = str(options.get(key, 'unset'))
+def _shown(value: object) -> str:
+    text = str(value)
     return text if len(text) < 80 else f'{text[:76]} ...'
