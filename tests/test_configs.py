@@ -425,7 +425,8 @@ def score_name(score: str | dict) -> str:
 def check_rows(rows: list[dict]) -> None:
     """Their configs are there, and have their scores."""
     for row in rows:
-        head = resolved(row['config'].removeprefix('configs/')).model.roi_head
+        model = resolved(row['config'].removeprefix('configs/')).model
+        head = model.get('roi_head') or model.bbox_head
         assert row['score'] in map(score_name, head.scores)
 
 
