@@ -47,7 +47,7 @@ extensions = [
 ]
 page_tables = ['docs/en/index', 'docs/en/api/index']
 pages_of_folders = {
-    'configs': 'docs/en/model_zoo.md',
+    'configs': 'docs/en/all_configs.md',
     'tools/dataset_converters': 'docs/en/dataset_prepare.md',
 }
 myst_heading_anchors = 6

@@ -1,6 +1,6 @@
-"""Writes docs/en/model_zoo.md from the metafiles of configs/.
+"""Writes docs/en/all_configs.md from the metafiles of configs/.
 
-    python docs/model_zoo.py
+    python docs/all_configs.py
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / 'docs/en/model_zoo.md'
-HEAD = """# Model zoo: every config
+PAGE = ROOT / 'docs/en/all_configs.md'
+HEAD = """# Every config
 
 One table for each folder of `configs`, from its `metafile.yml`, by `python
-docs/model_zoo.py`. A config is trained by `tools/train.py` or `mim train`
-([Get started](get_started.md#train-and-test)). What was trained and measured is
-in [Results](results.md) and on the pages of the methods; the folder's page has
-the paper's figures. No checkpoints are published: every row is trained by its
-config.
+docs/all_configs.py`. A config is trained by `tools/train.py` or `mim train`
+([Get started](get_started.md#train-and-test)). What was measured
+and what the papers report says the [model zoo](model_zoo.md). No checkpoints are
+published.
 """
 TABLE = """
 ## {title}
