@@ -1,6 +1,6 @@
 """Writes docs/en/all_configs.md from the metafiles of configs/.
 
-    python docs/all_configs.py
+python docs/all_configs.py
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ HEAD = """# Every config
 
 One table for each folder of `configs`, from its `metafile.yml`, by `python
 docs/all_configs.py`. A config is trained by `tools/train.py` or `mim train`
-([Get started](get_started.md#train-and-test)). What was measured
-and what the papers report says the [model zoo](model_zoo.md). No checkpoints are
-published.
+([Get started](get_started.md#train-and-test)). What was measured and what the
+papers report says the [model zoo](model_zoo.md). No checkpoints are published.
 """
 TABLE = """
 ## {title}

@@ -18,7 +18,7 @@ from mmood.registry import PAINTERS, SCORES
 
 PAGES = sorted(
     page.relative_to(ROOT).as_posix()
-    for pattern in ('docs/en', 'configs/*', 'projects/*')
+    for pattern in ('.', 'docs/en', 'configs/*', 'projects/*')
     for page in ROOT.glob(f'{pattern}/*.md')
 )
 _FENCE = re.compile(r'^( *)```(\w+)\n(.*?)^ *```$', re.S | re.M)
@@ -46,11 +46,9 @@ class Block:
 
     @property
     def is_config(self) -> bool:
-        """Whether it only sets names, calls ``dict`` or resolves itself."""
-        body = ast.parse(self.code).body
-        return all(map(_sets, body)) and 'dict(' in self.code or (
-            '_base_' in self.code or 'bake(' in self.code
-        )
+        """Whether it has bases, or only sets names and calls ``dict``."""
+        sets = map(_sets, ast.parse(self.code).body)
+        return '\n_base_ = ' in f'\n{self.code}' or all(sets)
 
     def __str__(self) -> str:
         return f'{self.page}:{self.line}'
@@ -106,10 +104,11 @@ def registered(name: str) -> object:
         package = (scope or name).partition('.')[0]
         registry = import_module(f'{package}.registry')
         for part in _REGISTRIES:
-            found = getattr(registry, part, None)
-            found = found and found.get(scope + name)
-            if found is not None:
-                return found
+            # A segmentor's package has no registry of its own for each.
+            if hasattr(registry, part):
+                found = getattr(registry, part).get(scope + name)
+                if found is not None:
+                    return found
     raise AssertionError(f'no registry has {name!r}')
 
 

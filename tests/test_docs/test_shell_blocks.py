@@ -10,6 +10,8 @@ import re
 import runpy
 import shlex
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,44 +28,60 @@ SETTING = re.compile(r'(\w+)=(.*)')
 LAUNCH = {'--gpus', '--launcher', '--gpus-per-node', '--cpus-per-task'}
 
 
+# A line's end within quotes, and what stands for anything.
+BREAK, WORD = '\0', 'VALUE'
+# For what the pages write in capitals.
+MEANT = {'OPTIONS': 'key=value'}
+
+
 class Parsed(BaseException):
     """A tool has understood its command line; nothing catches this."""
 
 
-def commands(code: str) -> list[list[str]]:
-    """The words of each command, variables filled in."""
-    values: dict[str, str] = {}
+def commands(code: str, values: dict[str, str]) -> list[list[str]]:
+    """The words of each command, with the values of variables.
+
+    Those that the code sets are added.
+    """
     found = []
     code = re.sub(r'\\\n\s*', ' ', code)
-    quoted = re.sub(r'"[^"]*"', lambda m: m[0].replace('\n', ' '), code)
-    for line in quoted.splitlines():
-        line = re.sub(r'\$\([^()]*\)', 'VALUE', line)
+    code = re.sub(r'"[^"]*"', lambda m: m[0].replace('\n', BREAK), code)
+    for line in code.splitlines():
+        line = re.sub(r'\$\([^()]*\)', WORD, line)
         for name in sorted(values, key=len, reverse=True):
             line = re.sub(rf'\$\{{?{name}\b\}}?', values[name], line)
-        line = re.sub(r'\$\{?\w+\}?', 'VALUE', line)
-        words = shlex.split(line, comments=True)
+        line = re.sub(r'\$\{?\w+\}?', WORD, line)
+        words = [
+            MEANT.get(word, word) for word in shlex.split(line, comments=True)
+        ]
         while words and (setting := SETTING.fullmatch(words[0])):
             values[setting[1]] = setting[2]
             words = words[1:]
+        if words[:1] == ['for']:  # once, with the first value
+            values[words[1]] = words[3].rstrip(';')
         if words:
-            found.append(words)
+            found.append([word.replace(BREAK, '\n') for word in words])
     return found
 
 
-COMMANDS = [
-    pytest.param(words, id=f'{block}-{i}')
-    for block in BLOCKS
-    for i, words in enumerate(commands(block.code))
-]
+def all_commands() -> Iterator[pytest.param]:
+    """Of each page in turn, whose variables stay."""
+    pages = defaultdict(dict)
+    for block in BLOCKS:
+        for i, words in enumerate(commands(block.code, pages[block.page])):
+            yield pytest.param(words, id=f'{block}-{i}')
 
 
 def test_commands_are_taken_apart():
     code = 'CONFIG=a.py\nX=1 tool $CONFIG \\\n    ${CONFIG}_2 "b c" # d\n'
-    assert commands(code) == [['tool', 'a.py', 'a.py_2', 'b c']]
-    assert commands('a $(cat b) $C') == [['a', 'VALUE', 'VALUE']]
+    values = {}
+    assert commands(code, values) == [['tool', 'a.py', 'a.py_2', 'b c']]
+    assert commands('a $(cat b) $C $X', values) == [['a', WORD, WORD, '1']]
+    assert commands('for A in b c; do\n  d $A\ndone\n', {})[1] == ['d', 'b']
+    assert commands('a "b\nc"', {}) == [['a', 'b\nc']]
 
 
-@pytest.mark.parametrize('words', COMMANDS)
+@pytest.mark.parametrize('words', all_commands())
 def test_a_command_is_understood(words, monkeypatch):
     check_files(words)
     first, *rest = words
@@ -110,7 +128,9 @@ def check_python(patch, words):
     elif words[0] == '-m':
         assert find_spec(words[1])
     else:
-        parse(patch, ROOT / words[0], words[1:])
+        # From a folder of the data.
+        script = re.sub(r'^(\.\./)+', '', words[0])
+        parse(patch, ROOT / script, words[1:])
 
 
 def check_mim(patch, verb, package, config, *rest):
