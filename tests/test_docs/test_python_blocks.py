@@ -19,7 +19,6 @@ from mmdet.datasets import VOCDataset
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-import doc_blocks
 from doc_blocks import OOD_KEYS, blocks, check_types, here, write_configs
 from helpers import ROOT, SEGMENTOR, tiny_options, tiny_seg_options
 from mmood.recipe import load
