@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from docutils.nodes import document
 from myst_parser.parsers.sphinx_ import MystParser
@@ -13,8 +14,11 @@ def fenced(text: str, language: str) -> str:
     return f'```{language}\n{text.rstrip()}\n```\n'
 
 
-def as_markdown(notebook: dict) -> str:
-    """Cells and the text and PNG pictures that they put out."""
+def as_markdown(notebook: dict, name: str) -> str:
+    """Cells and the text and PNG pictures that they put out.
+
+    Behind the first cell a link to the notebook itself, which has ``name``.
+    """
     parts = []
     for cell in notebook['cells']:
         source = ''.join(cell['source'])
@@ -23,6 +27,7 @@ def as_markdown(notebook: dict) -> str:
         elif cell['cell_type'] == 'code' and source.strip():
             parts.append(fenced(source, 'python'))
             parts += [output_of(out) for out in cell['outputs']]
+    parts.insert(1, f'{{download}}`Download the notebook <{name}>`')
     return '\n\n'.join(part for part in parts if part) + '\n'
 
 
@@ -45,7 +50,9 @@ class NotebookParser(MystParser):
     supported = ('ipynb',)
 
     def parse(self, inputstring: str, document: document) -> None:
-        super().parse(as_markdown(json.loads(inputstring)), document)
+        name = Path(document['source']).name
+        text = as_markdown(json.loads(inputstring), name)
+        super().parse(text, document)
 
 
 def setup(app: Sphinx) -> dict:

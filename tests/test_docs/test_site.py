@@ -65,6 +65,7 @@ def test_pages_have_what_the_sources_say(site):
     assert 'Free energy' in api
     tutorial = (site / 'docs/en/tutorial.html').read_text()
     assert 'Move the threshold' in tutorial
+    assert list(site.glob('_downloads/*/tutorial.ipynb'))
     assert 'which_method.svg' in (site / 'docs/en/choose.html').read_text()
 
 
@@ -126,9 +127,10 @@ def test_a_notebook_is_markdown():
         cell('code', 'f()', text, value, png),
         cell('code', ''),
     ]
-    page = as_markdown(dict(cells=cells))
+    page = as_markdown(dict(cells=cells), 'a.ipynb')
     assert [part for part in page.split('\n') if part] == [
         '# T',
+        '{download}`Download the notebook <a.ipynb>`',
         *('```python', 'f()', '```'),
         *('```text', '3', '```'),
         *('```text', '4', '```'),
