@@ -99,14 +99,13 @@ def registered(name: str) -> object:
     painter = PAINTERS.get(name)
     if painter is not None:
         return painter
-    scopes = ('',) if '.' in name else ('mmdet.', 'mmseg.')
-    for scope in scopes:
-        package = (scope or name).partition('.')[0]
+    scope = name.rpartition('.')[0]
+    for package in [scope] if scope else ['mmdet', 'mmseg']:
         registry = import_module(f'{package}.registry')
         for part in _REGISTRIES:
             # A segmentor's package has no registry of its own for each.
             if hasattr(registry, part):
-                found = getattr(registry, part).get(scope + name)
+                found = getattr(registry, part).get(name)
                 if found is not None:
                     return found
     raise AssertionError(f'no registry has {name!r}')
