@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from itertools import groupby
 
+from docutils.nodes import Element
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.nodes import make_refnode
 
 STARTS = ('Source:', 'Sources:', 'Raises ', 'Shapes:')
 FIELD = re.compile(r'(\w+(?:, \w+)*):(?= )')
@@ -47,7 +50,27 @@ def process(
     lines[:] = listed(separate(escaped('\n'.join(lines)).split('\n')))
 
 
+def find_elsewhere(
+    app: Sphinx, env: BuildEnvironment, node: Element, content: Element
+) -> Element | None:
+    """A link for a `name` of another module, if one module alone has it."""
+    if node.get('refdomain') != 'py':
+        return None
+    ending = f'.{node["reftarget"]}'
+    objects = env.get_domain('py').objects
+    found = [name for name in objects if name.endswith(ending)]
+    if len(found) != 1:
+        return None
+    (name,) = found
+    place = objects[name]
+    page = node['refdoc']
+    return make_refnode(
+        app.builder, page, place.docname, place.node_id, content, name
+    )
+
+
 def setup(app: Sphinx) -> dict:
     # Before napoleon, which takes `Args:` apart.
     app.connect('autodoc-process-docstring', process, priority=400)
+    app.connect('missing-reference', find_elsewhere)
     return dict(parallel_read_safe=True)

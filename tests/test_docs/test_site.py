@@ -63,6 +63,10 @@ def test_pages_have_what_the_sources_say(site):
     api = (site / 'docs/en/api/scores.html').read_text()
     assert 'id="mmood.scores.energy"' in api
     assert 'Free energy' in api
+    # A name of another module, in the text of a docstring.
+    losses = (site / 'docs/en/api/losses.html').read_text()
+    text = losses.partition('from inputs to their')[2][:200]
+    assert 'href="scores.html#mmood.scores.Samples"' in text
     tutorial = (site / 'docs/en/tutorial.html').read_text()
     assert 'Move the threshold' in tutorial
     assert list(site.glob('_downloads/*/tutorial.ipynb'))
