@@ -58,7 +58,11 @@ def find_elsewhere(
         return None
     ending = f'.{node["reftarget"]}'
     objects = env.get_domain('py').objects
-    found = [name for name in objects if name.endswith(ending)]
+    found = [
+        name
+        for name, place in objects.items()
+        if name.endswith(ending) and not place.aliased
+    ]
     if len(found) != 1:
         return None
     (name,) = found

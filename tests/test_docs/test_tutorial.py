@@ -40,7 +40,9 @@ def test_it_runs(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     place = dict(metadata=dict(path=str(NOTEBOOK.parent)))
-    NotebookClient(notebook, timeout=900, resources=place).execute()
+    NotebookClient(
+        notebook, timeout=900, startup_timeout=300, resources=place
+    ).execute()
     scores = printed(notebook, 'near AUROC')
     names = [row[0] for row in scores]
     assert names == ['energy', 'msp', 'mahalanobis', 'knn']
