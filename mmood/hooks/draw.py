@@ -19,6 +19,7 @@ from mmood.registry import HOOKS
 
 from .after_training import unwrapped
 from .calibrate import thresholds
+from .fit_scores import scored
 
 _CONFIDENCE = 0.3  # where nothing says from which one boxes count
 
@@ -154,6 +155,12 @@ class OODVisualizationHook(Hook):
     ) -> None:
         content = fileio.get(sample.img_path, backend_args=self.backend_args)
         options = dict(show=self.show, wait_time=self.wait_time)
+        part = scored(unwrapped(runner))
+        if part is not None:
+            score = part.scores.first
+            limit = part.scores.thresholds[score].item()
+            said = dict(score_name=score, ood_threshold=limit)
+            sample.set_metainfo(said)
         if 'pred_instances' in sample:
             options['pred_score_thr'] = confidence
         runner.visualizer.add_datasample(
