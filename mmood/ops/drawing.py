@@ -81,7 +81,7 @@ def write(
 ) -> None:
     """Lines of text, ``place`` being their upper left corner."""
     for i, line in enumerate(text.split('\n')):
-        top = place[1] + i * line_height(size) + 0.15 * size
+        top = place[1] + i * line_height(size) + 0.05 * size
         draw.text((place[0], top + size), line, color, font(size), anchor='ls')
 
 
@@ -132,7 +132,7 @@ def strip(
             box = (left, top, left + size, top + size)
             draw.rectangle(box, fill=tuple(color), outline=INK)
             left += round(1.4 * size)
-        write(draw, (left, top - 0.15 * size), text, size)
+        write(draw, (left, top - 0.05 * size), text, size)
     return np.asarray(picture)
 
 

@@ -85,16 +85,17 @@ def label_place(
     itself, then other boxes.
     """
     best, least = (text, np.zeros(4)), np.inf
+    closed = [np.array(one) + (0, 0, 1, 1) for one in (box, *boxes)]
     for form in dict.fromkeys([text.replace('\n', ', '), text]):
         width, height = extent(form, size)
         wide, high = width + size // 2, height
         for place in _places(box, wide, high, sides):
             cost = (
                 9 * sum(_overlap(place, other) for other in taken)
-                + 3 * _overlap(place, box)
-                + sum(_overlap(place, other) for other in boxes)
+                + 3 * _overlap(place, closed[0])
+                + sum(_overlap(place, other) for other in closed[1:])
             ) / (wide * high)
-            if cost < least - 1e-9:
+            if cost < least - 0.02:
                 best, least = (form, place), cost
     return best
 

@@ -80,7 +80,7 @@ def color_bar(
     title = shortened(f'{name}: right is more unknown', size, width - 2 * pad)
     write(draw, (pad, 0), title, size)
     long = max(1, width - 2 * pad)
-    scale = np.linspace(low, high, long)[None].repeat(line, axis=0)
+    scale = np.linspace(low, high, long)[None].repeat(line, 0)
     picture.paste(
         Image.fromarray(color_map(scale, low, high)), (pad, line + gap)
     )
@@ -89,10 +89,10 @@ def color_bar(
     right = width - pad - extent(last, size)[0]
     write(draw, (right, 2 * line + gap), last, size)
     if limit is not None and not np.isnan(limit):
-        share = (limit - low) / (high - low)
+        share, thin = (limit - low) / (high - low), max(1, size // 12)
         x = pad + round(float(np.clip(share, 0, 1)) * (long - 1))
-        draw.line((x, line + gap, x, 2 * line + gap), WHITE, 5)
-        draw.line((x, line + gap, x, 3 * line + gap), INK, 1)
+        draw.line((x, line + gap, x, 2 * line + gap), WHITE, 3 * thin + 2)
+        draw.line((x, line + gap, x, 3 * line + gap), INK, thin)
         arrow = '' if 0 <= share <= 1 else ' →' if share > 1 else ' ←'
         text = f'limit {plain(limit)}{arrow}, unknown beyond'
         text = shortened(text, size, long)
