@@ -92,7 +92,8 @@ def label_colors(color: Color) -> tuple[Color, Color]:
     """
     if luminance(color) > 0.4:
         return color, INK
-    return tuple(round(0.62 * c) for c in color), WHITE
+    red, green, blue = (round(0.62 * c) for c in color)
+    return (red, green, blue), WHITE
 
 
 def luminance(color: Color) -> float:

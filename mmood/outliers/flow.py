@@ -48,6 +48,7 @@ class FlowFeatureSynthesis(OutlierSource):
     Raises ImportError without FrEIA (``pip install 'mmood[flow]'``).
     """
 
+    orders: Tensor
     reads = ('classify',)
 
     def __init__(

@@ -40,6 +40,7 @@ class VirtualOutlierSynthesis(OutlierSource):
     common to all ranks, and no rare class can stop the method.
     """
 
+    waited: Tensor
     exact_buffers = ('waited',)
 
     reads = ('classify',)

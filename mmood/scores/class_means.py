@@ -42,6 +42,8 @@ class ClassMeans:
 class FitsMean:
     """Part of a score, before `FittedScore`: ``mean`` (C,) of all samples."""
 
+    mean: Tensor
+
     def _make_mean(self, channels: int) -> None:
         self.channels = channels
         mean = torch.zeros(channels, dtype=torch.float64)

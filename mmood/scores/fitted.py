@@ -37,6 +37,8 @@ class FittedScore(nn.Module):
     fitted with, in their order.
     """
 
+    is_fitted: Tensor
+    class_code: Tensor
     resizable: Mapping[str, int] = MappingProxyType({})
     on_validation = False
 

@@ -61,6 +61,9 @@ class KLMatching(FittedScore):
     `finish` raises ValueError if there is no sample.
     """
 
+    templates: Tensor
+    count: Tensor
+
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         templates = torch.zeros((num_classes,) * 2, dtype=torch.float64)

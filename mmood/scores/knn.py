@@ -143,6 +143,7 @@ class KNN(FittedScore):
     ``bank_size``, `finish` if there are fewer than k samples.
     """
 
+    bank: Tensor
     resizable = MappingProxyType({'bank': 0})
 
     def __init__(

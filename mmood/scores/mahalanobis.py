@@ -93,6 +93,10 @@ class Mahalanobis(FittedScore):
     not vary within the classes.
     """
 
+    means: Tensor
+    whitening: Tensor
+    count: Tensor
+
     def __init__(
         self,
         channels: int,

@@ -65,6 +65,7 @@ class NNGuide(FittedScore):
     1 <= k <= ``bank_size``, `finish` if there are fewer than k samples.
     """
 
+    bank: Tensor
     resizable = MappingProxyType({'bank': 0})
 
     def __init__(

@@ -106,6 +106,10 @@ class OpenMax(FittedScore):
     1 and ``euclidean_weight`` at least 0; `finish` if no class has a tail.
     """
 
+    means: Tensor
+    weibulls: Tensor
+    count: Tensor
+
     def __init__(
         self,
         num_classes: int,

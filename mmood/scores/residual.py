@@ -81,6 +81,9 @@ class Residual(FittedScore):
     if there is no sample or all are at the origin.
     """
 
+    origin: Tensor
+    projection: Tensor
+
     def __init__(
         self,
         channels: int,
@@ -180,6 +183,8 @@ class ViM(Residual):
     space, or if the mean of their largest logits is not positive: a would
     turn the score around.
     """
+
+    scale: Tensor
 
     def __init__(
         self,

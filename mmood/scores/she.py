@@ -41,6 +41,9 @@ class SimplifiedHopfieldEnergy(FittedScore):
     `finish` raises ValueError if no sample is classified correctly.
     """
 
+    patterns: Tensor
+    count: Tensor
+
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__()
         self.channels, self.num_classes = channels, num_classes
