@@ -101,7 +101,7 @@ def draw(args: argparse.Namespace, cfg: Config, sets: dict) -> None:
             )
         print(f'drawn: {folder}/vis, {said.format(folder)}')
     if args.sheet:
-        cell = (1200, 400) if is_seg else (480, 480)
+        cell = (1200, 400) if is_seg else (440, 440)
         sheet = card_sheet(cards, args.columns, cell, size=15)
         write_picture(args.sheet, sheet)
         print(f'all of them in one picture: {args.sheet}')
