@@ -27,24 +27,24 @@ def write_dataset(
     ``NAME.partial`` and renamed when it is whole. Raises ImportError without
     the package, ValueError for a name that is taken.
     """
-    fo = _fiftyone()
-    if fo.dataset_exists(name):
+    library = _fiftyone()
+    if library.dataset_exists(name):
         raise ValueError(
             f'FiftyOne has a dataset {name!r}: choose another name, or '
             f'delete it with fiftyone.delete_dataset({name!r})'
         )
     partial = f'{name}.partial'
-    if fo.dataset_exists(partial):
-        fo.delete_dataset(partial)
-    dataset = fo.Dataset(partial)
-    dataset.add_samples(_samples(fo, results, annotations, images))
+    if library.dataset_exists(partial):
+        library.delete_dataset(partial)
+    dataset = library.Dataset(partial)
+    dataset.add_samples(_samples(library, results, annotations, images))
     dataset.name = name
     dataset.persistent = True
     return dataset
 
 
 def _samples(
-    fo: ModuleType, results: str, annotations: str, images: str
+    library: ModuleType, results: str, annotations: str, images: str
 ) -> list:
     content = read_coco(annotations)
     with open(results, encoding='utf-8') as file:
@@ -54,14 +54,14 @@ def _samples(
     samples = []
     for image in content['images']:
         path = osp.abspath(osp.join(os.fspath(images), image['file_name']))
-        sample = fo.Sample(filepath=path)
+        sample = library.Sample(filepath=path)
         for field, boxes in (
             ('ground_truth', objects),
             ('predictions', found),
         ):
-            sample[field] = fo.Detections(
+            sample[field] = library.Detections(
                 detections=[
-                    _detection(fo, box, image, names)
+                    _detection(library, box, image, names)
                     for box in boxes[image['id']]
                 ]
             )
@@ -77,7 +77,7 @@ def _by_image(boxes: list[dict]) -> dict[int, list[dict]]:
 
 
 def _detection(
-    fo: ModuleType, box: dict, image: dict, names: dict[int, str]
+    library: ModuleType, box: dict, image: dict, names: dict[int, str]
 ) -> object:
     """FiftyOne's boxes are x, y, width, height by the size of the image."""
     x, y, width, height = box['bbox']
@@ -85,7 +85,7 @@ def _detection(
     extra = {key: box[key] for key in ('ood_score', 'is_ood') if key in box}
     if 'score' in box:
         extra['confidence'] = box['score']
-    return fo.Detection(
+    return library.Detection(
         label=box.get('category', names.get(box['category_id'], 'unknown')),
         bounding_box=[x / wide, y / high, width / wide, height / high],
         **extra,
