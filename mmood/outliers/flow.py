@@ -9,6 +9,7 @@ Shapes: N samples, C channels, M outliers.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +62,7 @@ class FlowFeatureSynthesis(OutlierSource):
         num_candidates: int = 200,
         num_select: int = 1,
         loss_weight: float = 1e-4,
-        **start: float | None,
+        **start: Any,
     ) -> None:
         super().__init__(**start)
         if channels < 2 or num_blocks < 1:

@@ -9,6 +9,7 @@ Detection", ICCV 2023.
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -75,7 +76,7 @@ class NNGuide(FittedScore):
         check_k(k, bank_size)
         self.channels, self.k, self.bank_size = channels, k, bank_size
         self.register_buffer('bank', torch.empty(0, channels))
-        self._sample: Reservoir | None = None
+        self._sample: Reservoir | Any = None
 
     def _start(self) -> None:
         self._sample = Reservoir(self.bank_size)
