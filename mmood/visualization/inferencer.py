@@ -207,13 +207,8 @@ class PictureInferencer:
             to_float32(sample)
             self._judge(sample)
             path = sample.get('img_path')
-            sample.set_metainfo(
-                dict(
-                    output_name=self._names(path),
-                    score_name=self._score,
-                    ood_threshold=self._threshold,
-                )
-            )
+            said = dict(score_name=self._score, ood_threshold=self._threshold)
+            sample.set_metainfo(dict(output_name=self._names(path), **said))
             self._report_nan(sample, path)
         return samples
 
