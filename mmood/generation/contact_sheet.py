@@ -117,7 +117,9 @@ def _caption(record: Mapping) -> str:
         for annotation in record['annotations']
         if annotation['ood']
     ]
-    return f'image {record["id"]}, painted: {", ".join(labels)}'
+    return (
+        f'image {record["id"]}, outlier in the place of: {", ".join(labels)}'
+    )
 
 
 _STYLE = """body { font: 14px sans-serif; margin: 2em; }
