@@ -26,6 +26,7 @@ DEMO_DREAM := work_dirs/demo-dream-box
 PAINTED := data/shapes_dream
 # One seed, and a little shorter than the table's 6 epochs.
 DREAM_OPTIONS := max_epochs=5
+SETS := $(patsubst %,data/shapes/%/images,test near far)
 export PYTHONWARNINGS := ignore
 
 .PHONY: setup demo demo-seg demo-dream-box test docs gpu-check lint clean
@@ -59,10 +60,12 @@ demo: setup
 	$(BIN)/python tools/train.py $(CONFIG) --work-dir $(DEMO) --resume
 	$(BIN)/python tools/test.py $(CONFIG) $(CHECKPOINT) \
 		--work-dir $(DEMO) --out-dir $(DEMO)/ood
-	$(BIN)/python tools/image_demo.py data/shapes/near/images $(CONFIG) \
-		$(CHECKPOINT) --out-dir $(DEMO)/pictures --limit 24
+	$(BIN)/python tools/image_demo.py $(SETS) $(CONFIG) $(CHECKPOINT) \
+		--out-dir $(DEMO)/pictures --limit 8 \
+		--sheet $(DEMO)/pictures/sheet.png
 	@echo 'The table stands above. Score curves: $(DEMO)/ood, drawn' \
-		'images: $(DEMO)/pictures/vis'
+		'images, a folder for each set: $(DEMO)/pictures, in one:' \
+		'$(DEMO)/pictures/sheet.png'
 
 demo-seg: setup
 	@$(MAKE) --no-print-directory data/shapes/annotations/far.json
@@ -77,11 +80,12 @@ demo-seg: setup
 	$(BIN)/python tools/test.py $(DOOD) \
 		"$$(cat $(DEMO_SEG)/dood/last_checkpoint)" \
 		--work-dir $(DEMO_SEG)/dood --out-dir $(DEMO_SEG)/ood
-	$(BIN)/python tools/image_demo.py data/shapes/near/images $(DOOD) \
+	$(BIN)/python tools/image_demo.py $(SETS) $(DOOD) \
 		"$$(cat $(DEMO_SEG)/dood/last_checkpoint)" \
-		--out-dir $(DEMO_SEG)/pictures --limit 24
+		--out-dir $(DEMO_SEG)/pictures --limit 8 --columns 2 \
+		--sheet $(DEMO_SEG)/pictures/sheet.png
 	@echo 'The table stands above: energy is the segmentation uncertainty.' \
-		'Curves: $(DEMO_SEG)/ood, overlays: $(DEMO_SEG)/pictures/vis'
+		'Curves: $(DEMO_SEG)/ood, overlays: $(DEMO_SEG)/pictures/sheet.png'
 
 demo-dream-box: setup
 	@$(MAKE) --no-print-directory data/shapes/annotations/far.json
@@ -90,16 +94,18 @@ demo-dream-box: setup
 	$(BIN)/python tools/analysis_tools/run_table.py \
 		configs/tables/dream_box_shapes.yaml --out $(DEMO_DREAM) \
 		--seeds 0 --jobs 2 --cfg-options $(DREAM_OPTIONS)
-	$(BIN)/python tools/image_demo.py data/shapes/near/images $(DREAM) \
+	$(BIN)/python tools/image_demo.py $(SETS) $(DREAM) \
 		"$$(cat $(DEMO_DREAM)/$(basename $(notdir $(DREAM)))/seed_0/last_checkpoint)" \
-		--out-dir $(DEMO_DREAM)/pictures --limit 24
+		--out-dir $(DEMO_DREAM)/pictures --limit 8 \
+		--sheet $(DEMO_DREAM)/pictures/sheet.png
 	@echo 'The table stands above. Painted objects: $(PAINTED)/contact_sheet.png,' \
-		'detections: $(DEMO_DREAM)/pictures/vis'
+		'detections: $(DEMO_DREAM)/pictures/sheet.png'
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+	$(BIN)/mypy
 
 # A file's tests stay together: they share what is expensive.
 test: lint

@@ -121,9 +121,10 @@ def _measure(
     ``known`` has them by node, None while a node is being measured.
     """
     if id(node) in known:
-        if known[id(node)] is None:
+        measured = known[id(node)]
+        if measured is None:
             raise ConfigError(f'{_line(node)}an alias that contains itself')
-        return known[id(node)]
+        return measured
     if isinstance(node, yaml.ScalarNode):
         return 1, 0
     known[id(node)] = None

@@ -33,7 +33,12 @@ _DETECTORS_ALONE = ('classifier', 'rpn_head', 'painted', 'unknown')
 _SEGMENTORS_ALONE = ('probe', 'features')
 _SHARE = re.compile(r'\d+/\d+')
 # What is made, or changed, by a method's block.
-_MADE = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader')
+_MADE: tuple[str, ...] = (
+    'model',
+    'train_dataloader',
+    'val_dataloader',
+    'test_dataloader',
+)
 _MADE += ('fit_dataloader', 'val_evaluator', 'test_evaluator')
 _MADE += ('custom_hooks', 'log_processor')
 # Not while `load` reads files, which are resolved when all are merged.
@@ -200,10 +205,9 @@ def _check_keys(cfg: Config, method: object) -> None:
 
 def _set_lengths(cfg: Config) -> None:
     """Shares of the training, ``'2/3'``, become epochs or iterations."""
-    schedulers = cfg.get('param_scheduler') or ()
-    for scheduler in (
-        [schedulers] if isinstance(schedulers, Mapping) else schedulers
-    ):
+    found = cfg.get('param_scheduler') or ()
+    schedulers: Iterable[dict] = [found] if isinstance(found, dict) else found
+    for scheduler in schedulers:
         for key in ('begin', 'end', 'T_max', 'milestones'):
             if key in scheduler:
                 scheduler[key] = _point(

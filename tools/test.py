@@ -62,6 +62,17 @@ def write_results(cfg: Config, folder: str) -> None:
         config['out_dir'] = own if number else folder
 
 
+def write_boxes(cfg: Config, folder: str) -> None:
+    """Have the boxes written there too, in the form of COCO's results.
+
+    Raises ValueError for a segmentor.
+    """
+    if is_segmentor(cfg):
+        raise ValueError('--results is for detectors: it writes boxes')
+    own = dict(type='mmood.OODResultsFile', out_dir=folder)
+    cfg.test_evaluator = [*metric_configs(cfg.get('test_evaluator')), own]
+
+
 @clear_errors(OSError, NotFittedError)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -72,17 +83,24 @@ def main() -> None:
         help='folder for metrics.json, scores and curves',
     )
     parser.add_argument(
+        '--results',
+        metavar='DIR',
+        help='folder for SET.bbox.json, COCO results with ood_score, is_ood',
+    )
+    parser.add_argument(
         '--show-dir', help='folder for drawn images, one in it for each set'
     )
     parser.add_argument('--show', action='store_true', help='open windows')
     args = parser.parse_args()
     cfg = load_config(args)
     use_checkpoint(cfg, args.checkpoint)
-    if args.out_dir:
-        try:
+    try:
+        if args.out_dir:
             write_results(cfg, args.out_dir)
-        except ValueError as error:
-            parser.error(str(error))
+        if args.results:
+            write_boxes(cfg, args.results)
+    except ValueError as error:
+        parser.error(str(error))
     if args.show or args.show_dir:
         draw_predictions(cfg, args.show, args.show_dir)
     build_runner(cfg).test()

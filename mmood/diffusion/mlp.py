@@ -12,7 +12,7 @@ for maps). Time t counts from 0 (one step of noise) to T - 1.
 from __future__ import annotations
 
 import math
-from typing import Callable
+from typing import Any, Callable
 
 import torch
 import torch.nn.functional as F
@@ -141,9 +141,9 @@ class ResidualBlock(nn.Module):
 
 
 def zeroed(layer: nn.Module) -> nn.Module:
-    """The layer, with zeros for weight and bias."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
+    """The layer, with zeros for its weight and bias."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
     return layer
 
 
@@ -193,7 +193,7 @@ class ResidualDenoiser(nn.Module):
         self.time = TimeEmbedding(channels, time_embedding, num_steps)
 
         def blocks(number: int, width: int) -> nn.ModuleList:
-            options = dict(
+            options: dict[str, Any] = dict(
                 layer=self.layer,
                 projection=self.projection,
                 project_time=time_embedding == 'periodic',

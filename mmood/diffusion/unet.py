@@ -38,15 +38,14 @@ class ConvUNet(nn.Module):
                 nn.Conv2d(width, width, 3, stride=2, padding=1),
             ]
         )
-        self.decoder = nn.ModuleList(
-            [
-                nn.Conv2d(width, width, 3, padding=1),
-                nn.Conv2d(width, width, 3, padding=1),
-                nn.Conv2d(width, channels, 1),
-            ]
-        )
-        nn.init.zeros_(self.decoder[-1].weight)
-        nn.init.zeros_(self.decoder[-1].bias)
+        decoder = [
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.Conv2d(width, channels, 1),
+        ]
+        for parameter in decoder[-1].parameters():
+            nn.init.zeros_(parameter)
+        self.decoder = nn.ModuleList(decoder)
 
     def forward(self, x: Tensor, t: int) -> Tensor:
         if x.dim() != 4 or x.shape[1] != self.channels:

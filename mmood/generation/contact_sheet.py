@@ -16,13 +16,18 @@ import cv2
 import numpy as np
 
 from mmood.ops import NotWrittenError, atomic_write
+from mmood.ops.cards import Card, card_sheet
 
 from .crops import clip_box, resize_image
 from .records import read_image, write_png
 from .report import format_report
 
 COLORS = dict(painted=(225, 40, 40), kept=(30, 150, 60), ignored=(120,) * 3)
-_GAP = 6
+LEGEND = [
+    (COLORS['painted'], 'painted: an outlier'),
+    (COLORS['kept'], 'left alone'),
+    (COLORS['ignored'], 'ignored: a crowd, or covered by paint'),
+]
 
 
 @dataclass
@@ -91,22 +96,19 @@ def thumbnail(
 def draw_sheet(
     pairs: Sequence[Pair], columns: int = 3, side: int = 224
 ) -> np.ndarray:
-    """A grid of pairs, before on the left, a line of text below each."""
-    rows = max(1, -(-len(pairs) // columns))
-    line = 18
-    cell = (2 * side + 3 * _GAP, side + line + _GAP)
-    sheet = np.full((rows * cell[1], columns * cell[0], 3), 255, np.uint8)
-    for i, pair in enumerate(pairs):
-        left, top = i % columns * cell[0] + _GAP, i // columns * cell[1] + _GAP
-        annotations = pair.record['annotations']
-        for image in (pair.before, pair.after):
-            picture = thumbnail(image, annotations, side)
-            height, width = picture.shape[:2]
-            sheet[top : top + height, left : left + width] = picture
-            left += side + _GAP
-        start = (i % columns * cell[0] + _GAP, top + side + line - 6)
-        _write(sheet, _caption(pair.record), start, cell[0] - 2 * _GAP)
-    return sheet
+    """A card for each pair, before on the left, and a legend."""
+    cards = [
+        Card(
+            [
+                thumbnail(image, pair.record['annotations'], side)
+                for image in (pair.before, pair.after)
+            ],
+            _caption(pair.record),
+            ('before', 'after'),
+        )
+        for pair in pairs
+    ]
+    return card_sheet(cards, columns, (side, side), LEGEND)
 
 
 def _caption(record: Mapping) -> str:
@@ -115,20 +117,9 @@ def _caption(record: Mapping) -> str:
         for annotation in record['annotations']
         if annotation['ood']
     ]
-    return f'{record["id"]}: {", ".join(labels)}'
-
-
-def _write(
-    sheet: np.ndarray, text: str, start: tuple[int, int], width: int
-) -> None:
-    """Put a line of text, cut to a width in pixels."""
-    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.42
-    text = text.encode('ascii', 'replace').decode()
-    cut = text
-    while cut and cv2.getTextSize(cut, font, scale, 1)[0][0] > width:
-        text = text[:-1]
-        cut = text + '...'
-    cv2.putText(sheet, cut, start, font, scale, (30, 30, 30), 1, cv2.LINE_AA)
+    return (
+        f'image {record["id"]}, outlier in the place of: {", ".join(labels)}'
+    )
 
 
 _STYLE = """body { font: 14px sans-serif; margin: 2em; }
@@ -206,7 +197,7 @@ def write_contact_sheet(
     """Write ``contact_sheet.png`` and ``contact_sheet.html``.
 
     They show ``number`` painted images at most, spread over all. Without
-    any the picture is blank. Raises NotWrittenError.
+    any the picture has but a legend. Raises NotWrittenError.
     """
     pairs = load_pairs(out, found, img_root, number)
     write_png(out / 'contact_sheet.png', draw_sheet(pairs))

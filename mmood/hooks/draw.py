@@ -19,6 +19,7 @@ from mmood.registry import HOOKS
 
 from .after_training import unwrapped
 from .calibrate import thresholds
+from .fit_scores import scored
 
 _CONFIDENCE = 0.3  # where nothing says from which one boxes count
 
@@ -36,7 +37,8 @@ class OODVisualizationHook(Hook):
     Args:
         draw: whether to draw at all.
         interval: number of validation batches of which the first image is
-            drawn to the visualizer's backends.
+            drawn to the visualizer's backends, as ``val_SET_NAME``: the same
+            images each time.
         score_thr: confidence to draw boxes from; None: see above. Boxes with
             masks, which are too large to wait, take the checkpoint's.
         show: also show the images in windows, ``wait_time`` seconds each.
@@ -59,6 +61,7 @@ class OODVisualizationHook(Hook):
         self.score_thr, self.wait_time = score_thr, wait_time
         self.test_out_dir, self.backend_args = test_out_dir, backend_args
         self._trained_on: dict = {}
+        self._val_names: dict[str, OutputNames] = defaultdict(OutputNames)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         meta = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
@@ -89,8 +92,10 @@ class OODVisualizationHook(Hook):
         data_batch: dict,
         outputs: Sequence[BaseDataElement],
     ) -> None:
-        if self.draw and (runner.iter + batch_idx) % self.interval == 0:
-            self._draw(runner, outputs[0], 'val_img', self._confidence(runner))
+        if self.draw and batch_idx % self.interval == 0:
+            sample = outputs[0]
+            name = self._backend_name(self._val_names, sample)
+            self._draw(runner, sample, f'val_{name}', self._confidence(runner))
 
     def after_test_iter(
         self,
@@ -129,13 +134,12 @@ class OODVisualizationHook(Hook):
     def _draw_to_file(
         self, runner: Runner, sample: BaseDataElement, confidence: float
     ) -> None:
-        origin, path = sample.get('origin', ''), sample.img_path
-        stem = self._names[origin](path)
         if self.test_out_dir is None:
-            name = f'{origin}_{stem}' if origin else stem
+            name = self._backend_name(self._names, sample)
             self._draw(runner, sample, name, confidence)
             return
-        name = drawing_name(stem, path)
+        origin, path = sample.get('origin', ''), sample.img_path
+        name = drawing_name(self._names[origin](path), path)
         file = osp.join(self.test_out_dir, origin, name)
         if osp.realpath(file) == osp.realpath(path):
             raise ValueError(
@@ -143,6 +147,13 @@ class OODVisualizationHook(Hook):
                 'folder than that of the images'
             )
         self._draw(runner, sample, name, confidence, file)
+
+    def _backend_name(
+        self, names: dict[str, OutputNames], sample: BaseDataElement
+    ) -> str:
+        origin = sample.get('origin', '')
+        stem = names[origin](sample.img_path)
+        return f'{origin}_{stem}' if origin else stem
 
     def _draw(
         self,
@@ -154,6 +165,12 @@ class OODVisualizationHook(Hook):
     ) -> None:
         content = fileio.get(sample.img_path, backend_args=self.backend_args)
         options = dict(show=self.show, wait_time=self.wait_time)
+        part = scored(unwrapped(runner))
+        if part is not None:
+            score = part.scores.first
+            limit = part.scores.thresholds[score].item()
+            said = dict(score_name=score, ood_threshold=limit)
+            sample.set_metainfo(said)
         if 'pred_instances' in sample:
             options['pred_score_thr'] = confidence
         runner.visualizer.add_datasample(

@@ -10,12 +10,13 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from mmood.registry import MODELS
 from mmood.scores import Samples, View
+from mmood.scores.samples import Part
 
 # Labels beside those of the classes 0..K-1.
 BACKGROUND, IGNORE, OUTLIER = -1, -2, -3
@@ -47,18 +48,18 @@ class Batch:
     belong together, and for logits of fewer than K columns.
     """
 
-    logits: Tensor | None = None
-    labels: Tensor | None = None
-    features: Tensor | None = None
+    logits: Part = None
+    labels: Part = None
+    features: Part = None
     num_classes: int = 0
-    classify: Callable[[Tensor], Tensor] | None = None
-    inputs: Tensor | None = None
-    view: View | None = None
-    look: Callable[..., Samples] | None = None
-    jitter: Callable[[], Tensor] | None = None
-    flagged: Samples | None = None
-    outliers: Samples | None = None
-    ious: Tensor | None = None
+    classify: Callable[[Tensor], Tensor] | Any = None
+    inputs: Part = None
+    view: View | Any = None
+    look: Callable[..., Samples] | Any = None
+    jitter: Callable[[], Tensor] | Any = None
+    flagged: Samples | Any = None
+    outliers: Samples | Any = None
+    ious: Part = None
     kind: str = 'softmax'
     iteration: int = 0
     max_iters: int | None = None
@@ -166,7 +167,7 @@ Loss = TypeVar('Loss', bound=OODLoss)
 def ood_losses(
     batch: Batch,
     losses: Mapping[str, OODLoss],
-    source: nn.Module | None = None,
+    source: Any = None,
 ) -> dict[str, Tensor]:
     """All losses of a step, and those of the `mmood.outliers` source.
 

@@ -165,6 +165,8 @@ class CSIScore(FittedScore):
     Buffers: ``bank`` (S, n, D) of unit vectors, ``weights`` (2, S): a, b.
     """
 
+    bank: Tensor
+    weights: Tensor
     resizable = MappingProxyType({'bank': 1})
 
     def __init__(

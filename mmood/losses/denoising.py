@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -167,10 +168,10 @@ class DiffusionScore:
     ) -> None:
         self.loss = find_loss(losses, DenoisingLoss, 'diffusion')
         self.seed = seed
-        is_number = isinstance(timesteps, int)
-        self.arguments = dict(
+        steps = range(timesteps) if isinstance(timesteps, int) else timesteps
+        self.arguments: dict[str, Any] = dict(
             kind=kind,
-            timesteps=list(range(timesteps) if is_number else timesteps),
+            timesteps=list(steps),
             weighted=weighted,
             chunk_size=chunk_size,
             dtype=dtype,

@@ -56,6 +56,7 @@ class SIRENLoss(OODLoss):
     adding 1e-6 to the probability.
     """
 
+    prototypes: Tensor
     exact_buffers = ('prototypes',)
 
     def __init__(

@@ -176,7 +176,7 @@ def _measure(objects: np.ndarray, predicted: np.ndarray) -> FrameComponents:
     )
 
 
-def _mean(values: Sequence[float]) -> float:
+def _mean(values: Sequence[float] | np.ndarray) -> float:
     return float(np.mean(values)) if len(values) else float('nan')
 
 

@@ -144,14 +144,14 @@ def boxes_on_objects(
     ValueError if the numbers of images differ, and for nan or infinite
     coordinates.
     """
-    found = [np.zeros(0, dtype=bool)]
+    found: list[np.ndarray] = [np.zeros(0, dtype=bool)]
     pairs = _image_pairs(boxes, objects)
     for index, (image_boxes, image_objects) in enumerate(pairs):
         hit = box_iou(image_boxes[:, None], image_objects) >= iou
         if labels is not None:
             own, theirs = labels[index]
             hit &= np.asarray(own)[:, None] == np.asarray(theirs)
-        found.append(hit.any(1))
+        found.append(np.asarray(hit.any(1)))
     return np.concatenate(found)
 
 

@@ -25,7 +25,7 @@ def as_array(values: ArrayLike, name: str) -> np.ndarray:
         if values.dtype == torch.bfloat16:  # which numpy does not know
             values = values.float()
     if np.ma.is_masked(values):
-        count = int(np.ma.getmaskarray(values).sum())
+        count = int(np.ma.getmaskarray(np.ma.asarray(values)).sum())
         raise ValueError(f'{name} has {count} masked entries: drop them')
     try:
         array = np.asarray(values)

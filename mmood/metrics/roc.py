@@ -7,6 +7,8 @@ one). A point is an index into them. Rules are those of `protocols`.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 
@@ -55,7 +57,7 @@ def point_at_tpr(
     if rule == 'at_least_on_corners':
         corners = _corners(tps, fps)
         return int(corners[np.searchsorted(tprs[corners], tpr)])
-    side = 'left' if rule == 'at_least' else 'right'
+    side: Literal['left', 'right'] = 'left' if rule == 'at_least' else 'right'
     return min(int(np.searchsorted(tprs, tpr, side)), len(tprs) - 1)
 
 

@@ -49,11 +49,13 @@ def bin_frame(scores: ArrayLike, is_positive: ArrayLike) -> BinnedFrame:
     ]
     low, high = scores.min(), scores.max()
     margin = np.maximum((high - low) * 1e-2, 1e-2)
-    edges = [
+    quantiles = [
         np.quantile(side, np.linspace(0, 1, min(NUM_BINS // 2, side.size)))
         for side in sides
     ]
-    edges = np.unique(np.concatenate([[low - margin, high + margin], *edges]))
+    edges = np.unique(
+        np.concatenate([[low - margin, high + margin], *quantiles])
+    )
     counts = [
         np.histogram(scores[chosen], edges)[0][::-1]
         for chosen in (positive, ~positive)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 IDLE_PARTS = 'idle_parts.json'  # in the work folder of a training
 
@@ -16,6 +16,7 @@ class Activity(nn.Module):
     ``count`` is in checkpoints, so that a resumed training goes on counting.
     """
 
+    count: Tensor
     exact_buffers = ('count',)
 
     def __init__(self, what: str) -> None:

@@ -19,6 +19,8 @@ class ClassQueues(nn.Module):
     how many samples were ever added.
     """
 
+    memory: Tensor
+    seen: Tensor
     exact_buffers = ('memory', 'seen')
 
     def __init__(self, num_classes: int, channels: int, size: int) -> None:

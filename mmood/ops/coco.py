@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from .coco_records import (
@@ -104,7 +104,7 @@ def complete(content: dict) -> None:
 
 
 def coco_problems(
-    content: object, tolerance: float = 1.0
+    content: Any, tolerance: float = 1.0
 ) -> Iterator[CocoProblem]:
     """All that is wrong with the content of a COCO detection file.
 
@@ -134,7 +134,9 @@ def coco_problems(
     yield from _check_boxes(images, boxes, tolerance)
 
 
-def _check_records(key: str, records: list) -> Iterator[CocoProblem]:
+def _check_records(
+    key: str, records: list
+) -> Generator[CocoProblem, None, list]:
     """Problems of single records and of their ids; returns sound records."""
     fields, sound = dict(FIELDS[key]), []
     if key == 'annotations' and not any(map(_has_id, records)):

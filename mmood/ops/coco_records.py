@@ -37,20 +37,20 @@ def is_id(value: object) -> bool:
     return type(value) is int and -(2**63) <= value < 2**63
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     """A finite one; nan fails each comparison."""
     return type(value) in (int, float) and -1e12 < value < 1e12
 
 
-def _is_size(value: object) -> bool:
+def _is_size(value: Any) -> bool:
     return _is_number(value) and value > 0 and value == int(value)
 
 
-def _is_area(value: object) -> bool:
+def _is_area(value: Any) -> bool:
     return _is_number(value) and value >= 0
 
 
-def _is_box(value: object) -> bool:
+def _is_box(value: Any) -> bool:
     is_four = type(value) is list and len(value) == 4
     return is_four and all(map(_is_number, value)) and min(value[2:]) >= 0
 

@@ -9,12 +9,13 @@ model was built.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
-def exact_parts(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def exact_parts(model: nn.Module) -> Iterator[tuple[str, Any]]:
     """The modules that have exact buffers, with their names."""
     for name, module in model.named_modules():
         if hasattr(module, 'exact_buffers'):

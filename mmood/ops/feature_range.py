@@ -23,6 +23,8 @@ class FeatureRange(nn.Module):
     Source: DOoD (ECCV 2024), Sec. 5.2, and its public checkpoints.
     """
 
+    minimum: Tensor
+    maximum: Tensor
     exact_buffers = ('minimum', 'maximum')
 
     def __init__(self, channels: int, per_channel: bool = False) -> None:

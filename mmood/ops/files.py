@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 _HOST = socket.gethostname()
 _DAY = 24 * 3600  # seconds
@@ -29,7 +29,7 @@ def atomic_write(
     mode: str = 'w',
     *,
     sync: bool = True,
-    **kwargs: object,
+    **kwargs: Any,
 ) -> Iterator[IO]:
     """Open a file that takes the place of ``path`` when the block ends well.
 

@@ -12,7 +12,7 @@ import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -122,6 +122,13 @@ def files_by_name(
     return found
 
 
+def source_name(source: str | os.PathLike | BinaryIO) -> str:
+    """What a source is called in errors."""
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    return repr(source)
+
+
 @contextmanager
 def open_image(
     source: str | os.PathLike | BinaryIO, name: str | None = None
@@ -131,7 +138,7 @@ def open_image(
     Raises OSError, with the name, for what is no picture or a broken one, or
     a larger one; so does what Pillow raises within the block.
     """
-    name = os.fspath(source) if name is None else name
+    name = source_name(source) if name is None else name
     try:
         with any_size(), Image.open(source) as image:
             check_pixels(image.size, name)
@@ -172,7 +179,7 @@ def orientation(image: Image.Image) -> int:
     A PNG is decoded for this, whose EXIF may stand behind its pixels.
     """
     try:
-        value = image.getexif().get(EXIF_ORIENTATION)
+        value: Any = image.getexif().get(EXIF_ORIENTATION)
     except BROKEN:  # of the EXIF alone: the picture may be sound
         return UPRIGHT
     return value if value in range(1, 9) else UPRIGHT

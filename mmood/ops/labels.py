@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from .images import UPRIGHT, open_image, orientation
+from .images import UPRIGHT, open_image, orientation, source_name
 
 
 def read_labels(
@@ -23,10 +23,10 @@ def read_labels(
     the reader: several pictures in one file, an EXIF rotation, or a grey of
     a range such as 0..15, which gets stretched.
     """
-    name = os.fspath(source) if name is None else name
+    name = source_name(source) if name is None else name
     with open_image(source, name) as image:
         problem = _header_problem(image)
-        labels = np.array(image) if problem is None else None
+        labels = np.array(image if problem is None else ())
     problem = problem or _array_problem(labels)
     if problem:
         raise ValueError(f'{name} {problem}')
@@ -46,9 +46,10 @@ def _header_problem(image: Image.Image) -> str | None:
             f'is a {image.format} whose writers change numbers, here ids; '
             'save label pictures as PNG'
         )
-    if getattr(image, 'n_frames', 1) > 1:
+    frames = getattr(image, 'n_frames', 1)
+    if frames > 1:
         return (
-            f'holds {image.n_frames} pictures, where a label file has one; '
+            f'holds {frames} pictures, where a label file has one; '
             'save the one that is meant'
         )
     white = _white(image)
@@ -67,7 +68,7 @@ def _header_problem(image: Image.Image) -> str | None:
 
 def _white(image: Image.Image) -> int:
     """The number that stands for white in the file, from its decoder."""
-    for codec, _, _, arguments in image.tile:
+    for codec, _, _, arguments in getattr(image, 'tile', ()):
         unpacked = arguments if isinstance(arguments, tuple) else (arguments,)
         if codec.startswith('ppm'):
             return unpacked[1]

@@ -51,7 +51,7 @@ def list_pictures(inputs: object) -> list[str | np.ndarray]:
     return [picture for one in inputs for picture in list_pictures(one)]
 
 
-def _of_folder(folder: str) -> list[str]:
+def _of_folder(folder: str) -> list[str | np.ndarray]:
     hidden = sorted(
         name
         for name in os.listdir(folder)
@@ -68,7 +68,7 @@ def _of_folder(folder: str) -> list[str]:
             f'folder {folder} has no image; folders in it are not looked '
             'into, name them one by one'
         )
-    return images
+    return list(images)
 
 
 def as_bgr(array: np.ndarray) -> np.ndarray:

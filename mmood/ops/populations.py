@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 ID = 'id'  # the name of the in-distribution set
 _NAME = re.compile(r'(?![. ])[^/\\:*?"<>|\x00-\x1f\x7f]+(?<![. ])')
@@ -28,7 +29,7 @@ def check_set_name(name: object, is_ood: bool = False) -> None:
         )
 
 
-def check_class_names(classes: object) -> list[str]:
+def check_class_names(classes: Any) -> list[str]:
     """The names of ``metainfo.classes``.
 
     Raises ValueError if they are no list of names, or one is there twice.

@@ -62,8 +62,8 @@ def fit_weibull(values: np.ndarray, shift: float) -> Weibull:
 def log_weibull_density(x: Tensor, density: Weibull) -> Tensor:
     """Log density (N,) -> (N,), at least -1e30, also where it is 0."""
     z = (x.double() - density.shift).clamp(min=0) / density.scale
-    log = math.log(density.shape / density.scale)
-    log = log + (density.shape - 1) * z.log() - z**density.shape
+    constant = math.log(density.shape / density.scale)
+    log = constant + (density.shape - 1) * z.log() - z**density.shape
     return torch.where(z > 0, log, _FLOOR).clamp(min=_FLOOR).to(x.dtype)
 
 

@@ -5,6 +5,8 @@ Shapes: N known rows, (c, h, w) pooled maps.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from mmood.diffusion import build_diffusion
@@ -33,18 +35,19 @@ class BlurredOutliers(OutlierSource):
         start: see `OutlierSource`.
     """
 
-    reads = ('look',)
-    maps = ('blurred',)
+    reads: tuple[str, ...] = ('look',)
+    maps: tuple[str, ...] = ('blurred',)
 
     def __init__(
         self,
         *,
         after_pooling: dict | None = None,
         detach: bool = False,
-        **start: float | None,
+        **start: Any,
     ) -> None:
         super().__init__(**start)
-        self.detach, self.diffusion = detach, None
+        self.detach = detach
+        self.diffusion: Any = None
         if after_pooling is not None:
             self.diffusion = build_diffusion(after_pooling)
             self.maps, self.reads = (), ('inputs',)

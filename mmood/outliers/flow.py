@@ -9,6 +9,7 @@ Shapes: N samples, C channels, M outliers.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ class FlowFeatureSynthesis(OutlierSource):
     Raises ImportError without FrEIA (``pip install 'mmood[flow]'``).
     """
 
+    orders: Tensor
     reads = ('classify',)
 
     def __init__(
@@ -60,7 +62,7 @@ class FlowFeatureSynthesis(OutlierSource):
         num_candidates: int = 200,
         num_select: int = 1,
         loss_weight: float = 1e-4,
-        **start: float | None,
+        **start: Any,
     ) -> None:
         super().__init__(**start)
         if channels < 2 or num_blocks < 1:

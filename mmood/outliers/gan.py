@@ -9,6 +9,8 @@ Shapes: N samples, C channels, M outliers.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -81,11 +83,11 @@ class GANSynthesis(OutlierSource):
         hidden: int | None = None,
         num_samples: int | None = None,
         loss_weight: float = 1.0,
-        **start: float | None,
+        **start: Any,
     ) -> None:
         super().__init__(**start)
         hidden = channels if hidden is None else hidden
-        sizes = channels, latent, hidden
+        sizes: tuple[int, ...] = (channels, latent, hidden)
         if num_samples is not None:
             sizes = *sizes, num_samples
         if min(sizes) < 1:
@@ -98,8 +100,8 @@ class GANSynthesis(OutlierSource):
         self.loss_weight = loss_weight
         self.generator = _mlp(latent, hidden, channels)
         self.discriminator = _mlp(channels, hidden, 1)
-        for layer in self.discriminator[::2]:
-            spectral_norm(layer)
+        for i in range(0, len(self.discriminator), 2):
+            spectral_norm(self.discriminator[i])
 
     def forward(
         self, batch: Batch
@@ -126,7 +128,7 @@ class GANSynthesis(OutlierSource):
 
     def generate(self, number: int) -> Tensor:
         """New samples of G, (number, C), >= 0."""
-        weight = self.generator[0].weight
+        weight = next(self.generator.parameters())
         z = torch.randn_like(weight.new_empty(number, self.latent))
         return F.relu(self.generator(z))
 

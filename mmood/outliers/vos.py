@@ -5,6 +5,8 @@ Shapes: N samples, K classes, C channels, M outliers.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
@@ -40,6 +42,7 @@ class VirtualOutlierSynthesis(OutlierSource):
     common to all ranks, and no rare class can stop the method.
     """
 
+    waited: Tensor
     exact_buffers = ('waited',)
 
     reads = ('classify',)
@@ -55,7 +58,7 @@ class VirtualOutlierSynthesis(OutlierSource):
         patience: int = 1000,
         shrinkage: float = 0.0,
         jitter: float = 1e-4,
-        **start: float | None,
+        **start: Any,
     ) -> None:
         super().__init__(**start)
         if not 1 <= num_select <= num_candidates:

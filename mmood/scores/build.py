@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 from torch import Tensor
 
@@ -44,11 +45,12 @@ def build_score(
     Raises ValueError for a name that is not registered and for one that reads
     what is ``missing``, TypeError for arguments that the score does not have.
     """
-    score = SCORES.get(kind) if isinstance(kind, str) else kind
+    score: Any = SCORES.get(kind) if isinstance(kind, str) else kind
     if score is None or not hasattr(score, 'reads'):
         raise ValueError(f'unknown score {kind!r}; known are {score_names()}')
     check_reads(kind, score.reads, missing)
-    if not inspect.isclass(score):
+    is_class = inspect.isclass(score)
+    if not is_class:
         inspect.signature(score).bind(Samples(), **arguments)
         return partial(score, **arguments)
     asked = inspect.signature(score).parameters
@@ -91,7 +93,7 @@ def check_fits(
     With logits of another kind, or samples without a part that the score
     reads, for the reason that stands in ``missing`` under the part's name.
     """
-    own = getattr(score, 'func', score)
+    own: Any = getattr(score, 'func', score)
     check_reads(name, own.reads, missing)
     kinds = own.kinds
     if kind not in kinds:
@@ -110,7 +112,7 @@ def check_fits(
         check_fits(own.inner_name, own.inner, kind, num_classes)
 
 
-def check_value(name: str, value: object, samples: Samples) -> None:
+def check_value(name: str, value: Any, samples: Samples) -> None:
     """Raises ValueError for what is no number of each sample."""
     rows = (len(samples),)
     parts = [x for x in (samples.logits, samples.features) if x is not None]

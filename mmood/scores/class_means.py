@@ -5,6 +5,8 @@ Shapes: N samples, C channels, K classes.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
@@ -42,11 +44,13 @@ class ClassMeans:
 class FitsMean:
     """Part of a score, before `FittedScore`: ``mean`` (C,) of all samples."""
 
+    mean: Tensor
+
     def _make_mean(self, channels: int) -> None:
         self.channels = channels
         mean = torch.zeros(channels, dtype=torch.float64)
         self.register_buffer('mean', mean)
-        self._means: ClassMeans | None = None
+        self._means: ClassMeans | Any = None
 
     def _start(self) -> None:
         self._means = ClassMeans(self.mean[None])

@@ -7,6 +7,7 @@ Shapes: N samples, K known classes, C feature channels, * any trailing shape
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +34,7 @@ class LinearClassifier:
 
 
 def linear_of(
-    layer: nn.Module, num_classes: int | None = None
+    layer: Any, num_classes: int | None = None
 ) -> LinearClassifier | None:
     """The first ``num_classes`` outputs of a layer, None: all of them.
 
@@ -48,13 +49,13 @@ def linear_of(
     return LinearClassifier(weight, layer.bias.detach()[:num_classes])
 
 
-def why_not_linear(layer: nn.Module | None) -> str:
+def why_not_linear(layer: Any) -> str:
     """Why a layer is no `LinearClassifier`; empty if it is one.
 
     One is a plain `nn.Linear`, or an `nn.Conv2d` that looks at each pixel by
     itself. What is derived from them may compute something else.
     """
-    kind = type(layer)
+    kind: Any = type(layer)
     if kind.__module__.startswith('mmcv.cnn.'):
         kind = kind.__base__  # their layers differ for empty inputs alone
     if kind is nn.Linear:

@@ -36,6 +36,10 @@ class CompoundScore(FittedScore):
     than two samples.
     """
 
+    mean: Tensor
+    std: Tensor
+    fitted_for: Tensor
+
     def __init__(self, of: Sequence[str]) -> None:
         super().__init__()
         if isinstance(of, str) or len(of) < 2 or len(set(of)) < len(of):

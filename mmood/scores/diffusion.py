@@ -52,7 +52,9 @@ def diffusion_score(
     weighted: bool = True,
     chunk_size: int = 4096,
     dtype: str = 'float32',
-    generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    generator: torch.Generator
+    | Sequence[torch.Generator | None]
+    | None = None,
 ) -> Tensor:
     """``sum_t w_t e_t``, (N, C) -> (N,) or (B, C, H, W) -> (B, H, W).
 
@@ -90,8 +92,9 @@ def diffusion_score(
     if dtype == 'bfloat16':
         denoiser = partial(_in_bfloat16, denoiser)
     predict = partial(_predict, denoiser, chunk_size)
-    is_one = generator is None or isinstance(generator, torch.Generator)
-    generators = [generator] if is_one else list(generator)
+    if generator is None or isinstance(generator, torch.Generator):
+        generator = [generator]
+    generators = list(generator)
     if not generators or len(x0) % len(generators):
         raise ValueError(
             f'{len(generators)} generators cannot share x0 of {len(x0)} rows '
@@ -136,7 +139,7 @@ def _mean_square(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).square().mean(1)
 
 
-_ERRORS = dict(
+_ERRORS: dict[str, Callable[..., Tensor]] = dict(
     cosine=partial(_noise_error, directional_error),
     mse_score=partial(_noise_error, _mean_square),
     mse_recon=_reconstruction_error,

@@ -10,6 +10,7 @@ import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, get_world_size, is_main_process
@@ -37,6 +38,8 @@ class FittedScore(nn.Module):
     fitted with, in their order.
     """
 
+    is_fitted: Tensor
+    class_code: Tensor
     resizable: Mapping[str, int] = MappingProxyType({})
     on_validation = False
 
@@ -182,7 +185,7 @@ class FittedScore(nn.Module):
         raise NotImplementedError
 
     def _add(
-        self, samples: Samples, labels: Tensor | None, keys: Tensor | None
+        self, samples: Samples, labels: Tensor | Any, keys: Tensor | None
     ) -> None:
         raise NotImplementedError
 

@@ -86,6 +86,10 @@ class GramMatrices(FittedScore):
     if there is no sample.
     """
 
+    minimum: Tensor
+    maximum: Tensor
+    count: Tensor
+
     def __init__(
         self,
         channels: int,

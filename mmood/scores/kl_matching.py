@@ -9,6 +9,7 @@ Real-World Settings", ICML 2022, "KL matching".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,12 +62,15 @@ class KLMatching(FittedScore):
     `finish` raises ValueError if there is no sample.
     """
 
+    templates: Tensor
+    count: Tensor
+
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         templates = torch.zeros((num_classes,) * 2, dtype=torch.float64)
         self.register_buffer('templates', templates)
         self.register_buffer('count', templates.new_zeros(num_classes))
-        self._means: ClassMeans | None = None
+        self._means: ClassMeans | Any = None
 
     def vectors(self, samples: Samples) -> Tensor:
         return samples.logits

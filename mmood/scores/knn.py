@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from types import MappingProxyType, ModuleType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -176,6 +177,7 @@ class KNN(FittedScore):
     ``bank_size``, `finish` if there are fewer than k samples.
     """
 
+    bank: Tensor
     resizable = MappingProxyType({'bank': 0})
 
     def __init__(
@@ -201,11 +203,11 @@ class KNN(FittedScore):
         self.channels, self.k = channels, k
         self.bank_size, self.coreset_size = bank_size, coreset_size
         self.normalize = normalize
-        self.arguments = dict(
+        self.arguments: dict[str, Any] = dict(
             chunk_size=chunk_size, average=average, backend=backend
         )
         self.register_buffer('bank', torch.empty(0, channels))
-        self._sample: Reservoir | None = None
+        self._sample: Reservoir | Any = None
 
     def _start(self) -> None:
         self._sample = Reservoir(self.bank_size)

@@ -9,6 +9,7 @@ Out-of-Distribution Samples and Adversarial Attacks", NeurIPS 2018, Sec. 2.1.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -93,6 +94,10 @@ class Mahalanobis(FittedScore):
     not vary within the classes.
     """
 
+    means: Tensor
+    whitening: Tensor
+    count: Tensor
+
     def __init__(
         self,
         channels: int,
@@ -106,12 +111,12 @@ class Mahalanobis(FittedScore):
             raise ValueError(f'shrinkage must be in [0, 1], got {shrinkage}')
         self.channels, self.num_classes = channels, num_classes
         self.shrinkage, self.normalize = shrinkage, normalize
-        float64 = dict(dtype=torch.float64)
+        float64: dict[str, Any] = dict(dtype=torch.float64)
         means = torch.zeros(num_classes, channels, **float64)
         self.register_buffer('means', means)
         self.register_buffer('whitening', torch.eye(channels, **float64))
         self.register_buffer('count', torch.zeros(num_classes, **float64))
-        self._moments: Moments | None = None
+        self._moments: Moments | Any = None
 
     def vectors(self, samples: Samples) -> Tensor:
         x = samples.features

@@ -9,6 +9,7 @@ Detection", ICCV 2023.
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +66,7 @@ class NNGuide(FittedScore):
     1 <= k <= ``bank_size``, `finish` if there are fewer than k samples.
     """
 
+    bank: Tensor
     resizable = MappingProxyType({'bank': 0})
 
     def __init__(
@@ -74,7 +76,7 @@ class NNGuide(FittedScore):
         check_k(k, bank_size)
         self.channels, self.k, self.bank_size = channels, k, bank_size
         self.register_buffer('bank', torch.empty(0, channels))
-        self._sample: Reservoir | None = None
+        self._sample: Reservoir | Any = None
 
     def _start(self) -> None:
         self._sample = Reservoir(self.bank_size)

@@ -9,6 +9,7 @@ the authors' public code.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -106,6 +107,10 @@ class OpenMax(FittedScore):
     1 and ``euclidean_weight`` at least 0; `finish` if no class has a tail.
     """
 
+    means: Tensor
+    weibulls: Tensor
+    count: Tensor
+
     def __init__(
         self,
         num_classes: int,
@@ -116,7 +121,7 @@ class OpenMax(FittedScore):
         sample_size: int = 1300,
     ) -> None:
         super().__init__()
-        given = dict(tail_size=tail_size, alpha=alpha)
+        given: dict[str, float] = dict(tail_size=tail_size, alpha=alpha)
         given['euclidean_weight'] = euclidean_weight
         for (name, value), least in zip(given.items(), (2, 1, 0)):
             if not value >= least:
@@ -130,7 +135,7 @@ class OpenMax(FittedScore):
         self.register_buffer('means', means)
         self.register_buffer('weibulls', means.new_ones(3, num_classes))
         self.register_buffer('count', means.new_zeros(num_classes))
-        self._means: ClassMeans | None = None
+        self._means: ClassMeans | Any = None
         self._samples: list[Reservoir] = []
 
     def vectors(self, samples: Samples) -> Tensor:
@@ -170,7 +175,9 @@ class OpenMax(FittedScore):
         weibulls = torch.ones_like(self.weibulls)
         weibulls[1] = torch.inf
         for c, sample in enumerate(samples):
-            tail = self._tail(sample, means[c : c + 1]) if len(sample) else []
+            tail = sample.new_zeros(0)
+            if len(sample):
+                tail = self._tail(sample, means[c : c + 1])
             if len(tail) < 2 or tail[-1] - tail[0] < ROUNDING:
                 count[c] = 0
                 continue

@@ -37,6 +37,9 @@ class ReAct(FittedDerived):
     score raises RuntimeError if it was fitted for another percentile.
     """
 
+    limit: Tensor
+    fitted_percentile: Tensor
+
     def __init__(
         self,
         channels: int,

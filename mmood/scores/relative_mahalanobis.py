@@ -31,6 +31,9 @@ class RelativeMahalanobis(Mahalanobis):
     samples are of one: there both distances are the same.
     """
 
+    total_mean: Tensor
+    total_whitening: Tensor
+
     def __init__(self, channels: int, num_classes: int, **options) -> None:
         super().__init__(channels, num_classes, **options)
         if num_classes < 2:

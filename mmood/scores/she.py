@@ -9,6 +9,7 @@ Data Patterns Memorization with Modern Hopfield Energy", ICLR 2023, "SHE".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,13 +42,16 @@ class SimplifiedHopfieldEnergy(FittedScore):
     `finish` raises ValueError if no sample is classified correctly.
     """
 
+    patterns: Tensor
+    count: Tensor
+
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__()
         self.channels, self.num_classes = channels, num_classes
         patterns = torch.zeros(num_classes, channels, dtype=torch.float64)
         self.register_buffer('patterns', patterns)
         self.register_buffer('count', patterns.new_zeros(num_classes))
-        self._means: ClassMeans | None = None
+        self._means: ClassMeans | Any = None
 
     def finish(self, classes: Sequence[str] | None = None) -> None:
         super().finish(classes)

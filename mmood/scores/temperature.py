@@ -62,6 +62,7 @@ class Temperature(FittedDerived):
     a score that reads anything but logits, `finish` as `fit_temperature`.
     """
 
+    temperature: Tensor
     gives = ('logits',)
     on_validation = True
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import mmcv
 import numpy as np
+import torch
 from mmengine.dist import master_only
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 
+from mmood.ops.drawing import PAPER, enlarge, enlarging, strip, text_size
 from mmood.registry import VISUALIZERS
 from mmood.visualization import (
+    color_bar,
     color_map,
     draw_outline,
     finite_range,
@@ -22,6 +25,7 @@ from mmood.visualization import (
 from mmood.visualization.inferencer import to_float32
 
 OBJECT_COLOR = (255, 0, 255)
+_ROWS = 3  # of the legend
 
 
 @VISUALIZERS.register_module()
@@ -30,7 +34,11 @@ class OODSegLocalVisualizer(SegLocalVisualizer):
 
     Annotated regions of an OOD set are outlined in magenta on the image; the
     regions above the threshold, where there is one, in white on the scores.
-    Infinite scores have the colour of the end, nan is black.
+    Infinite scores have the colour of the end, nan is black. Below stand the
+    classes that are seen, and a colour bar with the score's name and the
+    threshold, the sample's metainfo ``score_name`` and ``ood_threshold``;
+    not with ``with_labels=False``. Small images are enlarged by
+    `mmood.ops.drawing.enlarging`.
 
     Args:
         score_range: scores at the two ends of the colormap; None: the least
@@ -92,23 +100,59 @@ class OODSegLocalVisualizer(SegLocalVisualizer):
         draw_pred: bool,
         with_labels: bool | None,
     ) -> np.ndarray:
-        panels = [image]
+        factor = enlarging(*image.shape[:2])
+        image = enlarge(image, factor)
+        size = text_size(*image.shape[:2])
+        panels = [self._objects(image, sample, factor, draw_gt)]
+        if draw_pred and 'pred_sem_seg' in sample:
+            panels.append(self._class_map(image, sample, factor))
+        if draw_pred and 'pred_ood' in sample:
+            panels.append(self._draw_scores(image, sample, factor, size))
+        if not with_labels:
+            return np.concatenate([drawn for drawn, _ in panels], axis=1)
+        width = image.shape[1]
+        high = color_bar(width, size, (0, 1), None, '').shape[0]
+        columns = []
+        for drawn, said in panels:
+            if isinstance(said, list):
+                said = _of_height(strip(width, _ROWS, size, said), high)
+            columns.append(np.concatenate([drawn, said]))
+        return np.concatenate(columns, axis=1)
+
+    def _objects(
+        self,
+        image: np.ndarray,
+        sample: SegDataSample,
+        factor: int,
+        draw_gt: bool,
+    ) -> tuple[np.ndarray, list]:
+        """The image, with what is annotated as OOD, and what it is."""
         # In an ID set 1 is a class like others.
         is_ood_set = sample.get('origin', 'id') != 'id'
         if draw_gt and is_ood_set and 'gt_sem_seg' in sample:
             label = sample.gt_sem_seg.data[0].numpy()
-            if label.shape == image.shape[:2]:
-                panels = [draw_outline(image, label == 1, OBJECT_COLOR)]
-        if draw_pred and 'pred_sem_seg' in sample:
-            names, palette = self._classes(_count(sample))
-            panels.append(
-                self._draw_sem_seg(
-                    image, sample.pred_sem_seg, names, palette, with_labels
-                )
-            )
-        if draw_pred and 'pred_ood' in sample:
-            panels.append(self._draw_scores(image, sample.pred_ood))
-        return np.concatenate(panels, axis=1)
+            mask = enlarge((label == 1).astype(np.uint8), factor, False)
+            if mask.shape == image.shape[:2]:
+                image = draw_outline(image, mask, OBJECT_COLOR)
+                said = 'annotated as unknown'
+                return image, [(None, 'image'), (OBJECT_COLOR, said)]
+        return image, [(None, 'image')]
+
+    def _class_map(
+        self, image: np.ndarray, sample: SegDataSample, factor: int
+    ) -> tuple[np.ndarray, list]:
+        """The classes over the image, and the present ones by their size."""
+        names, palette = self._classes(_count(sample))
+        seen = sample.pred_sem_seg.data[0].numpy()
+        seen = enlarge(seen.astype(np.int32), factor, False)
+        large = PixelData(data=torch.from_numpy(seen[None].astype(np.int64)))
+        drawn = self._draw_sem_seg(image, large, names, palette, False)
+        ids, counts = np.unique(seen[seen < len(names)], return_counts=True)
+        said = [
+            (tuple(map(int, palette[i])), str(names[i]))
+            for i in ids[np.argsort(-counts)]
+        ]
+        return drawn, [(None, 'seen as:'), *said]
 
     def _classes(self, count: int) -> tuple:
         """Names and colours; numbers if the names are those of an OOD set.
@@ -124,12 +168,29 @@ class OODSegLocalVisualizer(SegLocalVisualizer):
         return names, palette if fits else class_palette(count)
 
     def _draw_scores(
-        self, image: np.ndarray, pred_ood: PixelData
-    ) -> np.ndarray:
-        score = pred_ood.data[0].numpy()
+        self,
+        image: np.ndarray,
+        sample: SegDataSample,
+        factor: int,
+        size: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The scores over the image, and their colour bar."""
+        score = sample.pred_ood.data[0].numpy()
         ends = self.score_range or finite_range(score)
-        picture = overlay(image, color_map(score, *ends))
-        return draw_outline(picture, pred_ood.is_ood[0].numpy())
+        colors = enlarge(color_map(score, *ends), factor, False)
+        is_ood = sample.pred_ood.is_ood[0].numpy().astype(np.uint8)
+        drawn = overlay(image, colors)
+        drawn = draw_outline(drawn, enlarge(is_ood, factor, False))
+        name = sample.get('score_name') or 'OOD score'
+        limit = sample.get('ood_threshold')
+        return drawn, color_bar(image.shape[1], size, ends, limit, name)
+
+
+def _of_height(picture: np.ndarray, height: int) -> np.ndarray:
+    """Cut or filled up at the bottom."""
+    missing = max(height - len(picture), 0)
+    sides = ((0, missing), (0, 0), (0, 0))
+    return np.pad(picture[:height], sides, constant_values=PAPER[0])
 
 
 def class_palette(count: int) -> list[list[int]]:

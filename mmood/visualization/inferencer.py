@@ -44,7 +44,8 @@ class PictureInferencer:
 
     Pictures are those of `list_pictures`. Predictions are in float32, judged
     by the threshold of the call, and have the metainfo ``output_name``, the
-    stem of the files that are made of them.
+    stem of the files that are made of them, ``score_name`` and
+    ``ood_threshold``, which is None where there is none.
     """
 
     wanted: str  # what the model must be to have thresholds
@@ -206,7 +207,8 @@ class PictureInferencer:
             to_float32(sample)
             self._judge(sample)
             path = sample.get('img_path')
-            sample.set_metainfo(dict(output_name=self._names(path)))
+            said = dict(score_name=self._score, ood_threshold=self._threshold)
+            sample.set_metainfo(dict(output_name=self._names(path), **said))
             self._report_nan(sample, path)
         return samples
 

@@ -6,6 +6,19 @@ Shapes: H x W pixels; images are RGB uint8 (H, W, 3).
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image, ImageDraw
+
+from mmood.ops.drawing import (
+    INK,
+    PAPER,
+    WHITE,
+    extent,
+    line_height,
+    shortened,
+    write,
+)
+
+from .words import plain
 
 
 def color_map(
@@ -44,6 +57,48 @@ def overlay(
     """``(1 - opacity) image + opacity picture``, (H, W, 3) uint8."""
     mixed = (1 - opacity) * image.astype(np.float64) + opacity * picture
     return np.round(mixed).astype(np.uint8)
+
+
+def color_bar(
+    width: int,
+    size: int,
+    ends: tuple[float, float],
+    limit: float | None,
+    name: str,
+) -> np.ndarray:
+    """What the colours of `color_map` stand for, to stand below a map.
+
+    A title, the bar with a mark at ``limit`` (None or nan: no mark) and the
+    numbers at its ends. A limit beyond them is at the end, with an arrow.
+    ``size`` is that of the text. -> (H, ``width``, 3) uint8, H for a size.
+    """
+    low, high = ends
+    line, pad = line_height(size), size // 2
+    gap = max(2, size // 4)
+    picture = Image.new('RGB', (width, 4 * line + 2 * pad), PAPER)
+    draw = ImageDraw.Draw(picture)
+    title = shortened(f'{name}: right is more unknown', size, width - 2 * pad)
+    write(draw, (pad, 0), title, size)
+    long = max(1, width - 2 * pad)
+    scale = np.linspace(low, high, long)[None].repeat(line, 0)
+    picture.paste(
+        Image.fromarray(color_map(scale, low, high)), (pad, line + gap)
+    )
+    write(draw, (pad, 2 * line + gap), plain(low), size)
+    last = plain(high)
+    right = width - pad - extent(last, size)[0]
+    write(draw, (right, 2 * line + gap), last, size)
+    if limit is not None and not np.isnan(limit):
+        share, thin = (limit - low) / (high - low), max(1, size // 12)
+        x = pad + round(float(np.clip(share, 0, 1)) * (long - 1))
+        draw.line((x, line + gap, x, 2 * line + gap), WHITE, 3 * thin + 2)
+        draw.line((x, line + gap, x, 3 * line + gap), INK, thin)
+        arrow = '' if 0 <= share <= 1 else ' →' if share > 1 else ' ←'
+        text = f'limit {plain(limit)}{arrow}, unknown beyond'
+        text = shortened(text, size, long)
+        left = min(max(x, pad), width - pad - extent(text, size)[0])
+        write(draw, (max(left, 0), 3 * line + gap), text, size)
+    return np.asarray(picture)
 
 
 def draw_outline(

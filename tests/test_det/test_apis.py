@@ -13,14 +13,15 @@ from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets.transforms import LoadAnnotations, PackDetInputs, Resize
 from mmdet.models import FasterRCNN
 from mmdet.registry import MODELS
-from mmdet.visualization import DetLocalVisualizer
 
 from helpers import ROOT
-from mmood.det import OODDetInferencer
+from mmood.det import OODDetInferencer, visualizer
 from mmood.det.datasets import IDCocoDataset
 from mmood.det.visualizer import OODDetLocalVisualizer
 from mmood.ops import NotWrittenError
+from mmood.ops.drawing import enlarge, enlarging
 from mmood.recipe import load
+from mmood.visualization.words import unknown
 
 CLASSES = ('circle', 'bar', 'star')
 LIMIT, COUNTING = -1.25, 0.46
@@ -119,13 +120,13 @@ def test_boxes_count_by_the_best_class_of_their_roi(inferencer, files):
 
 def test_boxes_are_drawn_from_the_threshold(inferencer, files, monkeypatch):
     texts = []
-    stock = DetLocalVisualizer._draw_instances
+    stock = visualizer.draw_boxes
 
-    def record(self, image, instances, classes, palette):
-        texts.extend(instances.label_names)
-        return stock(self, image, instances, classes, palette)
+    def record(image, drawn, line_width):
+        texts.extend(one.text for one in drawn)
+        return stock(image, drawn, line_width)
 
-    monkeypatch.setattr(DetLocalVisualizer, '_draw_instances', record)
+    monkeypatch.setattr(visualizer, 'draw_boxes', record)
     for limits in ({}, dict(ood_threshold=-1e9), dict(pred_score_thr=0.0)):
         texts.clear()
         (one,) = boxes(inferencer, files[0], return_vis=True, **limits)
@@ -134,7 +135,9 @@ def test_boxes_are_drawn_from_the_threshold(inferencer, files, monkeypatch):
         drawn = [row for row in rows if row[2] >= one['score_threshold']]
         assert drawn
         assert sorted(texts) == sorted(
-            f'unknown {value:.1f}' if is_ood else f'{name} {score:.2f}'
+            unknown(name, value, one['ood_threshold'])
+            if is_ood
+            else f'{name} {score:.2f}'
             for is_ood, name, score, value in drawn
         )
 
@@ -358,7 +361,9 @@ def test_no_box_at_all(build, files, tmp_path):
     lists = ('bboxes', 'labels', 'class_names', 'counts', 'is_ood')
     assert [one[key] for key in lists] == [[]] * len(lists)
     drawn = cv2.imread(str(tmp_path / 'vis/1.png'))
-    np.testing.assert_array_equal(drawn, cv2.imread(files[0]))
+    picture = cv2.imread(files[0])
+    picture = enlarge(picture, enlarging(*picture.shape[:2]))
+    np.testing.assert_array_equal(drawn[: len(picture)], picture)
     assert json.loads((tmp_path / 'preds/1.json').read_text()) == one
 
 

@@ -11,6 +11,7 @@ from mmengine.structures import BaseDataElement, InstanceData
 from torch import nn
 
 from mmood.hooks import OODVisualizationHook
+from mmood.scores import ScoreSet
 
 
 class Recorder:
@@ -153,7 +154,33 @@ def test_without_draw_nothing_happens(runner, sample):
 
 
 def test_every_so_many_validation_batches(runner, sample):
+    """The same images under the same names in each validation."""
     hook = OODVisualizationHook(True, interval=2)
-    for batch in range(4):
-        hook.after_val_iter(runner, batch, {}, [sample('1.png')])
-    assert [c.name for c in runner.visualizer.calls] == ['val_img'] * 2
+    samples = [
+        sample(name, origin=origin)
+        for name, origin in (('a/1.png', 'id'), ('2.png', 'id'),
+                             ('b/1.png', 'id'), ('3.png', 'id'),
+                             ('1.png', 'far'))
+    ]  # fmt: skip
+    for epoch in (3, 4):
+        runner.iter = epoch
+        for batch, one in enumerate(samples):
+            hook.after_val_iter(runner, batch, {}, [one])
+    calls = runner.visualizer.calls
+    names = ['val_id_1', 'val_id_1_2', 'val_far_1']
+    assert [c.name for c in calls] == names * 2
+    assert [c.step for c in calls] == [3] * 3 + [4] * 3
+    assert [c.file for c in calls] == [None] * 6
+
+
+def test_the_limit_is_said(runner, sample):
+    """Name and threshold of the score that judges."""
+    part = nn.Module()
+    part.scores = ScoreSet(
+        ['energy', 'msp'], num_classes=3, channels=None, kind='softmax'
+    )
+    part.scores.thresholds['energy'].fill_(-2.5)
+    runner.model.head = part
+    (call,) = run(OODVisualizationHook(True), runner, [sample('1.png')])[1]
+    assert call.sample.score_name == 'energy'
+    assert call.sample.ood_threshold == -2.5

@@ -13,6 +13,7 @@ from mmseg.structures import SegDataSample
 
 from helpers import assert_near
 from mmood.hooks import fit_scores
+from mmood.ops.drawing import enlarge
 from mmood.registry import MODELS
 from mmood.scores import energy
 from mmood.seg import OODSegInferencer
@@ -285,7 +286,8 @@ def test_a_folder_and_arrays_of_any_kind(make, files, tmp_path):
         np.testing.assert_array_equal(stored, samples[i].pred_ood.data[0])
         drawn = cv2.imread(str(out / f'vis/{i:08d}.png'))
         left = [picture, np.dstack([gray] * 3)][of_file]
-        np.testing.assert_array_equal(drawn[:, :48], left)
+        left = enlarge(left, 9)
+        np.testing.assert_array_equal(drawn[:360, : 9 * 48], left)
     assert inferencer([])['predictions'] == []
 
 
@@ -324,11 +326,11 @@ def test_scores_of_any_kind(make, monkeypatch, files, tmp_path, dtype):
         result = inferencer(files[0], out_dir=str(tmp_path), return_vis=True)
     first = result['is_ood'][0, :3].tolist()
     assert first == [False, True, False]
-    right = result['visualization'][:, 96:]
-    image = cv2.imread(files[0])[..., ::-1]
+    right = result['visualization'][:360, 9 * 96 :]
+    image = enlarge(cv2.imread(files[0])[..., ::-1], 9)
     black = overlay(image, np.zeros_like(image))
-    np.testing.assert_array_equal(right[0, 0], black[0, 0])
-    spread = right[1:].reshape(-1, 3).std(0)
+    np.testing.assert_array_equal(right[:9, :9], black[:9, :9])
+    spread = right[9:].reshape(-1, 3).std(0)
     assert spread.min() > 10  # the others keep all the colours
 
 
@@ -344,16 +346,19 @@ def test_drawn_files_show_the_scores_in_turbo(
     drawn = sorted((out / 'vis').iterdir())
     assert [path.name for path in drawn] == ['a.png', 'b.png', 'c.png']
     for i, path in enumerate(files):
-        image = cv2.imread(path)[..., ::-1]
+        image = enlarge(cv2.imread(path)[..., ::-1], 9)
         panels = cv2.imread(str(out / 'vis' / path[-5:]))[..., ::-1]
         np.testing.assert_array_equal(result['visualization'][i], panels)
         left, middle, right = np.split(panels, 3, axis=1)
         np.testing.assert_array_equal(left, image)
         scores, mask = result['ood_scores'][i], result['is_ood'][i]
         low, high = score_range or (scores.min(), scores.max())
-        picture = overlay(image, color_map(scores, low, high))
-        np.testing.assert_array_equal(right, draw_outline(picture, mask))
-        palette = np.array(META['palette'])[result['predictions'][i]]
+        colors = enlarge(color_map(scores, low, high), 9, smooth=False)
+        mask = np.kron(mask, np.ones((9, 9)))
+        drawn = draw_outline(overlay(image, colors), mask)
+        np.testing.assert_array_equal(right, drawn)
+        classes = np.kron(result['predictions'][i], np.ones((9, 9), int))
+        palette = np.array(META['palette'])[classes]
         mixed = 0.2 * image + 0.8 * palette  # mmseg's default opacity
         np.testing.assert_allclose(middle, mixed, atol=1)
 

@@ -113,3 +113,16 @@ def test_a_config_of_the_new_style(built):
     assert found.default_hooks.visualization.test_out_dir == 'pictures'
     kind = OODDetLocalVisualizer
     assert found.visualizer.type == f'{kind.__module__}.{kind.__name__}'
+
+
+def test_boxes_are_written_beside_the_measures(built):
+    found = built(dict(test_evaluator=METRIC), '--results', 'boxes')
+    own, boxes = mmood.launch.metric_configs(found.test_evaluator)
+    assert own.type == METRIC['type'] and 'out_dir' not in own
+    assert boxes == dict(type='mmood.OODResultsFile', out_dir='boxes')
+
+
+def test_boxes_of_a_segmentor(built, capsys):
+    with pytest.raises(SystemExit):
+        built(dict(default_scope='mmseg'), '--results', 'boxes')
+    assert '--results is for detectors' in capsys.readouterr().err

@@ -13,10 +13,13 @@ from urllib.parse import quote
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
+
+from mmood.ops.cards import Card, card_sheet
 
 COLOURS = {1: (255, 0, 0), 255: (128, 128, 128)}
-TILE, COLUMNS, ROWS, CAPTION = (200, 150), 2, 6, 16
+LEGEND = [(COLOURS[1], 'OOD'), (COLOURS[255], 'ignored')]
+TILE, COLUMNS, ROWS = (200, 150), 2, 6
 
 
 def disc(radius: int) -> np.ndarray:
@@ -112,17 +115,13 @@ def contact_sheets(
 ) -> Iterator[Image.Image]:
     """Previews, read from their files, with their names, 12 on a sheet."""
     tiles = list(zip(names, paths))
-    width, height = 2 * TILE[0] + 8, TILE[1] + CAPTION
     for start in range(0, len(tiles), COLUMNS * ROWS):
-        sheet = Image.new('RGB', (COLUMNS * width, ROWS * height), 'white')
-        draw = ImageDraw.Draw(sheet)
-        for i, (name, path) in enumerate(tiles[start:][: COLUMNS * ROWS]):
-            x, y = i % COLUMNS * width, i // COLUMNS * height
+        cards = []
+        for name, path in tiles[start:][: COLUMNS * ROWS]:
             with Image.open(path) as tile:
-                sheet.paste(tile, (x, y + CAPTION))
-            text = name.encode('ascii', 'replace').decode()
-            draw.text((x + 2, y + 2), text, fill='black')
-        yield sheet
+                cards.append(Card([np.asarray(tile.convert('RGB'))], name))
+        cell = (2 * TILE[0], TILE[1])
+        yield Image.fromarray(card_sheet(cards, COLUMNS, cell, LEGEND))
 
 
 def review_page(records: Sequence[dict]) -> str:

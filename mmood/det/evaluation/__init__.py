@@ -3,5 +3,11 @@
 from .incremental_metric import IncrementalDetMetric
 from .ood_det_metric import OODDetMetric
 from .open_set_metric import OpenSetDetMetric
+from .results_file import OODResultsFile
 
-__all__ = ['IncrementalDetMetric', 'OODDetMetric', 'OpenSetDetMetric']
+__all__ = [
+    'IncrementalDetMetric',
+    'OODDetMetric',
+    'OODResultsFile',
+    'OpenSetDetMetric',
+]
