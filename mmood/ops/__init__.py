@@ -13,7 +13,7 @@ from .coco import coco_problems, read_coco, read_json
 from .coreset import farthest_points
 from .exact_state import copy_exact, exact_parts, exact_state, forget_fits
 from .feature_range import FeatureRange
-from .files import NotWrittenError, atomic_write, write_json
+from .files import NotWrittenError, atomic_write, write_arrays, write_json
 from .gather import gather_labelled, gather_parts, gather_rows
 from .images import image_size, list_files, list_images
 from .labels import read_labels
@@ -87,5 +87,6 @@ __all__ = [
     'read_labels',
     'stated_origin',
     'weibull_cdf',
+    'write_arrays',
     'write_json',
 ]
