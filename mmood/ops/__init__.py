@@ -27,6 +27,7 @@ from .populations import (
     stated_origin,
 )
 from .precision import full_products, raised
+from .provenance import file_sha256, versions
 from .rank_mean import or_one, rank_count, rank_mean
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
@@ -65,6 +66,7 @@ __all__ = [
     'fit_weibull',
     'forget_fits',
     'full_products',
+    'file_sha256',
     'gather_labelled',
     'gather_parts',
     'gather_rows',
@@ -87,6 +89,7 @@ __all__ = [
     'read_labels',
     'stated_origin',
     'weibull_cdf',
+    'versions',
     'write_arrays',
     'write_json',
 ]
