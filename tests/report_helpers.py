@@ -37,7 +37,9 @@ def box_records(
     records = []
     for path in paths:
         corner = rng.uniform(0, (SIZE[1] - 24, SIZE[0] - 24), (boxes, 2))
-        found = np.concatenate([corner, corner + rng.uniform(8, 24, (boxes, 2))], 1)
+        found = np.concatenate(
+            [corner, corner + rng.uniform(8, 24, (boxes, 2))], 1
+        )
         found = found.astype(np.float32)
         energy = rng.normal(shift, 1, boxes).astype(np.float32)
         msp = (energy / 10 + rng.normal(0, 0.05, boxes)).astype(np.float32)

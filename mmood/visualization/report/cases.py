@@ -23,7 +23,7 @@ def box_cases(run: Run, sets: Mapping[str, Boxes], limit: int) -> list[dict]:
     object without a box, the largest first; no two of an image. Each has
     ``set``, ``kind``, ``score`` (None for ``unseen``), ``rank``, ``scene``,
     ``class``, ``value`` and the place in its set of its ``box`` or its
-    ``object``.
+    ``object``; a box on an object also its category, ``shows``.
     """
     found = []
     for name in run.sets:
@@ -63,7 +63,10 @@ def _first(
 def _boxes(
     run: Run, boxes: Boxes, kind: str, score: str, places: list[int]
 ) -> list[dict]:
-    classes = run.details['classes']
+    classes, names = run.details['classes'], dict(enumerate(boxes.classes))
+    shown = {}
+    if kind != 'alarm':
+        shown = {b: int(boxes.object_label[o]) for b, o in boxes.hits.tolist()}
     return [
         {
             'set': boxes.name,
@@ -74,6 +77,7 @@ def _boxes(
             'class': classes[boxes.label[place]],
             'value': float(boxes.scores[score][place]),
             'box': place,
+            'shows': names.get(shown.get(place)),
         }
         for rank, place in enumerate(places)
     ]

@@ -111,7 +111,7 @@ function captionOf(index, item) {
   const scene = runs[index].scenes[item.scene];
   const box = item.box === undefined ? null : scene.boxes[item.box - scene.first_box];
   const what = item.kind === 'unseen' ? `${item.class}, without a box`
-    : box ? `taken for ${item.class} (${box[5].toFixed(2)})`
+    : box ? `${item.shows ? `${item.shows} ` : ''}taken for ${item.class} (${box[5].toFixed(2)})`
       : item.class ? `taken for ${item.class}` : 'pixels';
   const where = runs.length > 1 ? `${item.set} · ${runs[index].name}` : item.set;
   return [what, where];

@@ -104,7 +104,7 @@ function start() {
     + 'Move it, or click into the bars: all counts on this page follow.';
   const protocols = [...new Set(runs.map((run) => run.protocol))].join(', ');
   byId('table-hint').textContent = `In %, as the test measured them (protocol ${protocols}); `
-    + 'the last two columns go by the thresholds above. '
+    + 'lost and found go by the thresholds above. '
     + 'A click on a head sorts, one on a row shows it.';
   byId('classes-hint').textContent = isDetection
     ? 'Above: which known classes lose boxes, and for what the unknown is taken. '

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 from collections.abc import Sequence
 from importlib import resources
@@ -162,8 +163,9 @@ def _plain(value: object) -> object:
         return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]
-    if isinstance(value, float) and value - value != 0:
-        return None if value != value else f'{value}inity'
+    if isinstance(value, float) and not math.isfinite(value):
+        words = {math.inf: 'Infinity', -math.inf: '-Infinity'}
+        return words.get(value)
     return value
 
 

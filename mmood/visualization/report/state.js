@@ -39,7 +39,7 @@ const percent = (share, digits = 1) =>
   Number.isFinite(share) ? `${(100 * share).toFixed(digits)} %` : '–';
 const count = (number) => number.toLocaleString('en-US');
 const few = (number) => number === null ? '–'
-  : Number(number) === 0 ? '0' : Number(Number(number).toPrecision(4)).toString();
+  : Number(number) === 0 ? '0' : Number(Number(number).toPrecision(3)).toString();
 /** plotly reads tags in its texts. */
 const forPlotly = (text) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;');
 const color = (name) =>

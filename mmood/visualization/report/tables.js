@@ -20,14 +20,14 @@ function columns() {
     ...(runs.length > 1 ? [words('Run', (row) => runs[row.index].name)] : []),
     words('Set', (row) => row.set),
     words('Score', (row) => row.score),
+    share('known lost', (row) => shareAbove(row, 'id')),
+    share('unknown found', (row) => shareAbove(row, 'ood')),
     ...measured.map((name) => ({
       name,
       value: (row) => row.values[name] ?? null,
       text: (v) => v === null ? '–'
         : COUNTS.includes(name) ? count(v) : (100 * v).toFixed(2),
     })),
-    share('known lost', (row) => shareAbove(row, 'id')),
-    share('unknown found', (row) => shareAbove(row, 'ood')),
   ];
 }
 
