@@ -215,9 +215,9 @@ def test_queries_that_are_matched_are_known(kind):
     # One query for each object, of its class.
     assert batch.known_labels.sort().values.tolist() == [0, 0, 1, 1, 2, 2]
     head, last = model.bbox_head, None
-    for layer in head._layers():
+    for layer in head._layers:
         if torch.allclose(layer(batch.features), batch.logits, atol=1e-4):
             last = layer
     assert last is not None
-    assert last is head._layers()[min(2, len(head._layers())) - 1]
+    assert last is head._layers[min(2, len(head._layers)) - 1]
     found['loss_vmf'].backward()

@@ -44,7 +44,7 @@ class QueryAdapter(RowAdapter):
         outliers: dict | None = None,
     ) -> None:
         """What the parent's constructor does not know."""
-        reason = why_not_linear(self._layers()[0])
+        reason = why_not_linear(self._layers[0])
         lacking = dict.fromkeys(('inputs', 'ious', 'look'), _NO_INPUTS)
         lacking['flagged'] = NO_FLAGS
         if reason:
@@ -59,15 +59,16 @@ class QueryAdapter(RowAdapter):
             lacking=lacking,
         )
 
-    def _layers(self) -> list[nn.Module]:
+    @property
+    def _layers(self) -> tuple[nn.Module, ...]:
         """What classifies the queries of each decoder layer.
 
         Raises ValueError if there is none, or something else than a layer.
         """
         if hasattr(self, 'fc_cls'):
-            layers = [self.fc_cls]
+            layers = (self.fc_cls,)
         else:
-            layers = list(getattr(self, 'cls_branches', ()))
+            layers = tuple(getattr(self, 'cls_branches', ()))
         if not layers or not isinstance(layers[0], nn.Linear):
             raise ValueError(
                 f'{type(self).__name__} does not work like the DETR heads '
@@ -78,7 +79,7 @@ class QueryAdapter(RowAdapter):
 
     def _last_layer(self, hidden_states: Tensor) -> nn.Module:
         """What classifies the queries of the last decoder layer."""
-        layers = self._layers()
+        layers = self._layers
         return layers[min(len(hidden_states), len(layers)) - 1]
 
     def loss(

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 
 import torch
 from mmengine.logging import MessageHub
-from torch import Tensor
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
 
 from mmood.losses import BACKGROUND, IGNORE, Batch, ood_losses
 
 from .adapter import BoxAdapter
+from .roi_tools import misfit
 
 NO_FLAGS = 'objects flagged OOD are for RoI heads'
 _SHARE, _LEAST = 3, 16  # of background rows
@@ -24,9 +26,40 @@ RowsOf = Callable[[int, Tensor], tuple[Tensor, Tensor]]
 
 
 class RowAdapter(BoxAdapter):
-    """The OOD losses of a head without RoIs, before the head's class."""
+    """The OOD losses of a head without RoIs, before the head's class.
+
+    ``_layers``, which are no parts of their own, make its logits.
+    """
 
     _assigned: list[Tensor | None] | None = None
+    _layers: tuple[nn.Module, ...]
+    _misfit: str | None = None  # of a loaded classifier
+
+    def loss(self, *args, **kwargs) -> dict[str, Tensor]:
+        self._misfit = None
+        return super().loss(*args, **kwargs)
+
+    def predict(self, *args, **kwargs) -> list[InstanceData]:
+        """Raises ValueError for a classifier that no checkpoint gave."""
+        if self._misfit:
+            raise ValueError(self._misfit)
+        return super().predict(*args, **kwargs)
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args, **kwargs
+    ) -> None:
+        """Remember a classifier that did not fit; see `predict`.
+
+        Fine-tuning from a checkpoint of other classes is fine; predicting
+        with the untrained layers that it leaves behind is not, and MMEngine
+        only warns of it.
+        """
+        names = {id(p): name for name, p in self.named_parameters()}
+        own = [one.weight for one in self._layers if id(one.weight) in names]
+        found = [misfit(state_dict, prefix, names[id(w)], w) for w in own]
+        self._misfit = next(filter(None, found), None)
+        # The parents add to what they are given.
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     @contextmanager
     def labels_kept(self) -> Iterator[list[Tensor | None]]:
