@@ -20,6 +20,7 @@ SEG := configs/posthoc/fcn_lite0_1k_shapes.py
 DOOD := configs/dood/dood_fcn_lite0_1k_shapes.py
 DEMO_SEG := work_dirs/demo-seg
 DOOD_OPTIONS := ood.features.cache=$(DEMO_SEG)/features
+REPORT := tools/analysis_tools/report.py
 DREAM := configs/dream_box/dream-box_faster-rcnn_r18_fpn_shapes.py
 DEMO_DREAM := work_dirs/demo-dream-box
 PAINTED := data/shapes_dream
@@ -59,8 +60,10 @@ demo: setup
 		--work-dir $(DEMO) --out-dir $(DEMO)/ood
 	$(BIN)/python tools/image_demo.py data/shapes/near/images $(CONFIG) \
 		$(CHECKPOINT) --out-dir $(DEMO)/pictures --limit 24
-	@echo 'The table stands above. Score curves: $(DEMO)/ood, drawn' \
-		'images: $(DEMO)/pictures/vis'
+	$(BIN)/python $(REPORT) $(DEMO)/ood -o $(DEMO)/report.html
+	@echo 'The table stands above. Drawn images: $(DEMO)/pictures/vis.' \
+		'Open $(DEMO)/report.html in a browser: curves, pictures and a' \
+		'threshold to move'
 
 demo-seg: setup
 	@$(MAKE) --no-print-directory data/shapes/annotations/far.json
@@ -78,8 +81,11 @@ demo-seg: setup
 	$(BIN)/python tools/image_demo.py data/shapes/near/images $(DOOD) \
 		"$$(cat $(DEMO_SEG)/dood/last_checkpoint)" \
 		--out-dir $(DEMO_SEG)/pictures --limit 24
+	$(BIN)/python $(REPORT) $(DEMO_SEG)/ood -o $(DEMO_SEG)/report.html
 	@echo 'The table stands above: energy is the segmentation uncertainty.' \
-		'Curves: $(DEMO_SEG)/ood, overlays: $(DEMO_SEG)/pictures/vis'
+		'Overlays: $(DEMO_SEG)/pictures/vis. Open' \
+		'$(DEMO_SEG)/report.html in a browser: curves, pictures and a' \
+		'threshold to move'
 
 demo-dream-box: setup
 	@$(MAKE) --no-print-directory data/shapes/annotations/far.json
@@ -91,8 +97,11 @@ demo-dream-box: setup
 	$(BIN)/python tools/image_demo.py data/shapes/near/images $(DREAM) \
 		"$$(cat $(DEMO_DREAM)/$(basename $(notdir $(DREAM)))/seed_0/last_checkpoint)" \
 		--out-dir $(DEMO_DREAM)/pictures --limit 24
+	$(BIN)/python $(REPORT) $(DEMO_DREAM) -o $(DEMO_DREAM)/report.html
 	@echo 'The table stands above. Painted objects: $(PAINTED)/contact_sheet.png,' \
-		'detections: $(DEMO_DREAM)/pictures/vis'
+		'detections: $(DEMO_DREAM)/pictures/vis. Open' \
+		'$(DEMO_DREAM)/report.html in a browser: the three methods side' \
+		'by side'
 
 lint: setup
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,16 +82,16 @@ def _tests_below(folder: Path) -> list[Path]:
 def run_names(folders: Sequence[Path]) -> list[str]:
     """A short name for each folder, the whole path where two are alike.
 
-    ``ood``, the usual folder of a test, is left out, and ``seed_0`` has the
-    folder above before it.
+    ``ood``, the usual folder of a test, is left out, ``ood_TAG`` is that tag
+    in brackets, and ``seed_0`` has the folder above before it.
     """
     names = []
     for folder in folders:
-        parts = [part for part in folder.parts if part != folder.anchor]
-        if len(parts) > 1 and parts[-1] == 'ood':
-            parts.pop()
+        parts, tag = list(folder.parts), ''
+        if len(parts) > 2 and re.match('ood(_|$)', parts[-1]):
+            tag = parts.pop()[4:]
         count = 2 if parts[-1].startswith('seed_') else 1
-        names.append('/'.join(parts[-count:]))
+        names.append('/'.join(parts[-count:]) + (f' ({tag})' if tag else ''))
     counts = Counter(names)
     return [
         name if counts[name] == 1 else str(folder)

@@ -54,6 +54,8 @@ def test_each_test_once_in_the_order_given(box_test, tmp_path):
 def test_names_that_are_alike_are_whole_paths():
     paths = [Path('/x/demo/ood'), Path('/y/demo/ood'), Path('/z/ood')]
     assert run_names(paths) == ['/x/demo/ood', '/y/demo/ood', 'z']
+    paths = [Path('/t/a/seed_0/ood_smiyc'), Path('/t/a/seed_0/ood')]
+    assert run_names(paths) == ['a/seed_0 (smiyc)', 'a/seed_0']
 
 
 def test_what_it_was_made_with(box_test):
