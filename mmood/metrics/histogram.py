@@ -110,6 +110,7 @@ class ScoreHistogram:
         edges[i]``; the positives stand behind them.
         """
         edges = ((self._bins.astype(np.int64) + 1) << self._shift) - 1
+        edges[edges == -1] = -2  # -0, which no score has, would equal 0
         return _to_scores(edges), self._counts[0], self._counts[1]
 
     def auroc(self) -> float:

@@ -113,7 +113,8 @@ function captionOf(index, item) {
   const what = item.kind === 'unseen' ? `${item.class}, without a box`
     : box ? `${item.shows ? `${item.shows} ` : ''}taken for ${item.class} (${box[5].toFixed(2)})`
       : item.class ? `taken for ${item.class}` : 'pixels';
-  const where = runs.length > 1 ? `${item.set} · ${runs[index].name}` : item.set;
+  const set = item.set === 'id' ? 'known set (id)' : item.set;
+  const where = runs.length > 1 ? `${set} · ${runs[index].name}` : set;
   return [what, where];
 }
 

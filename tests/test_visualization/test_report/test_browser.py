@@ -77,7 +77,9 @@ def notes(page, run=0):
 def test_counts_follow_the_threshold(box_test, opened):
     folder, sets = box_test()
     page = opened(folder)
-    known, far = (sets[o]['scores']['energy'] for o in ('id', 'far'))
+    known, far = (
+        sets[o]['scores']['energy'].astype(float) for o in ('id', 'far')
+    )
     objects = 6 * 4  # an image has three with a box, and one without
     for place in (0, 20, 60):
         move(page, place)
@@ -208,7 +210,7 @@ def test_names_are_text(box_test, opened):
     )
     classes = page.locator('.known-classes td:first-child')
     assert evil in classes.all_inner_texts()
-    legends = page.locator('.histogram .legendtext').all_inner_texts()
+    legends = page.locator('.histogram .legendtext').all_text_contents()
     assert legends[1] == f'{evil}far'
 
 

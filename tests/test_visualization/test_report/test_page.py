@@ -38,8 +38,11 @@ class Parts(HTMLParser):
             self.scripts.append([attrs, ''])
         assert not {'src', 'href'} & set(attrs)
 
+    def handle_endtag(self, tag):
+        self.tags.append(f'/{tag}')
+
     def handle_data(self, text):
-        if self.tags and self.tags[-1] == 'script' and self.scripts:
+        if self.tags and self.tags[-1] == 'script':
             self.scripts[-1][1] += text
 
 
