@@ -43,21 +43,17 @@ class PixelDetails:
             classes = None
         valid = label != 255
         is_ood = valid & (label == 1) & (record['origin'] != 'id')
+        pixels = _by_class(classes, valid)
         for score, values in record['maps'].items():
             if np.isnan(values[valid]).any():
                 continue
             place = (record['origin'], score)
             self._cases.add(place, record, is_ood, valid & ~is_ood, classes)
-            for number in [] if classes is None else np.unique(classes):
-                chosen = valid & (classes == number)
-                if chosen.any():
-                    name = f'{record["name"]}: the {score} map'
-                    self._counts.add(
-                        (*place, int(number)),
-                        values[chosen],
-                        is_ood[chosen],
-                        name,
-                    )
+            for number, own in pixels.items():
+                name = f'{record["name"]}: the {score} map'
+                self._counts.add(
+                    (*place, number), values[own], is_ood[own], name
+                )
 
     def gather(self) -> None:
         """Put the ranks' parts together. A collective call."""
@@ -96,6 +92,16 @@ class PixelDetails:
             **settings,
         )
         write_json(os.path.join(out_dir, 'details.json'), content)
+
+
+def _by_class(
+    classes: np.ndarray | None, valid: np.ndarray
+) -> dict[int, np.ndarray]:
+    """Masks (H, W) of the pixels that count, by class; none without."""
+    if classes is None:
+        return {}
+    numbers = np.flatnonzero(np.bincount(classes[valid]))
+    return {int(number): valid & (classes == number) for number in numbers}
 
 
 def thinned(

@@ -130,7 +130,7 @@ def facts_of(run: Run) -> list[list[str]]:
         'Config': facts.get('config_file'),
         'Checkpoint': checkpoint.get('path'),
         'SHA-256 of it': checkpoint.get('sha256'),
-        'Trained for': _length(checkpoint),
+        'Trained until': _length(checkpoint),
         'Seed of the training': checkpoint.get('seed'),
         'Seed of the test': facts.get('seed'),
         'Processes': facts.get('processes'),
@@ -143,8 +143,8 @@ def facts_of(run: Run) -> list[list[str]]:
 
 def _length(checkpoint: dict) -> str | None:
     parts = [
-        f'{checkpoint[key]} {word}'
-        for key, word in (('epoch', 'epochs'), ('iter', 'iterations'))
+        f'{word} {checkpoint[key]}'
+        for key, word in (('epoch', 'epoch'), ('iter', 'iteration'))
         if checkpoint.get(key) is not None
     ]
     return ', '.join(parts) or None

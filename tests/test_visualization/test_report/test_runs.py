@@ -65,7 +65,7 @@ def test_what_it_was_made_with(box_test):
     assert facts['SHA-256 of it'] == 'ab' * 32
     assert facts['Seed of the training'] == '7'
     assert facts['Seed of the test'] == '3'
-    assert facts['Trained for'] == '2 epochs, 90 iterations'
+    assert facts['Trained until'] == 'epoch 2, iteration 90'
     assert facts['Versions'] == 'mmood 0.2.0, torch 2.13.0'
     (folder / 'run.json').unlink()
     (run,) = find_runs([folder])
