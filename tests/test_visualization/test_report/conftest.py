@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
 from mmood.visualization.report import build_report, page
 from report_helpers import (
@@ -15,6 +16,7 @@ from report_helpers import (
     write_picture,
     write_run_facts,
 )
+from seg_helpers import evaluate_pixels, noisy_sample
 
 
 @pytest.fixture
@@ -45,6 +47,30 @@ def box_test(tmp_path):
         sets = write_box_test(folder, records, **names)
         write_run_facts(folder)
         return folder, sets
+
+    return make
+
+
+@pytest.fixture
+def pixel_test(tmp_path):
+    """Function: make a segmentation test; its folder and its samples."""
+
+    def make(name='run/ood'):
+        np.random.seed(0)
+        torch.manual_seed(0)
+        folder, samples = tmp_path / name, []
+        for origin in ('far', 'near'):
+            for number in range(3):
+                path = tmp_path / f'{origin}/{number}.png'
+                one = noisy_sample(
+                    origin, write_picture(path, number), (20, 16)
+                )
+                classes = torch.randint(4, (1, 20, 16))
+                one['pred_sem_seg'] = dict(data=classes)
+                samples.append(one)
+        evaluate_pixels(samples, out_dir=str(folder))
+        write_run_facts(folder)
+        return folder, samples
 
     return make
 

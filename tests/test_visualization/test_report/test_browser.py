@@ -193,6 +193,45 @@ def test_runs_side_by_side_move_together(box_test, opened):
     assert all('ab' * 32 in text for text in facts) and len(facts) == 2
 
 
+def test_pixels_above_the_threshold_are_tinted(pixel_test, opened):
+    folder, samples = pixel_test()
+    page = opened(folder)
+    page.locator('.card.run select').select_option('energy')
+    far = [one for one in samples if one['origin'] == 'far']
+    labels = [one['gt_sem_seg']['data'][0].numpy() for one in far]
+    values = [one['pred_ood']['energy'][0].numpy() for one in far]
+    for place in (0, 50):
+        move(page, place)
+        threshold = page.evaluate('threshold(0)')
+        for side, note in zip((0, 1), notes(page)):
+            own = np.concatenate(
+                [v[x == side] for v, x in zip(values, labels)]
+            )
+            found = (own.astype(float) > threshold).sum()
+            assert note == f'{found:,} of {len(own):,}'
+        path = page.evaluate(
+            'runs[0].scenes[chosenCases()[0].item.scene].path'
+        )
+        first = [one['img_path'] for one in far].index(path)
+        is_ood, above = labels[first] == 1, values[first] > threshold
+        edge = np.zeros(is_ood.shape, bool)
+        edge[:, :-1] |= is_ood[:, 1:] != is_ood[:, :-1]
+        edge[:-1] |= is_ood[1:] != is_ood[:-1]
+        page.wait_for_function(GREEN + f'=== {(above & ~edge).sum()}')
+
+
+# How many pixels of the first picture are tinted as unknown.
+GREEN = """(() => {
+    const canvas = document.querySelector('.case canvas');
+    const {data} = canvas.getContext('2d').getImageData(
+        0, 0, canvas.width, canvas.height);
+    let count = 0;
+    for (let i = 0; i < data.length; i += 4)
+        count += data[i + 3] > 0 && data[i] < 100;
+    return count;
+})()"""
+
+
 def test_names_are_text(box_test, opened):
     evil = '<script>window.hacked=1</script><img src=x onerror=hacked=1>'
     folder, _ = box_test(

@@ -6,10 +6,9 @@ import json
 import cv2
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import roc_curve
 
-from report_helpers import write_picture, write_run_facts
+from report_helpers import write_picture
 from seg_helpers import evaluate_pixels, noisy_sample
 
 
@@ -19,21 +18,11 @@ def picture(uri):
 
 
 @pytest.fixture
-def tested(tmp_path, read):
+def tested(pixel_test, read):
     """A test of two sets: its samples, and what the page reads."""
-    np.random.seed(0)
-    torch.manual_seed(0)
-    samples = []
-    for origin in ('far', 'near'):
-        for number in range(3):
-            path = write_picture(tmp_path / f'{origin}/{number}.png', number)
-            one = noisy_sample(origin, path, (20, 16))
-            one['pred_sem_seg'] = dict(data=torch.randint(4, (1, 20, 16)))
-            samples.append(one)
-    evaluate_pixels(samples, out_dir=str(tmp_path / 'run/ood'))
-    write_run_facts(tmp_path / 'run/ood')
-    content, _ = read(tmp_path / 'run')
-    return samples, content, tmp_path / 'run/ood'
+    folder, samples = pixel_test()
+    content, _ = read(folder)
+    return samples, content, folder
 
 
 def pixels(samples, score, origin):
