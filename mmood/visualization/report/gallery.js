@@ -1,11 +1,16 @@
 'use strict';
 // Pictures with boxes, or with the pixels above the threshold.
 
+// Name, and what it means for boxes and for pixels.
 const KINDS = {
-  miss: ['Worst misses', 'Unknown ones with the lowest scores.'],
-  find: ['Best finds', 'Unknown ones with the highest scores.'],
-  alarm: ['False alarms', 'Known ones with the highest scores.'],
-  unseen: ['Not seen at all', 'Unknown objects that no box overlaps: no score can find them.'],
+  miss: ['Worst misses', 'Boxes on unknown objects, the lowest scores first.',
+    'Images by the median score of their unknown pixels, the lowest first.'],
+  find: ['Best finds', 'Boxes on unknown objects, the highest scores first.',
+    'Images by the median score of their unknown pixels, the highest first.'],
+  alarm: ['False alarms', 'Boxes on known images, the highest scores first.',
+    'Images by the score that 1 % of their known pixels reach, the highest first.'],
+  unseen: ['Not seen at all',
+    'Unknown objects that no box overlaps, so that no score can find them; the largest first.'],
 };
 const OBJECT = [255, 200, 0, 255];
 const ABOVE = [0, 212, 90, 255];
@@ -123,7 +128,8 @@ function caption(index, item) {
   const parts = [element('strong', {}, what)];
   if (item.value !== null) {
     const said = verdict(index, item.value);
-    parts.push(element('span', {}, `${item.score} ${few(item.value)}`),
+    const ofPixels = isDetection ? '' : item.kind === 'alarm' ? '99 % quantile of ' : 'median of ';
+    parts.push(element('span', {}, `${ofPixels}${item.score} ${few(item.value)}`),
       element('span', {className: said.isAbove ? 'verdict-unknown' : 'verdict-known'}, said.text));
   }
   parts.push(element('span', {}, where));
@@ -136,7 +142,7 @@ function drawGallery() {
   });
   fillFilters();
   const found = chosenCases();
-  byId('gallery-hint').textContent = `${KINDS[state.kind][1]} `
+  byId('gallery-hint').textContent = `${KINDS[state.kind][isDetection ? 1 : 2]} `
     + (found.length ? '' : 'None with these filters.');
   byId('gallery').replaceChildren(...found.map(({index, item}) => {
     const card = element('button', {type: 'button', className: 'case',

@@ -45,7 +45,8 @@ def find_runs(folders: Sequence[str | Path]) -> list[Run]:
     """Every test below the folders, in order of their paths.
 
     Raises NoTestError for a folder without a finished test that a report
-    can be made of, FileNotFoundError for one that is not there.
+    can be made of, and for tests of boxes and of pixels together;
+    FileNotFoundError for one that is not there.
     """
     found: dict[Path, None] = {}
     for folder in map(Path, folders):
@@ -56,7 +57,15 @@ def find_runs(folders: Sequence[str | Path]) -> list[Run]:
             )
         found.update(dict.fromkeys(_tests_below(folder)))
     names = run_names(list(found))
-    return [_read(path, name) for path, name in zip(found, names)]
+    runs = [_read(path, name) for path, name in zip(found, names)]
+    tasks = {run.details['task']: run.folder for run in runs}
+    if len(tasks) > 1:
+        places = ' and '.join(f'{f} of {task}' for task, f in tasks.items())
+        raise NoTestError(
+            f'{places} cannot share a report: boxes and pixels are counted '
+            'apart; make one of each'
+        )
+    return runs
 
 
 def _tests_below(folder: Path) -> list[Path]:

@@ -51,6 +51,13 @@ def test_each_test_once_in_the_order_given(box_test, tmp_path):
     assert runs[0].sets == ['far', 'near']
 
 
+def test_boxes_and_pixels_do_not_share_a_page(box_test, pixel_test, tmp_path):
+    box_test('a/ood', images=1)
+    pixel_test('b/ood')
+    with pytest.raises(NoTestError, match='make one of each'):
+        find_runs([tmp_path])
+
+
 def test_names_that_are_alike_are_whole_paths():
     paths = [Path('/x/demo/ood'), Path('/y/demo/ood'), Path('/z/ood')]
     assert run_names(paths) == ['/x/demo/ood', '/y/demo/ood', 'z']
