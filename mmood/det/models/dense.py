@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import torch
 from mmengine.config import ConfigDict
@@ -19,9 +20,10 @@ from mmood.necks.pyramid import collect_losses
 from mmood.scores import Samples
 from mmood.scores.classifier import linear_of, why_not_linear
 
+from .flags import with_flagged
 from .places import CarryingCoder, rows_at, split_places, with_places
 from .roi_tools import maps_of, record_calls
-from .rows import NO_FLAGS, RowAdapter
+from .rows import RowAdapter
 
 _NO_INPUTS = 'a one-stage head classifies maps, not pooled boxes'
 _NO_LAYER = 'the logits are not the outputs of one layer'
@@ -79,9 +81,10 @@ class DenseAdapter(RowAdapter):
         reason = _why_not_linear(layers, self._num_priors)
         self._is_linear = not reason
         missing = dict(classifier=reason, inputs=_NO_INPUTS)
-        lacking = dict(inputs=_NO_INPUTS, ious=_NO_INPUTS, flagged=NO_FLAGS)
+        lacking = dict(inputs=_NO_INPUTS, ious=_NO_INPUTS)
         if not layers:
-            missing['features'] = lacking['look'] = _NO_LAYER
+            missing['features'] = _NO_LAYER
+            lacking.update(look=_NO_LAYER, flagged=_NO_LAYER)
         if reason:
             lacking['classify'] = reason
         self.add_scores(
@@ -152,39 +155,36 @@ class DenseAdapter(RowAdapter):
         return tuple(like.new_zeros(1, width, 4, 4) for width in widths)
 
     def loss(
-        self, x: tuple[Tensor, ...], *args, **kwargs
+        self, x: tuple[Tensor, ...], batch_data_samples: list, *args, **kwargs
     ) -> dict[str, Tensor]:
-        if not self.losses:
-            losses = super().loss(x, *args, **kwargs)
+        samples, flags = with_flagged(batch_data_samples)
+        if not (self.losses or flags):
+            losses = super().loss(x, samples, *args, **kwargs)
             return {**losses, **collect_losses(x)}
-        layers = set(self._layers)
-        with record_calls(*layers) as calls, self.labels_kept() as labels:
-            losses = super().loss(x, *args, **kwargs)
+        layers, kept = set(self._layers), self.targets_kept(flags)
+        with record_calls(*layers) as calls, kept as labels:
+            losses = super().loss(x, samples, *args, **kwargs)
 
         def look(name: str, detach: bool = False) -> Samples:
             with record_calls(*layers) as seen:
                 self(maps_of(x, name, detach))
             known = [(one >= 0).nonzero()[:, 0] for one in labels]
-            rows = [self._rows(seen, i, at) for i, at in enumerate(known)]
-            logits, features = (torch.cat(part) for part in zip(*rows))
-            logits = logits[:, : self.num_classes]
-            return Samples(logits, features, kind=self.scores.kind)
+            return self.samples_at(known, partial(self._rows, seen))
 
-        more = self.row_losses(
+        losses = self.with_row_losses(
+            losses,
             labels,
-            lambda i, places: self._rows(calls, i, places),
+            partial(self._rows, calls),
+            [logits for _, logits in calls],
             classify=self._classify if self._is_linear else None,
             look=look,
         )
-        return {**losses, **more, **collect_losses(x)}
+        return {**losses, **collect_losses(x)}
 
     def _rows(
         self, calls: Sequence[tuple], image: int, places: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Logits (n, K + extra) and features (n, C) of an image's priors.
-
-        ``calls`` of the layers, level by level.
-        """
+        """What `RowsOf` says, by ``calls`` of the layers, level by level."""
         features, logits = ([m[image] for m in part] for part in zip(*calls))
         count = self._num_priors
         return (
