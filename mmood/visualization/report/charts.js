@@ -83,7 +83,8 @@ function drawCurves() {
     const tone = PALETTE[number % PALETTE.length];
     const isChosen = state.score[index] === score;
     const name = forPlotly(runs.length === 1 ? score : `${runs[index].name}: ${score}`);
-    const line = {color: tone, width: isChosen ? 3 : 1.3};
+    const line = {color: tone, width: isChosen ? 3 : 1.3,
+      dash: number < PALETTE.length ? 'solid' : 'dash'};
     const found = curves(numbers);
     const at = place(index, score);
     const [lost, hit] = [numbers.id[at], numbers.ood[at]];

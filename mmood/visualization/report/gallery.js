@@ -93,7 +93,7 @@ function pixels(index, item) {
     }
     context.putImageData(shown, 0, 0);
   };
-  image.src = item.levels;
+  image.src = data.levels[item.levels];
   return canvas;
 }
 

@@ -24,6 +24,7 @@ from .segmentation import pixel_cases, pixel_summary
 
 MAX_BYTES = 20_000_000
 _SCRIPTS = ('state.js', 'charts.js', 'tables.js', 'gallery.js', 'main.js')
+_APART = ('of', 'path', 'levels')
 _NAME = re.compile(r'\{\{ (\w+) \}\}')
 
 
@@ -44,7 +45,7 @@ def build_report(folders: Sequence[str | Path], limit: int = 8) -> str:
     scripts['scripts'] = '\n'.join(_file(name) for name in _SCRIPTS)
     template, style = _file('page.html'), _file('page.css')
     runs = [part for part, _ in found]
-    content = dict(runs=runs, pictures=[], dropped=0)
+    content = dict(runs=runs, pictures=[], levels=[], dropped=0)
     parts = *scripts.values(), template, style, _json(content)
     used = sum(len(part.encode()) for part in parts)
     _add_cases(content, [cases for _, cases in found], MAX_BYTES - used)
@@ -113,13 +114,14 @@ def _measures(run: Run) -> list[dict]:
 def _add_cases(content: dict, cases: list[list[dict]], space: int) -> None:
     """Fill scenes, cases and pictures, best ranks first, while there is room.
 
-    What has none is counted as ``dropped``. A picture that several runs show
-    is there once.
+    What has none is counted as ``dropped``. A picture or a map that several
+    cases show is there once.
     """
     queue = [(run, case) for run, part in enumerate(cases) for case in part]
     queue.sort(key=lambda item: item[1]['rank'])  # stable
     pictures: dict[str | None, int] = {}
     scenes: dict[tuple, int] = {}
+    levels: dict[str | None, int | None] = {None: None}
     for number, case in queue:
         run = content['runs'][number]
         place = (number, case['scene'])
@@ -132,7 +134,10 @@ def _add_cases(content: dict, cases: list[list[dict]], space: int) -> None:
             scene = box_scene(*case['of']) if 'of' in case else {}
             scene['path'] = case['path']
             parts.append(scene)
-        shown = {k: v for k, v in case.items() if k not in ('of', 'path')}
+        level = case.get('levels')
+        if level not in levels:
+            parts.append(level)
+        shown = {k: v for k, v in case.items() if k not in _APART}
         cost = len(_json([*parts, shown])) + 100
         if cost > space:
             content['dropped'] += 1
@@ -145,7 +150,10 @@ def _add_cases(content: dict, cases: list[list[dict]], space: int) -> None:
             scenes[place] = len(run['scenes'])
             scene['picture'] = pictures[case['path']]
             run['scenes'].append(scene)
-        shown['scene'] = scenes[place]
+        if level not in levels:
+            levels[level] = len(content['levels'])
+            content['levels'].append(level)
+        shown.update(scene=scenes[place], levels=levels[level])
         run['cases'].append(shown)
 
 

@@ -83,14 +83,16 @@ def test_pictures_know_which_pixels_are_above(tested):
         path = run['scenes'][case['scene']]['path']
         (one,) = [s for s in samples if s['img_path'] == path]
         values = one['pred_ood']['energy'][0].numpy()
-        drawn = picture(case['levels'])
+        drawn = picture(content['levels'][case['levels']])
         label = one['gt_sem_seg']['data'][0].numpy()
         assert (drawn[..., 1] == label).all()
         for place in (0, 40, len(grid) - 1):
             above = drawn[..., 2].astype(int) > place
             assert (above == (values > grid[place])).all()
-    shown = data = content['pictures'][0]
-    assert (data['width'], data['height']) == (64, 48)
+    # Three kinds of three scores of six images, each map once.
+    assert len(content['levels']) == 3 * 6
+    shown = content['pictures'][0]
+    assert (shown['width'], shown['height']) == (64, 48)
     assert picture(shown['uri']).shape == (48, 64, 3)
 
 
