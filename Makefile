@@ -21,6 +21,7 @@ SEG := configs/posthoc/fcn_lite0_1k_shapes.py
 DOOD := configs/dood/dood_fcn_lite0_1k_shapes.py
 DEMO_SEG := work_dirs/demo-seg
 DOOD_OPTIONS := ood.features.cache=$(DEMO_SEG)/features
+REPORT := tools/analysis_tools/report.py
 DREAM := configs/dream_box/dream-box_faster-rcnn_r18_fpn_shapes.py
 DEMO_DREAM := work_dirs/demo-dream-box
 PAINTED := data/shapes_dream
@@ -63,9 +64,11 @@ demo: setup
 	$(BIN)/python tools/image_demo.py $(SETS) $(CONFIG) $(CHECKPOINT) \
 		--out-dir $(DEMO)/pictures --limit 8 \
 		--sheet $(DEMO)/pictures/sheet.png
-	@echo 'The table stands above. Score curves: $(DEMO)/ood, drawn' \
-		'images, a folder for each set: $(DEMO)/pictures, in one:' \
-		'$(DEMO)/pictures/sheet.png'
+	$(BIN)/python $(REPORT) $(DEMO)/ood -o $(DEMO)/report.html
+	@echo 'The table stands above. Drawn images, a folder for each set:' \
+		'$(DEMO)/pictures, in one: $(DEMO)/pictures/sheet.png. Open' \
+		'$(DEMO)/report.html in a browser: curves, pictures and a' \
+		'threshold to move'
 
 demo-seg: setup
 	@$(MAKE) --no-print-directory data/shapes/annotations/far.json
@@ -84,8 +87,11 @@ demo-seg: setup
 		"$$(cat $(DEMO_SEG)/dood/last_checkpoint)" \
 		--out-dir $(DEMO_SEG)/pictures --limit 8 --columns 2 \
 		--sheet $(DEMO_SEG)/pictures/sheet.png
+	$(BIN)/python $(REPORT) $(DEMO_SEG)/ood -o $(DEMO_SEG)/report.html
 	@echo 'The table stands above: energy is the segmentation uncertainty.' \
-		'Curves: $(DEMO_SEG)/ood, overlays: $(DEMO_SEG)/pictures/sheet.png'
+		'Overlays: $(DEMO_SEG)/pictures/sheet.png. Open' \
+		'$(DEMO_SEG)/report.html in a browser: curves, pictures and a' \
+		'threshold to move'
 
 demo-dream-box: setup
 	@$(MAKE) --no-print-directory data/shapes/annotations/far.json
@@ -98,8 +104,11 @@ demo-dream-box: setup
 		"$$(cat $(DEMO_DREAM)/$(basename $(notdir $(DREAM)))/seed_0/last_checkpoint)" \
 		--out-dir $(DEMO_DREAM)/pictures --limit 8 \
 		--sheet $(DEMO_DREAM)/pictures/sheet.png
+	$(BIN)/python $(REPORT) $(DEMO_DREAM) -o $(DEMO_DREAM)/report.html
 	@echo 'The table stands above. Painted objects: $(PAINTED)/contact_sheet.png,' \
-		'detections: $(DEMO_DREAM)/pictures/sheet.png'
+		'detections: $(DEMO_DREAM)/pictures/sheet.png. Open' \
+		'$(DEMO_DREAM)/report.html in a browser: the three methods side' \
+		'by side'
 
 lint: setup
 	$(BIN)/ruff check .

@@ -37,6 +37,8 @@ class OODRunner(Runner):
     what ``torch.set_float32_matmul_precision`` gets: 'medium' allows other
     products of matrices, in bfloat16 where the CPU can, at up to twice the
     speed.
+
+    A test leaves what it was made with in its folder (`RecordTestHook`).
     """
 
     @classmethod
@@ -53,6 +55,11 @@ class OODRunner(Runner):
         logger = super().build_logger(*args, **kwargs)
         logger.addFilter(_is_said)
         return logger
+
+    def test(self) -> dict:
+        hook = dict(type='mmood.RecordTestHook')
+        self.register_hook(hook, priority='LOWEST')
+        return super().test()
 
     def build_optim_wrapper(
         self, optim_wrapper: OptimWrapper | dict

@@ -10,6 +10,7 @@ from .finite_loss import FiniteLossHook
 from .fit_scores import FitScoresHook, fit_scores
 from .idle_parts import IdlePartsHook
 from .log_processor import OODLogProcessor
+from .record_test import RecordTestHook
 
 __all__ = [
     'AfterTraining',
@@ -22,5 +23,6 @@ __all__ = [
     'IdlePartsHook',
     'OODLogProcessor',
     'OODVisualizationHook',
+    'RecordTestHook',
     'fit_scores',
 ]

@@ -103,6 +103,16 @@ class ScoreHistogram:
         lowest = self._bins[::-1].astype(np.int64) << self._shift
         return _to_scores(lowest), tps, fps
 
+    def tallies(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Upper edges of the bins, ascending, and their counts, each (B,).
+
+        ``negatives[: i + 1].sum()`` negatives have a (float32) score ``<=
+        edges[i]``; the positives stand behind them.
+        """
+        edges = ((self._bins.astype(np.int64) + 1) << self._shift) - 1
+        edges[edges == -1] = -2  # -0, which no score has, would equal 0
+        return _to_scores(edges), self._counts[0], self._counts[1]
+
     def auroc(self) -> float:
         """Area under the ROC curve, [0, 1]; nan if one side is empty."""
         if self._one_sided():

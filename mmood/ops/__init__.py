@@ -13,7 +13,7 @@ from .coco import coco_problems, read_coco, read_json
 from .coreset import farthest_points
 from .exact_state import copy_exact, exact_parts, exact_state, forget_fits
 from .feature_range import FeatureRange
-from .files import NotWrittenError, atomic_write, write_json
+from .files import NotWrittenError, atomic_write, write_arrays, write_json
 from .gather import gather_labelled, gather_parts, gather_rows
 from .images import image_size, list_files, list_images
 from .labels import read_labels
@@ -27,6 +27,7 @@ from .populations import (
     stated_origin,
 )
 from .precision import full_products, raised
+from .provenance import file_sha256, versions
 from .rank_mean import or_one, rank_count, rank_mean
 from .reservoir import Reservoir
 from .shuffle_buffer import ShuffleBuffer
@@ -65,6 +66,7 @@ __all__ = [
     'fit_weibull',
     'forget_fits',
     'full_products',
+    'file_sha256',
     'gather_labelled',
     'gather_parts',
     'gather_rows',
@@ -87,5 +89,7 @@ __all__ = [
     'read_labels',
     'stated_origin',
     'weibull_cdf',
+    'versions',
+    'write_arrays',
     'write_json',
 ]

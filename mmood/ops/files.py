@@ -8,10 +8,13 @@ import math
 import os
 import socket
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
 
 _HOST = socket.gethostname()
 _DAY = 24 * 3600  # seconds
@@ -84,6 +87,20 @@ def write_json(
     text = json.dumps(_finite(content), allow_nan=False, indent=indent)
     with atomic_write(path) as file:
         file.write(text)
+
+
+def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an ``.npz`` whose arrays have any names.
+
+    `numpy.savez` has arguments of its own, such as ``file``.
+    """
+    with (
+        atomic_write(path, 'wb') as file,
+        zipfile.ZipFile(file, 'w') as zipped,
+    ):
+        for name, values in arrays.items():
+            with zipped.open(f'{name}.npy', 'w', force_zip64=True) as member:
+                np.lib.format.write_array(member, values)
 
 
 def _finite(value: object) -> object:

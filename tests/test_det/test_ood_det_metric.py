@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from helpers import write_coco
-from mmood.det.evaluation.records import write_arrays
 from mmood.metrics import EmptySetWarning, fpr_at_tpr
+from mmood.ops import write_arrays
 from mmood.registry import METRICS
 from ood_det_helpers import CLASSES, evaluate, sample
 
@@ -152,7 +152,8 @@ def test_dump_holds_the_scores_of_all_kept_boxes(ann, tmp_path):
     np.testing.assert_array_equal(scores['far'], [2])
     names = sorted(path.name for path in out.iterdir())
     scores = ['ood_scores_energy.npz', 'ood_scores_energy.png']
-    assert names == ['metrics.json', *scores]
+    more = ['boxes.npz', 'details.json', 'metrics.json']
+    assert names == [*more, *scores]
     metrics = json.loads((out / 'metrics.json').read_text())
     assert metrics['far/energy/AUROC'] == 1
 

@@ -1,5 +1,6 @@
 """Training and testing as users run them, on a tiny Shapes set."""
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -14,6 +15,7 @@ from mmengine.runner import Runner
 from helpers import run_script, tiny_options
 from mmood.checkpoint import allow_checkpoint_types
 from mmood.det import OODDetInferencer
+from mmood.visualization.report import build_report
 
 DFDD = 'dfdd/dfdd_faster-rcnn_r18_fpn_shapes.py'
 PLAIN = 'posthoc/faster-rcnn_r18_fpn_shapes.py'
@@ -87,6 +89,29 @@ def test_test_tool_prints_the_table_and_dumps(trained, shapes, tmp_path):
     assert all(len(scores[origin]) for origin in scores)
     drawn = [path.parent.name for path in tmp_path.glob('drawn/*/*.png')]
     assert Counter(drawn) == dict(id=6, near=4, far=4)
+    content = (work_dir / 'epoch_1.pth').read_bytes()
+    check_report(tmp_path, hashlib.sha256(content).hexdigest(), scores)
+
+
+def check_report(folder, sha256, scores):
+    """What the test left is what the page is made of."""
+    text = build_report([folder])
+    (run,) = json.loads(text.split('id="data">')[1].split('</script>')[0])[
+        'runs'
+    ]
+    facts = dict(run['facts'])
+    assert facts['SHA-256 of it'] == sha256
+    assert facts['Trained until'].startswith('epoch 1, iteration ')
+    for origin in ('near', 'far'):
+        found = run['counted']['energy']['sets'][origin]
+        assert found['num_id'] == len(scores['id'])
+        assert found['num_ood'] == len(scores[origin])
+    names = {row['name'] for row in found['classes']}
+    classes = json.loads((folder / 'ood/details.json').read_text())['classes']
+    assert names and names <= set(classes)
+    assert {scene['picture'] for scene in run['scenes']} and 'null' not in (
+        text.split('"pictures":')[1].split('"dropped"')[0]
+    )
 
 
 def test_inferencer_takes_the_threshold_of_the_checkpoint(

@@ -21,6 +21,11 @@ from helpers import (
     tiny_seg_options,
 )
 from mmood.seg import OODSegInferencer
+from mmood.visualization.report.runs import find_runs
+from mmood.visualization.report.segmentation import (
+    pixel_cases,
+    pixel_summary,
+)
 
 SCORES = ('compound', 'diffusion', 'energy')
 
@@ -77,6 +82,14 @@ def test_test_tool_prints_the_table_and_writes_files(
             assert found == pytest.approx(expected)
     drawn = [path.parent.name for path in tmp_path.glob('drawn/*/*.png')]
     assert sorted(drawn) == 4 * ['far'] + 4 * ['near']
+    (run,) = find_runs([tmp_path])
+    assert run.facts['checkpoint']['path'] == str(dood[0])
+    shown = pixel_summary(run)
+    assert list(shown) == list(SCORES)
+    far = shown['compound']['sets']['far']
+    assert far['num_ood'] == (labels.ravel() > 8).sum()
+    cases = pixel_cases(run, shown)
+    assert len(cases) == 2 * 3 * 3 * 4  # sets, scores, kinds, images
 
 
 def test_a_plain_segmentor_is_tested_too(

@@ -277,3 +277,21 @@ def test_refuses_unknown_protocols_and_too_few_bins():
         ScoreHistogram().bounds(protocol='coco')
     with pytest.raises(ValueError, match='num_bins .*got 1'):
         ScoreHistogram(1)
+
+
+@pytest.mark.parametrize('num_bins', [4, 2**18])
+def test_tallies_are_what_lies_up_to_an_edge(num_bins):
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=500).astype(np.float32).round(2)
+    positive = rng.random(500) < 0.3
+    histogram = ScoreHistogram(num_bins)
+    histogram.add(scores, positive)
+    edges, *counts = histogram.tallies()
+    assert (np.diff(edges) > 0).all()
+    for side, found in zip((~positive, positive), counts):
+        expected = [(scores[side] <= edge).sum() for edge in edges]
+        assert found.cumsum().tolist() == expected
+
+
+def test_tallies_of_nothing():
+    assert [part.size for part in ScoreHistogram().tallies()] == [0, 0, 0]

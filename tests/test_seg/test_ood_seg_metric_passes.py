@@ -239,8 +239,11 @@ def test_files(tmp_path):
     out = tmp_path / 'new' / 'out'
     result = evaluate_pixels(samples, out_dir=str(out))
     assert sorted(path.name for path in out.iterdir()) == [
+        'cases.npz',
         'curves_far.png',
+        'details.json',
         'metrics.json',
+        'pixels.npz',
     ]
     stored = json.loads((out / 'metrics.json').read_text())
     assert {f'ood/{name}' for name in stored} == set(result)

@@ -55,6 +55,8 @@ def box_record(sample: dict, origin: str, annotated: bool = False) -> dict:
     return dict(
         origin=origin,
         source=sample.get('ann_file'),
+        path=sample.get('img_path'),
+        classes=sample.get('classes', ()),
         scores=ood_scores(pred),
         boxes=pred['bboxes'].cpu().numpy(),
         own=pred['scores'].cpu().numpy(),
@@ -71,9 +73,10 @@ def by_origin(
 ) -> dict[str, dict]:
     """Boxes that count and objects, per set.
 
-    ``images``: those of each image; ``boxes``, ``objects`` (crowds apart)
-    and ``per_image``, the scores by name: the same as lists over images;
-    ``scores``: by name, of all images in a row.
+    ``images``: those of each image, with its ``path``; ``boxes``,
+    ``objects`` (crowds apart) and ``per_image``, the scores by name: the
+    same as lists over images; ``scores``: by name, of all images in a row;
+    ``classes``: the names of the objects' labels.
     """
     sets: dict[str, dict] = {}
     for record in records:
@@ -83,13 +86,14 @@ def by_origin(
         part = sets.setdefault(
             record['origin'],
             dict(
+                classes=record['classes'],
                 images=[],
                 boxes=[],
                 objects=[],
                 per_image={k: [] for k in record['scores']},
             ),
         )
-        image = {k: record[k] for k in _OF_OBJECTS}
+        image = {k: record[k] for k in ('path', *_OF_OBJECTS)}
         image.update({k: record[k][kept] for k in _OF_BOXES})
         part['images'].append(image)
         part['boxes'].append(image['boxes'])

@@ -9,17 +9,16 @@ import os
 import warnings
 from collections.abc import Sequence
 
-import numpy as np
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import MMLogger
 
 from mmood.metrics import EmptySetWarning, protocol_rule
 from mmood.ops import check_populations
 from mmood.registry import METRICS
-from mmood.visualization import plot_roc_and_histogram
 
 from ..datasets.coco_api import CheckedCOCO
 from .coco_file import best_confidence, check_tested, has_objects
+from .details import name_of, write_details, write_scores
 from .kept_boxes import (
     box_record,
     by_origin,
@@ -33,11 +32,9 @@ from .more_measures import (
     open_set_measures,
 )
 from .records import (
-    SCORES,
     class_names,
     finite_predictions,
     origin_of,
-    write_arrays,
     write_metrics,
 )
 from .report import box_report
@@ -74,8 +71,8 @@ class OODDetMetric(CocoMetric):
             pass as VOS does, or a number.
         tpr: share of ID boxes to keep in FPR and ``ood_threshold``.
         out_dir: folder for ``metrics.json``, ``ood_scores_<score>.npz`` (one
-            array per set) and PNGs with ROC curve and histogram; None: no
-            files.
+            array per set), PNGs with ROC curve and histogram, and the boxes
+            (`details`); None: no files.
         open_set: whether to add the measures of open-set detection, where
             boxes beyond their score's threshold are unknown and so are all
             objects of OOD sets: ``<set>/<score>/{AP_U,P_U,R_U,nOSE,WI}`` and
@@ -137,7 +134,10 @@ class OODDetMetric(CocoMetric):
                 self._take_file(sample.get('ann_file'))
             pred = finite_predictions(sample)
             super().process(data_batch, [{**sample, 'pred_instances': pred}])
-            record = box_record(sample, origin, self._reads_id_objects)
+            is_read = self._reads_id_objects or (
+                self.out_dir is not None and 'instances' in sample
+            )
+            record = box_record(sample, origin, is_read)
             self.results[-1] = (*self.results[-1], record)
 
     def _take_file(self, path: str | None) -> None:
@@ -172,8 +172,8 @@ class OODDetMetric(CocoMetric):
         threshold = self._confidence(in_id)
         sets = by_origin([r[2] for r in results], threshold, self.protocol)
         metrics['score_threshold'] = threshold
-        first = sets['id']['scores'].pop('')
-        metrics['ood_threshold'] = threshold_at(first, self.tpr)
+        unnamed = sets['id']['scores'].pop('')
+        metrics['ood_threshold'] = threshold_at(unnamed, self.tpr)
         names, thresholds = sorted(sets['id']['scores']), {}
         for name in names:
             id_scores = sets['id']['scores'][name]
@@ -194,7 +194,18 @@ class OODDetMetric(CocoMetric):
         for note in nan_notes(sets):
             MMLogger.get_current_instance().warning(note)
         if self.out_dir:
-            self._dump(metrics, sets, names)
+            names.sort(key=lambda name: name != name_of(unnamed, sets['id']))
+            write_scores(self.out_dir, sets, names)
+            write_details(
+                self.out_dir,
+                sets,
+                classes=class_names(self.dataset_meta),
+                scores=names,
+                protocol=self.protocol,
+                tpr=self.tpr,
+                score_threshold=threshold,
+            )
+            write_metrics(self.out_dir, metrics)
         return metrics
 
     def _on_demand(self, sets: dict, thresholds: dict) -> dict[str, float]:
@@ -256,16 +267,6 @@ class OODDetMetric(CocoMetric):
         return best_confidence(
             self._coco_api, detections, self.cat_ids, self.img_ids
         )
-
-    def _dump(self, metrics: dict, sets: dict, names: list) -> None:
-        for name in names:
-            scores = {o: kept['scores'][name] for o, kept in sets.items()}
-            path = os.path.join(self.out_dir, f'{SCORES}_{name}')
-            write_arrays(f'{path}.npz', scores)
-            drawn = {o: v[np.isfinite(v)] for o, v in scores.items()}
-            id_scores = drawn.pop('id')
-            plot_roc_and_histogram(id_scores, drawn, f'{path}.png', name)
-        write_metrics(self.out_dir, metrics)
 
 
 def check_confidence(threshold: str | float) -> None:

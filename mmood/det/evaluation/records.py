@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping
 
 import numpy as np
 from torch import Tensor
 
 from mmood.metrics.voc import ImageDetections
-from mmood.ops import atomic_write, raised, stated_origin, write_json
+from mmood.ops import raised, stated_origin, write_json
 from mmood.ops.coco_records import shorten
 
 SCORES = 'ood_scores'
@@ -125,17 +124,3 @@ def write_metrics(out_dir: str, metrics: Mapping[str, float]) -> None:
     """Write ``metrics.json``, with null for what is nan."""
     values = {k: float(v) for k, v in metrics.items()}
     write_json(os.path.join(out_dir, 'metrics.json'), values)
-
-
-def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write an ``.npz`` whose arrays have any names.
-
-    `numpy.savez` has arguments of its own, such as ``file``.
-    """
-    with (
-        atomic_write(path, 'wb') as file,
-        zipfile.ZipFile(file, 'w') as zipped,
-    ):
-        for name, values in arrays.items():
-            with zipped.open(f'{name}.npy', 'w', force_zip64=True) as member:
-                np.lib.format.write_array(member, values)

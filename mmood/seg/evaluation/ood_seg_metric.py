@@ -22,8 +22,9 @@ from mmood.scores import Samples, ScoreSet, class_logits
 from mmood.visualization import plot_counted_curves
 
 from .components import ComponentStore
+from .details import PixelDetails
 from .measures import pixel_measures, resampled_measures, warn_one_sided
-from .output import fit_map, report, report_components
+from .output import fit_map, predicted_classes, report, report_components
 from .pixel_counts import PixelCounts, merge_into
 
 _BESIDE = {'data', 'is_ood'}  # in ``pred_ood``, beside the scores
@@ -63,7 +64,8 @@ class OODSegMetric(BaseMetric):
             None: without. This protocol is ``'smiyc'`` where the metric's
             is, else ``'definition'`` (`ComponentStore`).
         upsample: mode for score maps smaller than the label.
-        out_dir: folder for ``metrics.json`` and curves; None: no files.
+        out_dir: folder for ``metrics.json``, curves and what stands out
+            (`PixelDetails`); None: no files.
         save_maps: also keep the maps of ``components.score``, or of the
             first score, as ``out_dir/maps/SET/IMAGE.npy``.
     """
@@ -97,6 +99,7 @@ class OODSegMetric(BaseMetric):
     def _reset(self) -> None:
         """Forget all pixels."""
         self._counts = PixelCounts()
+        self._details = PixelDetails() if self.out_dir else None
         self._pending: dict | None = None
         self._merged: dict = {}
         self._reasons: dict = {}
@@ -127,6 +130,7 @@ class OODSegMetric(BaseMetric):
             place=(origin, sample.get('source'), path),
             fold=sample.get('fold', 0) if self.resample else 0,
             label=label,
+            classes=predicted_classes(sample) if self._details else None,
             maps={
                 key: fit_map(score, label.shape, self.upsample, name, key)
                 for key, score in self._predicted(sample, name).items()
@@ -162,6 +166,8 @@ class OODSegMetric(BaseMetric):
             place = (record['origin'], key, record['fold'])
             name = f'{record["name"]}: the {key} map'
             self._counts.add(place, score[valid], is_ood, name)
+        if self._details:
+            self._details.add(record)
         if self._store is not None:
             maps = record['maps']
             key = self._map_score or next(iter(maps))
@@ -184,6 +190,8 @@ class OODSegMetric(BaseMetric):
             self._count_pending()
         self._merged = self._counts.gather()
         self._void_spoilt()
+        if self._details:
+            self._details.gather()
         try:
             self._components = self._component_measures()
             return super().evaluate(size)
@@ -283,5 +291,8 @@ class OODSegMetric(BaseMetric):
             if curves:
                 path = osp.join(self.out_dir, f'curves_{origin}.png')
                 plot_counted_curves(curves, path, origin)
+        self._details.write(
+            self.out_dir, sets, protocol=self.protocol, tpr=self.tpr
+        )
         values = {k: float(v) for k, v in metrics.items()}
         write_json(osp.join(self.out_dir, 'metrics.json'), values)

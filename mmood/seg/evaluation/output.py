@@ -35,6 +35,13 @@ def fit_map(
     return score.cpu().numpy()
 
 
+def predicted_classes(sample: Mapping) -> np.ndarray | None:
+    """The numbers (H, W) of the predicted classes, if there are any."""
+    if 'pred_sem_seg' not in sample:
+        return None
+    return sample['pred_sem_seg']['data'][0].cpu().numpy()
+
+
 def report(
     metrics: Mapping[str, float], keys: Sequence[tuple[str, str]]
 ) -> str:

@@ -10,7 +10,7 @@ from mmengine.dist import all_gather_object
 
 from mmood.metrics import ScoreHistogram
 
-_BLOCK = 1 << 18  # pixels that are counted at once
+_BLOCK = 2**18
 
 
 class PixelCounts:
@@ -18,9 +18,16 @@ class PixelCounts:
 
     ``spoilt``: why it does not hold all, by place, after `gather` of all
     ranks.
+
+    Args:
+        num_bins: of each histogram.
+        block: pixels of a place that are counted at once; None: 2**18.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, num_bins: int = 2**18, block: int | None = None
+    ) -> None:
+        self._num_bins, self._block = num_bins, block or _BLOCK
         self.spoilt: dict[Hashable, str] = {}
         self._histograms: dict[Hashable, ScoreHistogram] = {}
         self._waiting: dict[Hashable, list] = defaultdict(list)
@@ -43,7 +50,7 @@ class PixelCounts:
             self.spoilt.setdefault(place, f'{name} has {nans} nan')
             scores, is_ood = scores[:0], is_ood[:0]
         self._waiting[place].append((scores, is_ood))
-        if sum(len(part) for part, _ in self._waiting[place]) > _BLOCK:
+        if sum(len(part) for part, _ in self._waiting[place]) > self._block:
             self._flush(place)
 
     def gather(self) -> dict[Hashable, ScoreHistogram]:
@@ -60,7 +67,9 @@ class PixelCounts:
 
     def _flush(self, place: Hashable) -> None:
         scores, is_ood = zip(*self._waiting.pop(place))
-        histogram = self._histograms.setdefault(place, ScoreHistogram())
+        histogram = self._histograms.setdefault(
+            place, ScoreHistogram(self._num_bins)
+        )
         histogram.add(np.concatenate(scores), np.concatenate(is_ood))
 
 
