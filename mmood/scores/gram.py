@@ -14,7 +14,14 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
-from .fitted import FittedScore, labelled_rows, unrows, warn_unseen
+from .fitted import (
+    FittedScore,
+    check_channels,
+    labelled_rows,
+    rows,
+    unrows,
+    warn_unseen,
+)
 from .logits import msp
 from .samples import Samples, register_score
 
@@ -143,12 +150,10 @@ class GramMatrices(FittedScore):
         self.maximum[unseen] = self.maximum.amax(0)
 
     def _score(self, samples: Samples) -> Tensor:
-        x, classes = labelled_rows(
-            samples.features,
-            samples.logits.argmax(1),
-            self.channels,
-            self.num_classes,
-        )
+        check_channels(samples.features, self.channels)
+        check_channels(samples.logits, self.num_classes, 'logits')
+        x = rows(samples.features)
+        classes = samples.logits.argmax(1).flatten()
         parts = [
             gram_deviation(values, self.minimum[part], self.maximum[part])
             for values, part in self._chunks(x, classes)

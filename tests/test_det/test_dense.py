@@ -110,7 +110,7 @@ def test_the_energy_is_that_of_the_kind_of_logits(kind):
 @pytest.mark.parametrize('kind', HEADS)
 def test_features_are_what_the_classifier_sees_there(kind):
     head, x = ood_head(kind), maps(1)
-    layers = set(head._layers)
+    layers = set(head.class_layers)
     assert len(layers) == (3 if kind in ('yolox', 'rtmdet') else 1)
     boxes = kept_samples(head, x)[0]
     with record_calls(*layers) as calls, torch.no_grad():
@@ -154,7 +154,7 @@ def test_half_precision_finds_the_same_priors(family, kind):
     with torch.no_grad():
         outputs = head(maps(1))
     half = [[m.to(dtype) for m in part] for part in outputs]
-    head._layers = ()  # the maps that they are made of are not there
+    head.class_layers = ()  # the maps that they are made of are not there
     metas = [samples(1)[0].metainfo]
     boxes = head.predict_by_feat(*half, batch_img_metas=metas, with_nms=False)[
         0

@@ -81,7 +81,7 @@ def test_the_losses_of_the_head_are_as_before(kind):
         for ours, theirs in zip(*map(listed, (found[name], value))):
             assert_near(ours, theirs)
     found['loss_vmf'].backward()
-    assert all(layer.weight.grad is None for layer in head._layers)
+    assert all(layer.weight.grad is None for layer in head.class_layers)
 
 
 def listed(value):
@@ -96,7 +96,7 @@ def test_a_batch_has_what_is_assigned_and_where(kind):
     handle = head.loss_cls.register_forward_pre_hook(
         lambda _, inputs: classified.append(inputs)
     )
-    with record_calls(*set(head._layers)) as calls:
+    with record_calls(*set(head.class_layers)) as calls:
         head.loss(x, data)
     handle.remove()
     batch = spied(head).batch
@@ -142,7 +142,7 @@ def test_outliers_on_blurred_maps_are_the_known_rows_there(kind):
     assert (batch.outliers.logits - batch.known.logits).abs().max() > 0.01
     head.zero_grad()
     head.loss(other, data)['loss_spy'].backward()
-    assert head._layers[0].weight.grad.abs().sum() > 0
+    assert head.class_layers[0].weight.grad.abs().sum() > 0
 
 
 def test_virtual_outliers_where_the_classifier_is_linear():

@@ -74,9 +74,9 @@ class DenseAdapter(RowAdapter):
         self._cls_scores: list[Tensor] = []
         self._is_marking = False
         # Per level, what its logits come out of; not parts of their own.
-        self._layers: tuple[nn.Module, ...] = self._try()
-        layers = set(self._layers)
-        reason = _why_not_linear(layers, self._num_priors)
+        self.class_layers: tuple[nn.Module, ...] = self._try()
+        layers = set(self.class_layers)
+        reason = _why_not_linear(layers, self.num_cell_priors)
         self._is_linear = not reason
         missing = dict(classifier=reason, inputs=_NO_INPUTS)
         lacking = dict(inputs=_NO_INPUTS, ious=_NO_INPUTS, flagged=NO_FLAGS)
@@ -88,7 +88,7 @@ class DenseAdapter(RowAdapter):
             scores,
             losses,
             outliers,
-            channels=self._layers[0].in_channels if layers else None,
+            channels=self.class_layers[0].in_channels if layers else None,
             kind='sigmoid' if self._is_sigmoid else 'softmax',
             missing=missing,
             lacking=lacking,
@@ -127,7 +127,7 @@ class DenseAdapter(RowAdapter):
                 f'{name} cannot have scores: it makes its boxes in a way that '
                 'does not tell of which prior each one is'
             )
-        self._num_priors = outputs[0][0].shape[1] // self.cls_out_channels
+        self.num_cell_priors = outputs[0][0].shape[1] // self.cls_out_channels
         layers = tuple(made.get(id(logits)) for logits in outputs[0])
         return () if None in layers else layers
 
@@ -157,7 +157,7 @@ class DenseAdapter(RowAdapter):
         if not self.losses:
             losses = super().loss(x, *args, **kwargs)
             return {**losses, **collect_losses(x)}
-        layers = set(self._layers)
+        layers = set(self.class_layers)
         with record_calls(*layers) as calls, self.labels_kept() as labels:
             losses = super().loss(x, *args, **kwargs)
 
@@ -186,23 +186,23 @@ class DenseAdapter(RowAdapter):
         ``calls`` of the layers, level by level.
         """
         features, logits = ([m[image] for m in part] for part in zip(*calls))
-        count = self._num_priors
+        count = self.num_cell_priors
         return (
             rows_at(logits, places, count, count),
             rows_at(features, places, count),
         )
 
     def _classify(self, features: Tensor) -> Tensor:
-        return self._layers[0](features[..., None, None])[..., 0, 0]
+        return self.class_layers[0](features[..., None, None])[..., 0, 0]
 
     def predict(
         self, x: tuple[Tensor, ...], *args, **kwargs
     ) -> list[InstanceData]:
-        with record_calls(*set(self._layers)) as calls:
+        with record_calls(*set(self.class_layers)) as calls:
             results = super().predict(x, *args, **kwargs)
         logits, self._cls_scores = self._cls_scores, []
         seen = {id(output): maps for maps, output in calls}
-        features = [seen[id(m)] for m in logits] if self._layers else None
+        features = [seen[id(m)] for m in logits] if self.class_layers else None
         return [
             self._judged(boxes, i, logits, features)
             for i, boxes in enumerate(results)
@@ -216,7 +216,7 @@ class DenseAdapter(RowAdapter):
         features: Sequence[Tensor] | None,
     ) -> InstanceData:
         """The boxes of an image, scored by the rows at their places."""
-        places, count = boxes.pop('places'), self._num_priors
+        places, count = boxes.pop('places'), self.num_cell_priors
         rows = rows_at([m[image] for m in logits], places, count, count)
         p = rows.sigmoid() if self._is_sigmoid else rows.softmax(1)
         p = p[:, : self.num_classes]
@@ -225,16 +225,19 @@ class DenseAdapter(RowAdapter):
         boxes.max_class_scores = torch.maximum(share * p.amax(1), boxes.scores)
         if features is not None:
             features = rows_at([m[image] for m in features], places, count)
+        return self.judge(boxes, self.samples_of(rows, features))
+
+    def samples_of(self, rows: Tensor, features: Tensor | None) -> Samples:
+        """Of logits (n, K + extra) and features (n, C)."""
         linear = None
         if self._is_linear:
-            linear = linear_of(self._layers[0], self.num_classes)
-        samples = Samples(
+            linear = linear_of(self.class_layers[0], self.num_classes)
+        return Samples(
             logits=rows[:, : self.num_classes],
             features=features,
             kind=self.scores.kind,
             classifier=linear,
         )
-        return self.judge(boxes, samples)
 
     def predict_by_feat(
         self, cls_scores: Sequence[Tensor], *args, **kwargs
