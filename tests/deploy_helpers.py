@@ -14,7 +14,7 @@ import torch
 from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
-from dense_heads import K, STRIDES, WIDTH, config, ood_head
+from dense_heads import STRIDES, WIDTH, K, config, ood_head
 from helpers import SHARED
 from mmood.deploy.compare import differences
 from mmood.deploy.export import write
@@ -113,7 +113,7 @@ def boxes_by_torch(model: nn.Module, picture: np.ndarray) -> dict:
     tensor = torch.from_numpy(picture.transpose(2, 0, 1).copy())
     batch = dict(inputs=[tensor], data_samples=[DetDataSample(metainfo=meta)])
     found = model.test_step(batch)[0].pred_instances
-    names = [k for k in found.keys() if k.startswith('ood_scores_')]
+    names = [k for k, _ in found.items() if k.startswith('ood_scores_')]
     return dict(
         boxes=found.bboxes.numpy(),
         labels=found.labels.numpy(),

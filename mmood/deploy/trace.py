@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from mmood.backbones import FrozenBackbone
 from mmood.scores import KNN, NotFittedError, ScoreSet
 
 # Buffers that a score asks for in an `if`.
 _ASKED = ('is_fitted', 'fitted_percentile', 'fitted_for')
 _GRADIENTS = (
-    'it runs a part of the model again, on inputs that gradients change or '
-    'that are changed otherwise, and an ONNX graph goes one way: leave it out'
+    'it runs a part of the model again on other inputs, by gradients, and an '
+    'ONNX graph goes one way: name the other scores, as --scores does'
 )
 
 
@@ -67,6 +68,8 @@ def traceable(model: nn.Module) -> nn.Module:
         for name in set(_ASKED) & set(module._buffers):
             value = module._buffers.pop(name).item()
             setattr(module, name, value)
+        if isinstance(module, FrozenBackbone):
+            module.drop_cache()
         if isinstance(module, KNN):
             module.arguments = {**module.arguments, 'backend': 'torch'}
     return model

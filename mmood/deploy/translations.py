@@ -107,6 +107,12 @@ def cdist(
     return op.Sqrt(op.Relu(squares))
 
 
+def amax(x: object, dim: Sequence[int] = (), keepdim: bool = False) -> object:
+    """Of all values where torch names no dimension."""
+    axes = _ints(*dim) if dim else None
+    return op.ReduceMax(x, axes, keepdims=int(keepdim))
+
+
 def table() -> dict[Callable, Callable]:
     """For ``custom_translation_table`` of `torch.onnx.export`."""
     ours = torch.ops.mmood
@@ -116,7 +122,8 @@ def table() -> dict[Callable, Callable]:
         for name, translation in own.items()
         if hasattr(ours, name)
     }
-    return {**found, torch.ops.aten.cdist.default: cdist}
+    aten = torch.ops.aten
+    return {**found, aten.cdist.default: cdist, aten.amax.default: amax}
 
 
 def _ints(*values: int) -> object:

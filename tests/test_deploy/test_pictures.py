@@ -2,6 +2,7 @@
 
 import cv2
 import mmcv
+import mmseg.datasets  # noqa: F401  (registers its transforms)
 import numpy as np
 import pytest
 import torch
@@ -9,7 +10,6 @@ from mmcv.transforms import Compose
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmseg.models import SegDataPreProcessor
 
-import mmseg.datasets  # noqa: F401  (registers its transforms)
 from mmood.deploy.pictures import prepare, resize, scaled_size
 from mmood.deploy.pipeline import describe
 from mmood.registry import TRANSFORMS
