@@ -20,6 +20,12 @@ from .trace import SameNoise
 
 PACKAGES = ('onnx', 'onnxruntime', 'onnxscript')
 KEY = 'mmood'  # in the file's metadata
+_TALKATIVE = (
+    'onnx_ir',
+    'onnxscript',
+    'torch.onnx',
+    'torch.fx.experimental.symbolic_shapes',
+)
 
 
 @dataclass
@@ -144,10 +150,7 @@ def _reason(error: Exception) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without what torch says of torchvision and of itself."""
-    loggers = [
-        logging.getLogger(name)
-        for name in ('torch.onnx', 'torch.fx.experimental.symbolic_shapes')
-    ]
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

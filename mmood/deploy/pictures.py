@@ -6,27 +6,44 @@ Shapes: pictures (H, W, 3), sizes (height, width).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 _ONE = 2048  # a weight of 1, as OpenCV counts them
 
 
+class Prepared(NamedTuple):
+    """What the network gets.
+
+    image: (1, 3, H, W) float32.
+    inner: its height and width without the padding at the bottom and at the
+        right that no step of the pipeline made.
+    scale: what height and width were resized by.
+    """
+
+    image: np.ndarray
+    inner: tuple[int, int]
+    scale: tuple[float, float]
+
+
 def prepare(
     picture: np.ndarray, about: Mapping, order: str = 'bgr'
-) -> tuple[np.ndarray, tuple[int, int]]:
-    """What the network gets, (1, 3, H, W) float32, and its inner size.
+) -> Prepared:
+    """Do what the pipeline and the model did to a picture.
 
     ``about`` is what `mmood.deploy.pipeline.describe` says; ``order`` that of
-    the picture's channels. The inner size is without the padding at the
-    bottom and at the right that no pipeline step made. Raises ValueError for
-    what is no picture.
+    the picture's channels. Raises ValueError for what is no picture.
     """
     check_picture(picture, order)
     if order != 'bgr':
         picture = picture[..., ::-1]
+    scale = np.ones(2)
     for step in about['steps']:
+        old = picture.shape[:2]
         picture = _STEPS[step['step']](picture, step)
+        if step['step'] != 'pad':
+            scale *= np.divide(picture.shape[:2], old)
     inner = picture.shape[:2]
     if about['order'] == 'rgb':
         picture = picture[..., ::-1]
@@ -38,7 +55,8 @@ def prepare(
     below, right = height - inner[0], width - inner[1]
     value = about['pad_value']
     x = np.pad(x, ((0, below), (0, right), (0, 0)), constant_values=value)
-    return np.ascontiguousarray(x.transpose(2, 0, 1)[None]), inner
+    image = np.ascontiguousarray(x.transpose(2, 0, 1)[None])
+    return Prepared(image, inner, tuple(scale))
 
 
 def check_picture(picture: np.ndarray, order: str) -> None:

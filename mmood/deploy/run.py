@@ -106,14 +106,12 @@ class OnnxModel:
             raise ValueError(f'score must be one of {names}, got {score!r}')
         if threshold is None:
             threshold = self.about['thresholds'].get(score)
-        raw, inner = self.raw(picture, order)
+        raw, scale = self.raw(picture, order)
         scores = {name: raw[_PREFIX + name] for name in names}
         if self.about['task'] == 'detection':
-            height, width = picture.shape[:2]
-            scale = np.float32([inner[1] / width, inner[0] / height])
             labels = raw['labels']
             found = dict(
-                boxes=raw['boxes'] / np.tile(scale, 2),
+                boxes=raw['boxes'] / np.float32([*scale[::-1]] * 2),
                 labels=labels,
                 class_names=[self.about['classes'][i] for i in labels],
                 scores=raw['scores'],
@@ -128,9 +126,9 @@ class OnnxModel:
 
     def raw(
         self, picture: np.ndarray, order: str = 'bgr'
-    ) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
-        """The graph's outputs by name, and the size it worked on."""
-        image, inner = prepare(picture, self.about, order)
+    ) -> tuple[dict[str, np.ndarray], tuple[float, float]]:
+        """The graph's outputs by name, and what the picture was resized by."""
+        image, inner, scale = prepare(picture, self.about, order)
         size = self.about['size']
         if size and tuple(size) != image.shape[2:]:
             raise ValueError(
@@ -145,7 +143,7 @@ class OnnxModel:
         taken = {given.name for given in self.session.get_inputs()}
         feed = {name: x for name, x in feed.items() if name in taken}
         values = self.session.run(None, feed)
-        return dict(zip(self.outputs, values)), inner
+        return dict(zip(self.outputs, values)), scale
 
 
 def _onnxruntime() -> object:

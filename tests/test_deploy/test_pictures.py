@@ -83,18 +83,21 @@ def test_a_segmentor_gets_the_same(steps, padding):
 
 def assert_same(steps, maker):
     built = Compose([TRANSFORMS.build(dict(step)) for step in steps])
-    given = dict(img=picture(), img_shape=(50, 70), ori_shape=(50, 70))
-    x = built(given)['img'] if steps else picture()
+    made = built(dict(img=picture(), img_shape=(50, 70), ori_shape=(50, 70)))
+    x = made['img']
     batch = dict(inputs=[torch.from_numpy(x.transpose(2, 0, 1).copy())])
     expected = maker({**batch, 'data_samples': [Sample()]})['inputs'].numpy()
-    found, inner = prepare(picture(), describe(steps, maker))
+    found, inner, scale = prepare(picture(), describe(steps, maker))
     assert inner == x.shape[:2]
+    if 'multiple' not in [s['step'] for s in describe(steps, maker)['steps']]:
+        expected_scale = made.get('scale_factor', (1, 1))[::-1]
+        np.testing.assert_allclose(scale, expected_scale)
     assert found.shape == expected.shape
     # A level of grey, where OpenCV rounds otherwise.
     assert np.abs(found - expected).max() < 1.01 / 57
     turned = picture()[..., ::-1]
-    again, _ = prepare(turned, describe(steps, maker), 'rgb')
-    np.testing.assert_array_equal(found, again)
+    again = prepare(turned, describe(steps, maker), 'rgb')
+    np.testing.assert_array_equal(found, again.image)
 
 
 class Sample:

@@ -23,7 +23,7 @@ PACK = dict(type='mmseg.PackSegInputs')
 @torch.no_grad()
 def by_torch(model, picture, about):
     """What PyTorch makes of what the runner makes of the picture."""
-    x, inner = prepare(picture, about)
+    x, inner, _ = prepare(picture, about)
     height, width = x.shape[2:]
     padding = 0, width - inner[1], 0, height - inner[0]
     meta = dict(

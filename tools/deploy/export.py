@@ -48,7 +48,7 @@ def traced_size(about: Mapping) -> tuple[int, int]:
     scales = [step['scale'] for step in about['steps'] if 'scale' in step]
     size = scales[-1][::-1] if scales else _SIZE
     picture = np.zeros((*size, 3), np.uint8)
-    return prepare(picture, about)[0].shape[2:]
+    return prepare(picture, about).image.shape[2:]
 
 
 def predicted(sample: object, names: list[str]) -> dict:
