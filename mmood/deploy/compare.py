@@ -16,7 +16,8 @@ def differences(ours: Mapping, theirs: Mapping) -> dict[str, float]:
     Of detectors ``unmatched`` boxes, ``boxes`` in pixels, ``scores`` and
     ``is_ood``, and each OOD score by its name: of each of our boxes and the
     nearest one of theirs with its label. Of segmentors ``classes`` and
-    ``is_ood``, shares of the pixels, and each score by its name.
+    ``is_ood``, shares of the pixels, and each score by its name. Those of OOD
+    scores are relative to our largest one where that is above 1.
     """
     is_detection = 'boxes' in ours
     parts = ('boxes', 'scores') if is_detection else ()
@@ -36,6 +37,9 @@ def differences(ours: Mapping, theirs: Mapping) -> dict[str, float]:
             found[name] = float(np.mean(a != b)) if np.size(a) else 0.0
         else:
             found[name] = float(np.abs(a - b).max(initial=0))
+        if name in ours['ood_scores']:
+            largest = np.abs(ours['ood_scores'][name]).max(initial=1)
+            found[name] /= float(largest)
     return found
 
 

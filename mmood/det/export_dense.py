@@ -155,7 +155,8 @@ def _best(
         boxes = head.bbox_coder.decode(priors, deltas, max_shape=None)
         labels = pairs % head.num_classes
         found.append((boxes, scores, labels, places + start))
-        start += len(level.priors)
+        # Not by len(), which would make it a constant of the graph.
+        start += level.priors.shape[0]
     return tuple(torch.cat(part) for part in zip(*found))
 
 
@@ -168,5 +169,5 @@ def _all(
     scores = scores * factors
     scores = torch.where(scores >= head.test_cfg.score_thr, scores, -1.0)
     boxes = head._bbox_decode(priors, deltas[None])[0]
-    places = torch.arange(len(labels), device=labels.device)
+    places = torch.arange(labels.shape[0], device=labels.device)
     return boxes, scores, labels, places

@@ -28,7 +28,7 @@ def test_boxes_are_compared_with_those_nearest_of_their_label():
         'unmatched': 1,
         'boxes': 0.5,
         'scores': 0.2,
-        'e': 0.25,
+        'e': 0.125,
         'is_ood': 0,
     }
 

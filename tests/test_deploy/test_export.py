@@ -61,3 +61,20 @@ def test_a_missing_package_is_named(monkeypatch):
         ImportError, match=r'onnxscript: pip .*mmood\[deploy\]'
     ):
         check_packages()
+
+
+class Turning(nn.Module):
+    """Its sign turns from the third call on."""
+
+    calls = 0
+
+    def forward(self, image, inner):
+        self.calls += 1
+        return (image if self.calls < 3 else -image,)
+
+
+def test_what_another_size_shows_to_be_wrong_has_one_size(tmp_path):
+    """Calls: noise, trace, PyTorch of another size, which disagrees."""
+    said = write(planned(Turning()), tmp_path / 'a.onnx', (8, 12))
+    assert 'for 8 x 12 pixels alone' in said
+    assert '(x would not be what PyTorch computes)' in said
