@@ -20,6 +20,8 @@ from mmood.deploy.trace import check_scores, known_thresholds, traceable
 from mmood.hooks.fit_scores import scored
 from mmood.scores import Samples
 
+MOST = 1000  # boxes of a picture where the test config has no limit
+
 
 class Found(NamedTuple):
     """What a head proposes: boxes (n, 4), scores (n,), labels (n,).
@@ -55,15 +57,15 @@ class DetectorGraph(nn.Module):
         self.model, self.names, self.threshold = model, names, threshold
         self.find, self.iou = find, check_nms(cfg)
         self.agnostic = bool(cfg['nms'].get('class_agnostic'))
-        self.limit = cfg.get('max_per_img', -1)
+        limit = cfg.get('max_per_img', -1)
+        self.limit = limit if limit > 0 else MOST
 
     def forward(self, image: Tensor, inner: Tensor) -> tuple[Tensor, ...]:
         maps = self.model.extract_feat(image)
         found = self.find(self.model, maps, inner)
         groups = found.labels * 0 if self.agnostic else found.labels
-        limit = self.limit if self.limit > 0 else len(found.boxes)
         places, count = grouped_nms(
-            found.boxes, found.scores, groups, self.iou, limit
+            found.boxes, found.scores, groups, self.iou, self.limit
         )
         values = scored(self.model).scores(
             found.samples_of(places), self.names
