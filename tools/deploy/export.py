@@ -33,8 +33,12 @@ _SIZE = (480, 640)  # of a picture to trace with, where none is asked for
 def check_complete(model: nn.Module, weights: Mapping) -> None:
     """Raises ValueError for weights that are not all in the checkpoint."""
     given = {k.removeprefix('module.'): v.shape for k, v in weights.items()}
-    own = {name: part.shape for name, part in model.named_parameters()}
-    own = {name.replace('.body.', '.'): shape for name, shape in own.items()}
+    # What is fitted besides are buffers. A state has the names of a file.
+    own = {
+        name: part.shape
+        for name, part in model.state_dict(keep_vars=True).items()
+        if isinstance(part, nn.Parameter)
+    }
     wrong = [name for name, shape in own.items() if given.get(name) != shape]
     if wrong:
         raise ValueError(
