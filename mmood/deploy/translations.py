@@ -13,6 +13,7 @@ from onnxscript import opset18 as op
 from . import ops  # noqa: F401  (registers the operators)
 
 OPSET = 18
+_BELOW_ZERO = -1e-30  # ONNX leaves out scores that are as low
 _BY_DIFFERENCES = 2  # of torch's compute modes
 
 
@@ -22,7 +23,11 @@ def nms(
     boxes = op.Unsqueeze(boxes, _ints(0))
     scores = op.Unsqueeze(scores, _ints(0, 1))
     found = op.NonMaxSuppression(
-        boxes, scores, _ints(limit), _floats(iou_threshold), _floats(-0.5)
+        boxes,
+        scores,
+        _ints(limit),
+        _floats(iou_threshold),
+        _floats(_BELOW_ZERO),
     )
     # Rows of batch, class and box.
     places = op.Gather(found, op.Constant(value_int=2), axis=1)

@@ -63,18 +63,27 @@ def test_a_missing_package_is_named(monkeypatch):
         check_packages()
 
 
-class Turning(nn.Module):
-    """Its sign turns from the third call on."""
-
-    calls = 0
+class Growing(nn.Module):
+    """Its trace computes something else for pictures of another height."""
 
     def forward(self, image, inner):
-        self.calls += 1
-        return (image if self.calls < 3 else -image,)
+        if torch.compiler.is_exporting() or image.shape[2] == 8:
+            return (image,)
+        return (-image,)
 
 
 def test_what_another_size_shows_to_be_wrong_has_one_size(tmp_path):
-    """Calls: noise, trace, PyTorch of another size, which disagrees."""
-    said = write(planned(Turning()), tmp_path / 'a.onnx', (8, 12))
+    said = write(planned(Growing()), tmp_path / 'a.onnx', (8, 12))
     assert 'for 8 x 12 pixels alone' in said
     assert '(x would not be what PyTorch computes)' in said
+
+
+class Wrong(nn.Module):
+    def forward(self, image, inner):
+        return (image if torch.compiler.is_exporting() else -image,)
+
+
+def test_a_graph_that_computes_something_else_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='x would not be what PyTorch comp'):
+        write(planned(Wrong()), tmp_path / 'a.onnx', (8, 12), is_fixed=True)
+    assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmcv.transforms import Compose
 from mmdet.models.data_preprocessors import DetDataPreprocessor
+from mmdet.structures import DetDataSample
 from mmseg.models import SegDataPreProcessor
 
 from mmood.deploy.pictures import prepare, resize, scaled_size
@@ -86,7 +87,9 @@ def assert_same(steps, maker):
     made = built(dict(img=picture(), img_shape=(50, 70), ori_shape=(50, 70)))
     x = made['img']
     batch = dict(inputs=[torch.from_numpy(x.transpose(2, 0, 1).copy())])
-    expected = maker({**batch, 'data_samples': [Sample()]})['inputs'].numpy()
+    expected = maker({**batch, 'data_samples': [DetDataSample()]})[
+        'inputs'
+    ].numpy()
     found, inner, scale = prepare(picture(), describe(steps, maker))
     assert inner == x.shape[:2]
     if 'multiple' not in [s['step'] for s in describe(steps, maker)['steps']]:
@@ -98,11 +101,6 @@ def assert_same(steps, maker):
     turned = picture()[..., ::-1]
     again = prepare(turned, describe(steps, maker), 'rgb')
     np.testing.assert_array_equal(found, again.image)
-
-
-class Sample:
-    def set_metainfo(self, meta):
-        pass
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from deploy_helpers import fit_scores
+from mmood.backbones import FrozenBackbone
 from mmood.deploy.trace import SameNoise, known_thresholds, traceable
 from mmood.scores import Samples, ScoreSet
 
@@ -34,21 +35,33 @@ def test_a_graph_without_noise_stays_as_it_is():
 
 
 def test_a_traceable_copy_has_numbers_where_it_asks():
-    names = ['energy', dict(type='knn', k=3), 'react']
-    scores = ScoreSet(names, num_classes=3, channels=5, missing={})
-    scores = nn.ModuleDict(dict(scores=scores)).train()
-    fit_scores(scores['scores'], 5, 3)
-    copied = traceable(scores)
+    compound = dict(type='compound', of=['energy', 'knn'])
+    names = ['energy', dict(type='knn', k=3), compound]
+    scores = ScoreSet(names, num_classes=3, channels=5)
+    fit_scores(scores, 5, 3)
+    copied = traceable(scores.train())
     assert not copied.training and scores.training
-    knn = copied['scores'].knn
-    assert (
-        knn.is_fitted is True and 'is_fitted' in scores['scores'].knn._buffers
-    )
-    assert copied['scores'].react.fitted_percentile == 90.0
+    assert copied.knn.is_fitted is True
+    assert 'is_fitted' in scores.knn._buffers
+    assert copied.compound.fitted_for == scores.compound.signature
     x = Samples(torch.randn(4, 3), torch.rand(4, 5))
-    found = copied['scores'](x, ['energy', 'knn'])
-    for name, value in scores['scores'](x, ['energy', 'knn']).items():
-        torch.testing.assert_close(found[name], value)
+    for name, value in scores(x).items():
+        torch.testing.assert_close(copied(x)[name], value)
+
+
+class Kept(nn.Module):
+    def __init__(self, folder):
+        super().__init__()
+        config = dict(type='mmdet.ResNet', depth=18, base_channels=2)
+        self.backbone = FrozenBackbone(config, cache=str(folder))
+
+
+def test_a_traceable_copy_keeps_nothing(tmp_path):
+    model = Kept(tmp_path)
+    copied = traceable(model)
+    assert model.backbone.has_cache and not copied.backbone.has_cache
+    copied.backbone(torch.rand(1, 3, 32, 32))
+    assert not list(tmp_path.rglob('*.*'))
 
 
 def test_only_calibrated_thresholds_are_known():
