@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 
 from mmengine.config import Config, ConfigDict
 
+from mmood.config import ConfigError
 from mmood.families import short_name, type_name
 
 # Keys of the `ood` block.
 DATA_KEYS = ('train_transforms', 'packer', 'painted', 'painted_share')
-DATA_KEYS += ('features',)
+DATA_KEYS += ('features', 'unknown')
 _PACKERS = ('PackDetInputs', 'PackOODInputs', 'PackSegInputs')
 # At the end of a training idle parts are named even if a validation fails;
 # a fit comes before the thresholds.
@@ -27,6 +28,7 @@ def add_data(cfg: Config, method: Mapping, is_detector: bool) -> None:
     """
     if is_detector:
         _name_sets(cfg)
+        _add_unknown(cfg, method.get('unknown'))
     train = cfg.get('train_dataloader')
     if train:
         _add_fit(cfg)
@@ -67,6 +69,48 @@ def _name_sets(cfg: Config) -> None:
         for part in _sets(loader['dataset']) if loader else ():
             if short_name(part) == 'CocoDataset':
                 part['type'] = 'mmood.IDCocoDataset'
+
+
+def _add_unknown(cfg: Config, sets: Mapping[str, Mapping] | None) -> None:
+    """Test on sets of unknown objects too, seen as the test's own set.
+
+    Raises ConfigError if they are no sets by name, or there is no test.
+    """
+    if sets is None:
+        return
+    if not isinstance(sets, Mapping) or not all(
+        isinstance(one, Mapping) and 'ann_file' in one for one in sets.values()
+    ):
+        raise ConfigError(
+            f'ood.unknown is {sets!r}: give each set of unknown objects by '
+            'its name, with its ann_file, as in '
+            "unknown=dict(far=dict(data_root='data/far/', ann_file='a.json'))"
+        )
+    if not cfg.get('test_dataloader'):
+        raise ConfigError(
+            'ood.unknown has sets to test on, and the config has no '
+            'test_dataloader with an ID set: add it'
+        )
+    known = cfg.test_dataloader['dataset']
+    first = next(_sets(known))
+    made = [
+        ConfigDict(
+            type='mmood.OODCocoDataset',
+            name=name,
+            data_prefix=dict(img=''),
+            pipeline=copy.deepcopy(first.get('pipeline') or []),
+            test_mode=True,
+        )
+        for name in sets
+    ]
+    for part, own in zip(made, sets.values()):
+        part.update(copy.deepcopy(dict(own)))
+    both = ConfigDict(
+        type='mmdet.ConcatDataset',
+        ignore_keys=['classes', 'palette'],
+        datasets=[*(known.get('datasets') or [known]), *made],
+    )
+    cfg.test_dataloader = ConfigDict(cfg.test_dataloader, dataset=both)
 
 
 def _pipelines(dataset: ConfigDict) -> Iterator[list]:

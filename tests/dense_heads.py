@@ -128,6 +128,7 @@ HEADS = dict(
         anchor_generator=_POINTS,
         bbox_coder=dict(type='DistancePointBBoxCoder'),
         loss_cls=_QUALITY,
+        loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
         norm_cfg=dict(type='BN'),
         act_cfg=dict(type='SiLU'),
         train_cfg=dict(
@@ -152,6 +153,8 @@ def plain_head(kind, **more):
     head = MODELS.build(config(kind, **more)).eval()
     for parameter in head.parameters():  # confidences that differ
         torch.nn.init.normal_(parameter, std=0.4)
+    for layer in getattr(head, 'rtm_reg', ()):
+        torch.nn.init.constant_(layer.bias, 3.0)  # boxes have a width
     return head
 
 

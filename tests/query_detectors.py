@@ -44,9 +44,12 @@ def config(kind):
     return cfg
 
 
-def plain_detector(kind):
+def plain_detector(kind, **more):
     torch.manual_seed(0)
-    model = MODELS.build(config(kind))
+    cfg = config(kind)
+    for key, value in more.items():  # in the place of what is there
+        cfg.bbox_head[key] = value
+    model = MODELS.build(cfg)
     model.init_weights()
     for name, parameter in model.bbox_head.named_parameters():
         if 'cls' in name:  # confidences that differ
@@ -58,10 +61,12 @@ def ood_detector(kind, scores=('energy', 'max_logit'), like=None, **more):
     """The same with scores, and with the weights of a plain one."""
     cfg = config(kind)
     head = cfg.bbox_head
-    head.update(of=f'mmdet.{head.type}', type='mmood.OODHead', **more)
-    head.scores = scores
+    head.update(of=f'mmdet.{head.type}', type='mmood.OODHead')
+    for key, value in {**more, 'scores': scores}.items():
+        head[key] = value
     model = MODELS.build(cfg)
-    state = (like or plain_detector(kind)).state_dict()
+    own = {k: v for k, v in more.items() if k not in ('losses', 'outliers')}
+    state = (like or plain_detector(kind, **own)).state_dict()
     assert not model.load_state_dict(state, strict=False).unexpected_keys
     return model.eval()
 

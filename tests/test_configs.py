@@ -11,6 +11,7 @@ import torch
 import yaml
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 from mmseg.models.segmentors import EncoderDecoder
 
@@ -33,7 +34,10 @@ _RESOLVED = {path: load(path) for path in CONFIGS}
 SEGMENTORS = [p for p in CONFIGS if _RESOLVED[p].default_scope == 'mmseg']
 DETECTORS = [path for path in CONFIGS if path not in SEGMENTORS]
 DOOD = [path for path in SEGMENTORS if path.parent.name == 'dood']
-TRAINED = [path for path in DETECTORS if path.parent.name != 'posthoc']
+PLAIN = ('posthoc', 'fmiyc')  # detectors as they are
+TRAINED = [path for path in DETECTORS if path.parent.name not in PLAIN]
+TWO_STAGE = [path for path in TRAINED if 'faster-rcnn' in path.stem]
+FMIYC = [path for path in DETECTORS if path.parent.name == 'fmiyc']
 
 
 def resolved(path: Path | str) -> Config:
@@ -52,7 +56,7 @@ def mmseg_scope():
 
 
 def test_each_folder_holds_what_its_name_says():
-    assert len(DOOD) == 10 and len(SEGMENTORS) == 16 and len(DETECTORS) == 53
+    assert len(DOOD) == 10 and len(SEGMENTORS) == 16 and len(DETECTORS) == 67
     for path in CONFIGS:
         scope = resolved(path).default_scope
         known = {'posthoc': scope, 'dood': 'mmseg'}
@@ -299,7 +303,7 @@ SAME += ('default_hooks', 'custom_hooks', 'auto_scale_lr')
 METHOD = ('scores', 'outliers', 'losses', 'type')
 
 
-@by_name([path for path in TRAINED if path.parent.name != 'dream_box'])
+@by_name([path for path in TWO_STAGE if path.parent.name != 'dream_box'])
 def test_method_differs_from_its_plain_twin_by_itself_alone(path):
     cfg = resolved(path).to_dict()
     method, rest = path.name.split('_', 1)
@@ -319,6 +323,61 @@ def test_method_differs_from_its_plain_twin_by_itself_alone(path):
         assert blur == dict(type='mmood.RandomGaussianBlur')
     for key in (*SAME, 'model', 'optim_wrapper', 'train_dataloader'):
         assert cfg.get(key) == plain.get(key)
+
+
+@by_name(FMIYC)
+def test_fmiyc_tests_what_its_plain_twin_trains(path):
+    cfg = resolved(path)
+    plain = resolved(f'posthoc/{path.name.removeprefix("fmiyc_")}')
+    for key in ('train_dataloader', 'val_dataloader', *SAME[3:5]):
+        assert cfg[key] == plain[key]
+    for one in (cfg, plain):
+        one.model.get('bbox_head', one.model.get('roi_head')).pop('scores')
+    assert cfg.model == plain.model
+    assert cfg.test_evaluator.open_set
+
+
+def test_fmiyc_comes_with_every_family_for_both_sets():
+    kinds = {path.stem.split('_')[1] for path in FMIYC}
+    assert kinds == {'faster-rcnn', 'retinanet', 'rtmdet', 'dino-4scale'}
+    for kind in kinds:
+        own = [path.stem for path in FMIYC if f'_{kind}_' in path.stem]
+        assert {name.split('_')[-1] for name in own} == {'voc', 'bdd100k'}
+
+
+def test_any_method_is_tested_on_fmiycs_sets(tmp_path):
+    page = (ROOT / 'configs/fmiyc/README.md').read_text()
+    text = re.search('```python\n# vos_on_fmiyc.py\n(.*?)```', page, re.S)[1]
+    path = tmp_path / 'vos_on_fmiyc.py'
+    path.write_text(text.replace('mmood::', f'{ROOT}/configs/'))
+    cfg, vos = load(path), resolved('vos/vos_faster-rcnn_r50_fpn_18k_voc.py')
+    names = [part.name for part in cfg.test_dataloader.dataset.datasets[1:]]
+    assert names == ['near_coco', 'far_coco', 'near_oi', 'far_oi']
+    assert cfg.test_evaluator.open_set
+    assert cfg.model == vos.model
+
+
+@pytest.mark.parametrize(
+    'name, channels',
+    [
+        ('r50_50e_voc', 16),
+        ('r50_50e_bdd100k', 64),
+        ('r18_shapes', 16),
+    ],
+)
+def test_siren_on_deformable_detr_is_as_published(name, channels):
+    cfg = resolved(f'siren/siren_deformable-detr_{name}.py')
+    (loss,) = cfg.model.bbox_head.losses
+    assert (loss.channels, loss.loss_weight) == (channels, 1.5)
+    assert cfg.model.bbox_head.of == 'DeformableDETRHead'
+    assert cfg.train_cfg.max_epochs == 50
+    assert cfg.param_scheduler[-1].milestones == [40]
+    if name.startswith('r50'):
+        mmdets = get_config(
+            'mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py'
+        )
+        assert cfg.optim_wrapper == mmdets.optim_wrapper
+        assert cfg.train_dataloader.batch_size == 2
 
 
 def test_every_method_comes_for_every_set():
@@ -366,7 +425,8 @@ def score_name(score: str | dict) -> str:
 def check_rows(rows: list[dict]) -> None:
     """Their configs are there, and have their scores."""
     for row in rows:
-        head = resolved(row['config'].removeprefix('configs/')).model.roi_head
+        model = resolved(row['config'].removeprefix('configs/')).model
+        head = model.get('roi_head') or model.bbox_head
         assert row['score'] in map(score_name, head.scores)
 
 

@@ -26,7 +26,7 @@ from mmood.recipe import load
 from mmood.registry import DATASETS, PAINTERS
 
 FOLDER = ROOT / 'configs/dream_box'
-TRAINING = sorted(FOLDER.glob('*.py'))
+TRAINING = sorted(FOLDER.glob('*_faster-rcnn_*.py'))
 GENERATION = sorted((FOLDER / 'generation').glob('*.py'))
 FAR = FOLDER / 'generation/voc_animals_far.py'  # for tests, not to train on
 SHAPES = FOLDER / 'dream-box_faster-rcnn_r18_fpn_shapes.py'
@@ -37,6 +37,11 @@ PLAIN = {
     SHAPES: 'faster-rcnn_r18_fpn_shapes.py',
     VOC: 'faster-rcnn_r50_fpn_18k_voc.py',
 }
+# The same of heads without RoIs.
+DENSE = {
+    FOLDER / f'dream-box_{name}_shapes.py': f'{name}_shapes.py'
+    for name in ('retinanet_r18_fpn', 'dino_r18')
+}
 
 
 def by_name(paths: list) -> pytest.MarkDecorator:
@@ -45,6 +50,7 @@ def by_name(paths: list) -> pytest.MarkDecorator:
 
 def test_there_are_configs_of_both_kinds():
     assert set(TRAINING) == set(PLAIN)
+    assert set(FOLDER.glob('*.py')) == {*PLAIN, *DENSE}
     names = {path.stem for path in GENERATION}
     assert {'shapes', 'voc_generic', 'voc_embeddings'} <= names
 
@@ -98,6 +104,58 @@ def test_it_differs_from_its_plain_twin_by_itself_and_the_schedule(path):
         same += ['train_cfg', 'default_hooks']
     for key in same:
         assert cfg[key] == plain[key]
+
+
+@by_name(list(DENSE))
+def test_heads_without_rois_differ_from_their_plain_twin_alike(path):
+    cfg, plain = (
+        load(one).to_dict()
+        for one in (path, ROOT / 'configs/posthoc' / DENSE[path])
+    )
+    heads = [one['model'].pop('bbox_head') for one in (cfg, plain)]
+    assert heads[0].pop('outliers') == dict(type='mmood.AnnotatedOutliers')
+    (loss,) = heads[0].pop('losses')
+    assert loss == dict(
+        type='mmood.EnergyOODLoss',
+        kind='focal',
+        loss_weight=10.0,
+        background=False,
+    )
+    assert heads[0].pop('scores') == ['dreambox', 'energy', 'msp']
+    del heads[1]['scores']
+    assert heads[0] == heads[1]
+    train, plain_train = (c.pop('train_dataloader') for c in (cfg, plain))
+    for part in train['dataset']['datasets']:
+        packer = dict(type='mmood.PackOODInputs', apart=True)
+        assert part['pipeline'][-1] == packer
+        steps = plain_train['dataset']['pipeline']
+        assert part['pipeline'][:-1] == steps[:-1]
+    assert train['sampler']['painted_share'] == 0.25
+    for key in ('model', 'optim_wrapper', 'train_cfg', 'custom_hooks'):
+        assert cfg[key] == plain[key]
+    for part in ('val', 'test', 'fit'):
+        assert cfg[f'{part}_dataloader'] == plain[f'{part}_dataloader']
+
+
+@by_name(list(DENSE))
+def test_heads_without_rois_learn_from_painted_images(on_tiny_data, path):
+    queries = {'model.num_queries': 20} if 'dino' in path.stem else {}
+    cfg = on_tiny_data(path, queries)
+    loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
+    model = MODELS.build(cfg.model).train()
+    model.init_weights()
+    count = 0
+    for batch in loader:
+        ignored = [s.ignored_instances.ood for s in batch['data_samples']]
+        count += int(torch.cat(ignored).sum())
+        for sample in batch['data_samples']:
+            assert not sample.gt_instances.ood.any()
+        data = model.data_preprocessor(batch, True)
+        total, losses = model.parse_losses(model(**data, mode='loss'))
+        assert torch.isfinite(torch.stack(list(losses.values()))).all()
+    assert count == 3 and model.bbox_head.outliers.activity.count >= count
+    total.backward()
+    assert model.bbox_head.losses.EnergyOODLoss.linear.weight.grad.abs() > 0
 
 
 def flagged(path: Path, number: int) -> None:

@@ -77,11 +77,11 @@ def find_priors(
 ) -> Found:
     """The best priors of each level, or all of a YOLOX head."""
     head = model.bbox_head
-    with record_calls(*set(head.class_layers)) as calls:
+    with record_calls(*set(head._layers)) as calls:
         outputs = head(tuple(maps))
     seen = {id(output): x for x, output in calls}
     logits = [x[0] for x in outputs[0]]
-    features = [seen[id(x)][0] for x in outputs[0] if head.class_layers]
+    features = [seen[id(x)][0] for x in outputs[0] if head._layers]
     make = _all if isinstance(head, YOLOXHead) else _best
     boxes, scores, labels, places = make(head, _levels(head, outputs))
     coder = getattr(head, 'bbox_coder', None)
@@ -89,7 +89,7 @@ def find_priors(
         boxes = clipped(boxes, inner)
     if make is _best and head.test_cfg.get('min_bbox_size', -1) >= 0:
         scores = of_boxes(scores, boxes)
-    count = head.num_cell_priors
+    count = head._num_priors
 
     def samples_of(chosen: Tensor) -> Samples:
         at = places[chosen]
@@ -110,7 +110,7 @@ def _levels(head: nn.Module, outputs: Sequence) -> list[Level]:
     return [
         Level(
             _rows(a, head.cls_out_channels),
-            _rows(b, b.shape[1] // head.num_cell_priors),
+            _rows(b, b.shape[1] // head._num_priors),
             p,
             None if f is None else _rows(f, 1)[:, 0].sigmoid(),
         )

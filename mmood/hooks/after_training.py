@@ -7,7 +7,11 @@ import os.path as osp
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
-from mmengine.model import BaseAveragedModel, is_model_wrapper
+from mmengine.model import (
+    BaseAveragedModel,
+    BaseTTAModel,
+    is_model_wrapper,
+)
 from mmengine.runner import Runner, save_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
@@ -107,9 +111,11 @@ class AfterTraining(Hook):
 
 
 def unwrapped(runner: Runner) -> nn.Module:
-    """The model without the wrapper of distributed training."""
+    """The model without wrappers, of distributed training or of views."""
     model = runner.model
-    return model.module if is_model_wrapper(model) else model
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 def averages(runner: Runner) -> list[BaseAveragedModel]:

@@ -47,6 +47,7 @@ class CheckDataHook(Hook):
         check_neck(unwrapped(runner))
         self._learned = None  # what is learned is that of the training set
         self._check(runner, runner.train_dataloader.dataset, 'train')
+        check_flags(unwrapped(runner), runner.train_dataloader.dataset)
         sets = list(sets_of(runner.train_dataloader.dataset))
         self._learned = classes_of(sets[0]) if sets else None
         if runner.val_loop is not None:  # it shows now, not at the end
@@ -139,6 +140,22 @@ def check_counts(model: nn.Module, classes: Sequence[str], part: str) -> None:
                 f'{part} set {len(classes)} (metainfo.classes: '
                 f'{", ".join(map(str, list(classes)[:30]))}): set num_classes '
                 'of the head to the number of classes of the data'
+            )
+
+
+def check_flags(model: nn.Module, dataset: object) -> None:
+    """Raise ValueError for objects flagged OOD that a DINO would denoise."""
+    if not hasattr(model, 'dn_query_generator'):
+        return
+    for leaf in sets_of(dataset):
+        steps = getattr(getattr(leaf, 'pipeline', None), 'transforms', ())
+        is_apart = any(getattr(step, 'apart', False) for step in steps)
+        if getattr(leaf, 'has_flags', False) and not is_apart:
+            raise ValueError(
+                f'{type(model).__name__} makes queries to denoise of all '
+                'gt_instances, and some of the training set are flagged OOD: '
+                'end its pipeline with '
+                "dict(type='mmood.PackOODInputs', apart=True)"
             )
 
 

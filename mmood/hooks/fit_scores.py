@@ -12,6 +12,7 @@ from mmengine.dist import (
     get_world_size,
     is_main_process,
 )
+from mmengine.model import BaseTTAModel
 from mmengine.runner import Runner
 from torch import nn
 from tqdm import tqdm
@@ -28,9 +29,10 @@ class FitScoresHook(AfterTraining):
     """Fit the model's scores at the start of a training's validations.
 
     See `AfterTraining` for when these are. A test takes what its checkpoint
-    has, and refuses scores that were fitted for other classes. Without a
-    score that wants a fit nothing is done. Where a fit fails, the validation
-    goes on without the scores that it leaves unfitted.
+    has, and refuses scores that were fitted for other classes, and a model
+    of several views that would drop scores. Without a score that wants a fit
+    nothing is done. Where a fit fails, the validation goes on without the
+    scores that it leaves unfitted.
 
     Args:
         dataloader: config of a loader of ID training images with labels, in
@@ -80,6 +82,7 @@ class FitScoresHook(AfterTraining):
             part.scores.skips_unfitted = False
 
     def before_test_epoch(self, runner: Runner) -> None:
+        check_views(runner.model)
         part = fittable(unwrapped(runner))
         first = next(sets_of(runner.test_dataloader.dataset))
         if part is not None:
@@ -113,6 +116,20 @@ class FitScoresHook(AfterTraining):
             loader = runner.build_dataloader(loader)
         self.dataloader = loader
         return loader
+
+
+def check_views(model: nn.Module) -> None:
+    """Raises ValueError if merging an image's views drops its OOD scores."""
+    for part in model.modules():
+        if not isinstance(part, BaseTTAModel):
+            continue
+        if scored(part.module) and not getattr(part, 'merges_scores', False):
+            raise ValueError(
+                f'{type(part).__name__} merges the views of an image without '
+                'their OOD scores: set its type (tta_model.type) to '
+                "'mmood.OODDetTTAModel', which is for detectors, or test "
+                'without test-time augmentation'
+            )
 
 
 def image_count(dataloader: Iterable, max_images: int | None) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mmood.ops import rank_mean
 from mmood.registry import MODELS
-from mmood.scores import Samples, energy, register_score
+from mmood.scores import Samples, energy, joint_energy, register_score
 
 from .batch import Batch, OODLoss, find_loss
 
@@ -42,14 +42,16 @@ class EnergyOODLoss(OODLoss):
     """``loss_weight`` times the loss of a classifier on the energy.
 
     ``a E + b`` are the log-odds of being an outlier, E the free energy of
-    the class logits; a and b learn along, from 1 and 0. Mean over known
-    samples and outliers of all ranks, in nats; computed in float32 also
-    under autocast.
+    the class logits, of the kind ``'sigmoid'`` the joint one; a and b learn
+    along, from 1 and 0. Mean over known samples and outliers of all ranks, in
+    nats; computed in float32 also under autocast.
     Source: Dream-Box, CVPRW 2025 (public code: focal loss, weight 10).
 
     Args:
         kind: ``'focal'``, with ``alpha`` and ``gamma``, or ``'bce'``.
-        background: whether background RoIs count as known, as published.
+        background: whether background rows count as known, as published for
+            a softmax. A sigmoid's have the largest energy of all, near 0, so
+            there they would stand against what outliers teach.
 
     Raises ValueError for another kind.
     """
@@ -75,14 +77,15 @@ class EnergyOODLoss(OODLoss):
         nn.init.ones_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
-    def log_odds(self, logits: Tensor) -> Tensor:
+    def log_odds(self, logits: Tensor, kind: str = 'softmax') -> Tensor:
         """Log-odds of being an outlier, (N, K, *) -> (N, *), nats."""
+        of = joint_energy if kind == 'sigmoid' else energy
         with torch.autocast(logits.device.type, enabled=False):
-            return self.linear(energy(logits.float())[..., None])[..., 0]
+            return self.linear(of(logits.float())[..., None])[..., 0]
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         known, outlier = (
-            self.log_odds(side.logits).flatten()
+            self.log_odds(side.logits, batch.kind).flatten()
             for side in batch.contrast(self.background)
         )
         log_odds = torch.cat([known, outlier])
@@ -99,7 +102,7 @@ class EnergyOODLoss(OODLoss):
         return dict(loss_uncertainty=self.loss_weight * rank_mean(values))
 
 
-@register_score('dreambox', kinds=('softmax',))
+@register_score('dreambox')
 class DreamBoxScore(nn.Module):
     """The log-odds that an `EnergyOODLoss` learned, (N, K, *) -> (N, *).
 
@@ -113,4 +116,4 @@ class DreamBoxScore(nn.Module):
         self._loss = (find_loss(losses, EnergyOODLoss, 'dreambox'),)
 
     def forward(self, samples: Samples) -> Tensor:
-        return self._loss[0].log_odds(samples.logits)
+        return self._loss[0].log_odds(samples.logits, samples.kind)

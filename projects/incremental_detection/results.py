@@ -58,27 +58,13 @@ def value_of(stages: dict[str, dict], stage: str, column: str) -> float | None:
     """
     metrics = stages[stage]
     if column == FORGETTING:
-        if stage == BASE or BASE not in stages:
-            return None
-        before = class_values(stages[BASE])
-        after = class_values(metrics)
-        pairs = [(before[name], after[name]) for name in before]
-        return forgetting(*zip(*pairs), range(len(pairs)))
+        base = {} if stage == BASE else stages.get(BASE, {})
+        pairs = [(base[k], metrics[k]) for k in base if k.startswith('AP50/')]
+        return forgetting(*zip(*pairs), range(len(pairs))) if pairs else None
     measure, _, group = column.partition(' ')
-    if group in _GROUPS and measure in _MEASURES:
-        key = measure if group == 'all' else f'{group}/{measure}'
-        return metrics.get(key)
-    return class_values(metrics).get(column)
-
-
-def class_values(metrics: dict[str, float]) -> dict[str, float]:
-    """AP50 by class."""
-    head = 'AP50/'
-    return {
-        key[len(head) :]: value
-        for key, value in metrics.items()
-        if key.startswith(head)
-    }
+    if group not in _GROUPS or measure not in _MEASURES:
+        return metrics.get(f'AP50/{column}')
+    return metrics.get(measure if group == 'all' else f'{group}/{measure}')
 
 
 def columns_of(classes: Sequence[str] | None = None) -> list[str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.append(
@@ -22,87 +22,63 @@ sys.path.append(
 )
 
 from experiments.formats import STYLES
-from experiments.shell import (
-    parser_of_runs,
-    run_and_print,
-    table_of,
-)
-from experiments.spec import Row
+from experiments.shell import Plan, parser_of_runs, run_and_print, table_of
 from results import columns_of, report
-from trainings import Training, plan_trainings
+from trainings import Training, plan_trainings, prepare
 
 _ROW_KEYS = ('name', 'config', 'cfg_options', 'tag')
 
 
 def parser_of_arguments() -> argparse.ArgumentParser:
     parser = parser_of_runs(__doc__, 'work_dirs/incremental')
-    parser.add_argument(
-        '--stages', nargs='+', help='names such as step_1; default all'
-    )
-    parser.add_argument(
-        '--launch',
-        type=int,
-        default=1,
-        help='processes of a run, by torchrun; with --gpus 0,1 2,3 two each',
-    )
-    parser.add_argument('--format', default='github', choices=list(STYLES))
-    parser.add_argument(
-        '--per-class', action='store_true', help='AP50 of each class instead'
-    )
-    parser.add_argument(
-        '--every-stage',
-        action='store_true',
-        help='a line for each stage, not for the last alone',
-    )
+    add = parser.add_argument
+    add('--format', default='github', choices=list(STYLES))
+    add('--stages', nargs='+', help='names such as step_1; default all')
+    add('--per-class', action='store_true', help='AP50 of each class instead')
+    text = 'processes of a run, by torchrun; with --gpus 0,1 2,3 two each'
+    add('--launch', type=int, default=1, help=text)
+    text = 'a line for each stage, not for the last alone'
+    add('--every-stage', action='store_true', help=text)
     return parser
 
 
-def row_of(config: Path, args: argparse.Namespace) -> Row:
-    return Row(config.stem, config, cfg_options=args.cfg_options)
-
-
-def plan_table(
-    args: argparse.Namespace,
-) -> tuple[Path, list[Training], Callable[[], str]]:
+def plan_table(args: argparse.Namespace) -> Plan:
     """The folder, the stages of all runs, and what prints the table."""
-    table, _ = table_of(args, row_of, _ROW_KEYS)
-    trainings = plan_trainings(table, args.stages, args.launch)
-    first: dict[tuple[str, str], Training] = {}  # stages of one seed
+    if args.launch < 1:
+        raise ValueError('--launch is a number of processes, 1 or more')
+    table, _ = table_of(args, _ROW_KEYS)
+    methods = [prepare(row, args.stages) for row in table.rows]
+    trainings = plan_trainings(table, methods, args.launch)
+    check(trainings)
+    classes = dict.fromkeys(c for m in methods for c in m.plan.classes)
+    columns = columns_of(list(classes) if args.per_class else None)
+    first = 0 if args.every_stage else -1
+    shown = {m.row.name: [s.name for s in m.stages[first:]] for m in methods}
+
+    def printed() -> str:
+        found = {
+            m.row.name: [m.read(table.folder(m.row, s)) for s in table.seeds]
+            for m in methods
+        }
+        return report(found, shown, columns, args.format, args.every_stage)
+
+    return table.out, trainings, printed
+
+
+def check(trainings: Sequence[Training]) -> None:
+    """Raise ValueError for what would stop one after hours of others."""
+    built = set()
     for one in trainings:
         one.check()
-        if not one.finished:
-            first.setdefault((one.method.row.name, one.stage.name), one)
-    for one in first.values():
-        one.build()
-    return table.out, trainings, lambda: report_on(trainings, args)
-
-
-def report_on(trainings: Sequence[Training], args: argparse.Namespace) -> str:
-    """A line per method, with its wanted stages or the last of them."""
-    runs: dict[str, dict[Path, dict]] = {}
-    stages: dict[str, dict[str, None]] = {}
-    classes: dict[str, None] = {}
     for one in trainings:
-        name, run = one.method.row.name, one.folder.parent
-        runs.setdefault(name, {})[run] = one.method.read(run)
-        stages.setdefault(name, {})[one.stage.name] = None
-        classes.update(dict.fromkeys(one.method.plan.classes))
-    first = 0 if args.every_stage else -1
-    return report(
-        {name: list(found.values()) for name, found in runs.items()},
-        {name: list(names)[first:] for name, names in stages.items()},
-        columns_of(list(classes) if args.per_class else None),
-        args.format,
-        args.every_stage,
-    )
+        place = one.method.row.name, one.stage.name  # of any seed
+        if not one.finished and place not in built:
+            one.build()
+            built.add(place)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of_arguments()
-    args = parser.parse_args(argv)
-    if args.launch < 1:
-        parser.error('--launch is a number of processes, 1 or more')
-    run_and_print(parser, args, lambda: plan_table(args))
+    run_and_print(parser_of_arguments(), argv, plan_table)
 
 
 if __name__ == '__main__':

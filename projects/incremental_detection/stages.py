@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.spec import SEED, flatten
+from experiments.spec import SEED, check_keys, flatten
 from mmengine.config import Config, ConfigDict
 
 from mmood.changes import merge_options
@@ -98,31 +98,29 @@ class Plan:
         ``old`` are those of earlier steps and ``new`` those of this one; of
         the base step all are old.
         """
-        last = self.number_seen(step - 1) if step else None
         seen = self.classes[: self.number_seen(step)]
-        return dict(old=seen[:last], new=seen[last:] if step else [])
+        last = self.number_seen(step - 1 if step else 0)
+        return dict(old=seen[:last], new=seen[last:])
 
 
-def plan_of(cfg: Config) -> Plan:
-    """The checked plan of a config; ValueError says what is wrong."""
+def plan_of(cfg: Config, options: dict | None = None) -> Plan:
+    """The checked plan of a config; ValueError says what is wrong.
+
+    Dotted ``options`` are for all stages and go before their own overrides.
+    """
     section = cfg.get(SECTION)
-    known = list(Plan.__dataclass_fields__)
     if not isinstance(section, dict) or 'steps' not in section:
         raise ValueError(
             f'{cfg.filename}: a config of incremental learning needs '
             f'{SECTION} = dict(steps=[[names], [names]], ...), got {section!r}'
         )
-    unknown = sorted(set(section) - set(known))
-    if unknown:
-        raise ValueError(
-            f'{cfg.filename}: {SECTION} has unknown keys {unknown}, known '
-            f'are {known}'
-        )
     own = ConfigDict(section).to_dict()
-    if METHOD in cfg:
-        method = flatten(ConfigDict(cfg[METHOD]).to_dict())
-        own[METHOD] = {**method, **flatten(own.get(METHOD) or {})}
+    method = ConfigDict({METHOD: cfg.get(METHOD)}).to_dict()
     try:
+        check_keys(own, list(Plan.__dataclass_fields__))
+        for kind in ('base', 'increment', 'finetune'):
+            parts = method.get(kind) or {}, own.get(kind) or {}, options or {}
+            own[kind] = {k: v for p in parts for k, v in flatten(p).items()}
         return Plan(**own)
     except ValueError as error:
         raise ValueError(f'{cfg.filename}: {SECTION}.{error}') from error
@@ -137,7 +135,6 @@ def stage_config(
     seed: int = 0,
     start: Path | None = None,
     teacher: Path | None = None,
-    options: dict | None = None,
     processes: int = 1,
 ) -> Config:
     """The config that trains and tests one stage, complete.
@@ -146,25 +143,30 @@ def stage_config(
         folder: work folder of the stage.
         start: checkpoint of the stage before.
         teacher: that of the last stage of the step before.
-        options: dotted overrides that go before those of the stage.
         processes: noted in the config's key ``stage``, no more.
     """
     cfg = copy.deepcopy(cfg)
     for section in SECTIONS:
         cfg.pop(section, None)
     cfg.classes = plan.classes
-    merge_options(
-        cfg, {**flatten(getattr(plan, stage.kind) or {}), **(options or {})}
-    )
+    merge_options(cfg, flatten(getattr(plan, stage.kind) or {}))
     cfg = resolved(cfg)
     _set_data(cfg, plan, stage, seed)
-    _set_model(cfg.model, plan, stage, teacher)
-    for name in ('val_evaluator', 'test_evaluator'):
-        cfg[name] = dict(cfg[name], groups=plan.groups(stage.step))
-    cfg.work_dir = str(folder)
-    cfg.load_from = None if start is None else str(start)
-    cfg.merge_from_dict({SEED: seed})
-    cfg.stage = dict(name=stage.name, kind=stage.kind, processes=processes)
+    head, groups = 'model.roi_head.bbox_head', plan.groups(stage.step)
+    own = {
+        f'{head}.num_classes': len(plan.classes),
+        f'{head}.cls_predictor_cfg.num_seen': plan.number_seen(stage.step),
+        'model.num_old': plan.number_seen(stage.step - 1),
+        'val_evaluator.groups': groups,
+        'test_evaluator.groups': groups,
+        'work_dir': str(folder),
+        'load_from': start and str(start),
+        SEED: seed,
+        'stage': dict(name=stage.name, kind=stage.kind, processes=processes),
+    }
+    if stage.step and cfg.model.get('distillation') and teacher:
+        own['model.teacher'] = str(teacher)
+    cfg.merge_from_dict(own)
     return cfg
 
 
@@ -182,43 +184,28 @@ def resolved(cfg: Config) -> Config:
 
 def _set_data(cfg: Config, plan: Plan, stage: Stage, seed: int) -> None:
     """Which classes, and which images, each set of the config shows."""
-    split = dict(steps=plan.steps, step=stage.step, seed=seed)
-    seen = dict(split, seen=True, exemplars=None)
-    store = dict(seen, exemplars=plan.exemplars or None)
-    train = dict(split, seen=False, exemplars=None)
-    places = {
-        'train_dataloader': store if stage.kind == 'finetune' else train,
-        'val_dataloader': seen,
-        'test_dataloader': seen,
-    }
-    for name, values in places.items():
+    store = dict(seen=True, exemplars=plan.exemplars or None)
+    own = dict(seen=False, exemplars=None)
+    known = dict(seen=True, exemplars=None)
+    for hook in cfg.custom_hooks:
+        if 'dataloader' in hook:
+            train_set = copy.deepcopy(cfg.train_dataloader.dataset)
+            hook.dataloader.setdefault('dataset', train_set)
+    for name, values in {
+        'train_dataloader': store if stage.kind == 'finetune' else own,
+        'val_dataloader': known,
+        'test_dataloader': known,
+        'custom_hooks': store,
+    }.items():
         found = list(step_sets(cfg[name]))
-        if not found:
+        if not found and name != 'custom_hooks':
             raise ValueError(
                 f'{name} of {cfg.filename} has no {_SET}: without it nothing '
                 'says which classes a step shows'
             )
         for dataset in found:
+            dataset.update(steps=plan.steps, step=stage.step, seed=seed)
             dataset.update(values, metainfo=dict(classes=plan.classes))
-    # Hooks with a loader look at stored images.
-    train_set = cfg.train_dataloader.dataset
-    for hook in cfg.get('custom_hooks', []):
-        if 'dataloader' in hook:
-            hook.dataloader.setdefault('dataset', copy.deepcopy(train_set))
-    for dataset in step_sets(cfg.get('custom_hooks', [])):
-        dataset.update(store, metainfo=dict(classes=plan.classes))
-
-
-def _set_model(
-    model: ConfigDict, plan: Plan, stage: Stage, teacher: Path | None
-) -> None:
-    """How many classes there are, are seen, and were seen before."""
-    head = model.roi_head.bbox_head
-    head.num_classes = len(plan.classes)
-    head.cls_predictor_cfg.num_seen = plan.number_seen(stage.step)
-    model.num_old = plan.number_seen(stage.step - 1) if stage.step else 0
-    if stage.step and model.get('distillation') and teacher is not None:
-        model.teacher = str(teacher)
 
 
 def step_sets(node: object) -> Iterator[dict]:
@@ -237,11 +224,8 @@ def check_data(cfg: Config) -> None:
 
     ValueError for a class of the steps that the file does not have.
     """
-    files = {
-        osp.join(part.get('data_root') or '', part['ann_file']): part['steps']
-        for name in ('train_dataloader', 'val_dataloader', 'test_dataloader')
-        for part in step_sets(cfg[name])
-    }
-    for path, steps in files.items():
-        classes = [name for step in steps for name in step]
+    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+    for part in step_sets([cfg[name] for name in loaders]):
+        path = osp.join(part.get('data_root') or '', part['ann_file'])
+        classes = [name for step in part['steps'] for name in step]
         check_classes(read_coco(path), classes, path)

@@ -1,4 +1,4 @@
-"""The stages of a config with one seed, as trainings of an experiment.
+"""The stages of a config with one seed, as stages of an experiment.
 
 Folders are ``OUT/CONFIG/seed_N/STAGE``; beside each is its config, written
 before it is trained and tested.
@@ -51,12 +51,12 @@ _FREE = ('load_from', 'work_dir', 'model.teacher')
 
 
 class Method(NamedTuple):
-    """A row with its config, its plan and overrides for each of its stages."""
+    """A row with its config and plan, and the stages that are wanted."""
 
     row: Row
     cfg: Config
     plan: Plan
-    options: dict
+    stages: list[Stage]
 
     def read(self, run: Path) -> dict[str, dict]:
         """Metrics of the finished stages of a run, by name."""
@@ -65,19 +65,29 @@ class Method(NamedTuple):
         return {n: read_metrics(p) for n, p in paths.items() if p.is_file()}
 
 
-def prepare(row: Row) -> Method:
-    """A row's config and plan; overrides of `SECTIONS` go into the plan."""
+def prepare(row: Row, wanted: Sequence[str] | None = None) -> Method:
+    """A row's config and plan; overrides of `SECTIONS` go into the plan.
+
+    ``wanted`` names its stages; None: all. Raises ValueError for a name that
+    is no stage, and for whatever the plan has wrong.
+    """
     cfg = read_config(row.config, import_custom_modules=False)
-    own, others = {}, {}
-    for key, value in row.cfg_options.items():
-        part = own if key.split('.')[0] in SECTIONS else others
-        part[key] = value
-    cfg.merge_from_dict(own)
-    return Method(row, cfg, plan_of(cfg), others)
+    options = dict(row.cfg_options)
+    sections = [key for key in options if key.split('.')[0] in SECTIONS]
+    cfg.merge_from_dict({key: options.pop(key) for key in sections})
+    plan = plan_of(cfg, options)
+    names = [stage.name for stage in plan.stages]
+    unknown = [name for name in wanted or () if name not in names]
+    if unknown:
+        raise ValueError(
+            f'{row.config} has no stages {unknown}; it has {names}'
+        )
+    chosen = [one for one in plan.stages if one.name in (wanted or names)]
+    return Method(row, cfg, plan, chosen)
 
 
 class Training(base.Stage):
-    """A stage of a row's plan, with one seed."""
+    """A stage of a method's plan, with one seed."""
 
     remedy = (
         'choose another --out, or delete that folder and those of later stages'
@@ -118,38 +128,30 @@ class Training(base.Stage):
         return {k: v for k, v in content.items() if k not in _FREE}
 
     def config(self) -> Config:
-        """Complete, with the checkpoints that it starts and learns from."""
-        start, teacher = map(
-            self._checkpoint_of, (self.stage.after, self.stage.teacher)
-        )
+        """Complete, with the checkpoints that it starts and learns from.
+
+        One that is still to come is named by its folder.
+        """
+        names = self.stage.after, self.stage.teacher
+        folders = [name and self.folder.with_name(name) for name in names]
+        start, teacher = (f and (last_checkpoint(f) or f) for f in folders)
         return stage_config(
-            self.method.cfg,
-            self.method.plan,
-            self.stage,
-            self.folder,
+            *(self.method.cfg, self.method.plan, self.stage, self.folder),
             seed=self.seed,
             start=start,
             teacher=teacher,
-            options=self.method.options,
             processes=self.processes,
         )
-
-    def _checkpoint_of(self, stage: str | None) -> Path | None:
-        """That of another stage, or its folder if it is still to come."""
-        folder = self.folder.parent / (stage or '')
-        return stage and (last_checkpoint(folder) or folder)
 
     def check(self) -> None:
         """Also raise ValueError if it starts from what will not be there."""
         super().check()
-        later = any(not need.is_trained for need in self.needs)
-        if not (later or self.is_trained or self.finished):
-            self._check_start()
-
-    def _check_start(self) -> None:
         after = self.stage.after
-        folder = self.folder.parent / (after or '')
-        if after and last_checkpoint(folder) is None:
+        later = any(not need.is_trained for need in self.needs)
+        if not after or later or self.is_trained or self.finished:
+            return
+        folder = self.folder.with_name(after)
+        if last_checkpoint(folder) is None:
             raise ValueError(
                 f'{self.name} starts from the checkpoint of {after}, and '
                 f'there is none in {folder}. Train that first: name it in '
@@ -179,14 +181,6 @@ class Training(base.Stage):
             any(self.reuse(twin) for twin in twins)
         yield from super().steps()
 
-    def train(self) -> Iterator[base.Step]:
-        self._check_start()
-        yield 'training', self._command('train', '--resume')
-
-    def test(self, test: str, checkpoint: Path) -> list[str]:
-        out = ('--out-dir', self.folder / test)
-        return self._command('test', checkpoint, *out)
-
     def reuse(self, finished: Path) -> bool:
         """Take over a finished folder, if its options are the same.
 
@@ -212,56 +206,43 @@ class Training(base.Stage):
         with atomic_write(self.config_file) as file:
             file.write(self.config().pretty_text)
 
-    def _command(self, tool: str, *rest: object) -> list[str]:
+    def command(self, tool: str, *rest: object) -> list[str]:
         """Of train.py or test.py, on several processes by torchrun."""
         self._write()
-        rest = (base.TOOLS / f'{tool}.py', self.config_file, *rest)
+        command = [base.TOOLS / f'{tool}.py', self.config_file, *rest]
         if self.processes > 1:
             number = f'--nproc_per_node={self.processes}'
             launch = ('-m', 'torch.distributed.run', '--standalone', number)
-            rest = (*launch, *rest, '--launcher', 'pytorch')
-        return [sys.executable, *map(str, rest)]
+            command = [*launch, *command, '--launcher', 'pytorch']
+        return [sys.executable, *map(str, command)]
 
 
 def plan_trainings(
-    table: Table, wanted: Sequence[str] | None = None, processes: int = 1
+    table: Table, methods: Sequence[Method], processes: int = 1
 ) -> list[Training]:
     """The stages of all rows with the first seed, then with the next.
 
-    ``wanted`` names the stages; None: all. Each needs the one before, the
-    first in its folder, and a base that is not begun the first of equal
-    options. Raises ValueError for a name that is no stage, and for whatever
-    a config has wrong.
+    ``methods`` are those of the table's rows. Each stage needs the one
+    before, and a base that is not begun the first of equal options. Rows
+    that share a folder share its stages.
     """
-    trainings, first = [], {}
-    methods = [prepare(row) for row in table.rows]
-    for method in methods:
-        names = [stage.name for stage in method.plan.stages]
-        unknown = [name for name in wanted or () if name not in names]
-        if unknown:
-            raise ValueError(
-                f'{method.row.config} has no stages {unknown}; it has {names}'
-            )
+    trainings: dict[Path, Training] = {}
+    bases: dict[str, Training] = {}
     for seed in table.seeds:
         for method in methods:
-            run = table.out / method.row.folder / f'seed_{seed}'
-            chain: dict[str | None, Training] = {}
-            for stage in method.plan.stages:
-                if stage.name not in (wanted or [stage.name]):
+            run = table.folder(method.row, seed)
+            for stage in method.stages:
+                if run / stage.name in trainings:
                     continue
                 one = Training(method, stage, seed, run, processes)
-                chain[stage.name] = one
-                before = [
-                    chain.get(stage.after),
-                    first.setdefault(one.folder, one),
-                ]
+                trainings[one.folder] = one
+                before = stage.after and trainings.get(run / stage.after)
                 if not (stage.after or one.finished):
                     key = json.dumps(one.options, sort_keys=True)
-                    twin = first.setdefault(key, one)
-                    before += [] if one.folder.exists() else [twin]
-                one.needs = [b for b in before if b not in (None, one)]
-            trainings += chain.values()
-    return trainings
+                    twin = bases.setdefault(key, one)
+                    before = None if one.folder.exists() else twin
+                one.needs = [before] if before not in (None, one) else []
+    return list(trainings.values())
 
 
 def build_parts(cfg: Config) -> None:

@@ -213,6 +213,30 @@ def test_a_checkpoint_without_thresholds(build, weights, tmp_path, files):
     assert all(boxes(inferencer, files[0])[0]['is_ood'])
 
 
+@pytest.mark.parametrize('name', ['retinanet_r18_fpn', 'dino_r18'])
+def test_a_plain_detectors_checkpoint_has_scores(name, tmp_path, files):
+    """Of a one-stage and a DETR head; why nothing is OOD is said."""
+    cfg = load(ROOT / f'configs/posthoc/{name}_shapes.py')
+    cfg.model.bbox_head.scores = ['energy', 'msp']
+    cfg.model.test_cfg.score_thr = 0.0
+    plain = copy.deepcopy(cfg.model)
+    plain.bbox_head.type = plain.bbox_head.pop('of')
+    del plain.bbox_head.scores
+    torch.manual_seed(0)
+    path = str(tmp_path / 'plain.pth')
+    state = MODELS.build(plain).state_dict()
+    assert not any('threshold' in key for key in state)
+    torch.save(dict(state_dict=state), path)
+    with pytest.warns(UserWarning, match='no ood_threshold, no box'):
+        inferencer = OODDetInferencer(
+            cfg, path, device='cpu', show_progress=False
+        )
+    (one,) = boxes(inferencer, files[0])
+    assert len(one['ood_scores']) == len(one['bboxes']) > 0
+    assert np.isfinite(one['ood_scores']).all()
+    assert one['ood_threshold'] is None and not any(one['is_ood'])
+
+
 def test_every_picture_has_files_of_its_own(inferencer, files, tmp_path):
     out = tmp_path / 'out'
     found = boxes(inferencer, files, out_dir=str(out), no_save_pred=False)

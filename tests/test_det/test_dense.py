@@ -3,8 +3,11 @@
 Shapes: K classes, 8-channel maps of a 64 x 96 px image.
 """
 
+from functools import partial
+
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 from dense_heads import (
@@ -29,6 +32,7 @@ def kept_samples(head, x=None):
     head.keeps_samples = True
     boxes = predict(head, x)
     head.keeps_samples = False
+    assert len(boxes[0])  # else a comparison says nothing
     return boxes
 
 
@@ -110,7 +114,7 @@ def test_the_energy_is_that_of_the_kind_of_logits(kind):
 @pytest.mark.parametrize('kind', HEADS)
 def test_features_are_what_the_classifier_sees_there(kind):
     head, x = ood_head(kind), maps(1)
-    layers = set(head.class_layers)
+    layers = set(head._layers)
     assert len(layers) == (3 if kind in ('yolox', 'rtmdet') else 1)
     boxes = kept_samples(head, x)[0]
     with record_calls(*layers) as calls, torch.no_grad():
@@ -124,8 +128,9 @@ def test_features_are_what_the_classifier_sees_there(kind):
     assert_near(boxes.samples.features, torch.cat(flat)[row])
 
 
-def test_no_box():
-    head = ood_head('retina', test_cfg=dict(
+@pytest.mark.parametrize('kind', HEADS)
+def test_no_box(kind):
+    head = ood_head(kind, test_cfg=dict(
         nms_pre=50, min_bbox_size=0, score_thr=1.0, max_per_img=9,
         nms=dict(type='nms', iou_threshold=0.5)))  # fmt: skip
     for boxes in predict(head):
@@ -135,15 +140,64 @@ def test_no_box():
         assert boxes.is_ood.shape == (0,) and boxes.is_ood.dtype == torch.bool
 
 
-def test_nms_of_all_classes_together():
+@pytest.mark.parametrize('kind', HEADS)
+def test_nms_of_all_classes_together(kind):
     nms = dict(type='nms', iou_threshold=0.3, class_agnostic=True)
     test_cfg = dict(
         nms_pre=50, min_bbox_size=0, score_thr=0.0, max_per_img=9, nms=nms
     )
-    plain = plain_head('atss', test_cfg=test_cfg)
-    head = ood_head('atss', like=plain, test_cfg=test_cfg)
-    for ours, theirs in zip(predict(head), predict(plain)):
-        assert_near(ours.bboxes, theirs.bboxes)
+    plain = plain_head(kind, test_cfg=test_cfg)
+    head, x = ood_head(kind, like=plain, test_cfg=test_cfg), maps(1)
+    boxes, theirs = predict(head, x)[0], predict(plain, x)[0]
+    for field in ('bboxes', 'scores', 'labels'):
+        assert_near(boxes[field], theirs[field])
+    logits = kept_samples(head, x)[0].samples.logits
+    score = joint_energy if kind in SIGMOID else energy
+    assert_near(boxes.ood_scores, score(logits))
+
+
+SOFTMAX = dict(type='CrossEntropyLoss', use_sigmoid=False)
+
+
+@pytest.mark.parametrize('kind', ['retina', 'fcos', 'atss'])
+def test_a_sigmoid_losses_head_with_a_softmax_instead(kind):
+    """``use_sigmoid=False``: its logits have a background, left out here."""
+    plain = plain_head(kind, loss_cls=SOFTMAX)
+    scores = ['energy', 'msp', 'entropy']
+    head = ood_head(kind, scores, like=plain, loss_cls=SOFTMAX)
+    assert head.cls_out_channels == K + 1 and head.scores.kind == 'softmax'
+    x = maps(1)
+    boxes, theirs = predict(head, x)[0], predict(plain, x)[0]
+    for field in ('bboxes', 'scores', 'labels'):
+        assert_near(boxes[field], theirs[field])
+    logits = kept_samples(head, x)[0].samples.logits
+    assert logits.shape == (len(boxes), K) and len(boxes)
+    assert_near(boxes.ood_scores_energy, energy(logits))
+    assert_near(boxes.ood_scores_msp, msp(logits))
+
+
+def test_yolox_has_sigmoids_whatever_its_loss():
+    """It predicts by sigmoids; ``use_sigmoid=False`` is the loss's alone."""
+    loss = dict(SOFTMAX, reduction='sum')
+    plain = plain_head('yolox', loss_cls=loss)
+    head = ood_head('yolox', like=plain, loss_cls=loss)
+    assert head.scores.kind == 'sigmoid'
+    assert_near(predict(head)[0].scores, predict(plain)[0].scores)
+
+
+@pytest.mark.parametrize('kind', HEADS)
+def test_mixed_precision_scores_what_it_sees(kind):
+    """All boxes: MMCV's NMS has no half precision on a CPU."""
+    test_cfg = dict(nms_pre=20, min_bbox_size=-1, score_thr=0.0)
+    head, x = ood_head(kind, test_cfg=ConfigDict(test_cfg)), maps(1)
+    head.predict_by_feat = partial(head.predict_by_feat, with_nms=False)
+    with torch.autocast('cpu', torch.bfloat16):
+        boxes, kept = predict(head, x)[0], kept_samples(head, x)[0]
+    rows = kept.samples
+    assert rows.logits.dtype == torch.bfloat16 and len(rows.logits) > 10
+    score = joint_energy if kind in SIGMOID else energy
+    expected = score(rows.logits.float())
+    assert_near(boxes.ood_scores.float(), expected, rtol=1e-2, atol=5e-2)
 
 
 @pytest.mark.parametrize('kind', ['float16', 'bfloat16'])
@@ -154,7 +208,7 @@ def test_half_precision_finds_the_same_priors(family, kind):
     with torch.no_grad():
         outputs = head(maps(1))
     half = [[m.to(dtype) for m in part] for part in outputs]
-    head.class_layers = ()  # the maps that they are made of are not there
+    head._layers = ()  # the maps that they are made of are not there
     metas = [samples(1)[0].metainfo]
     boxes = head.predict_by_feat(*half, batch_img_metas=metas, with_nms=False)[
         0

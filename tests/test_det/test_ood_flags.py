@@ -141,6 +141,24 @@ def test_refuses_a_plain_file_and_what_its_parent_refuses(tmp_path):
         build(tmp_path / 'nowhere.json')
 
 
+def test_flagged_objects_may_be_packed_apart(tmp_path):
+    """Beside crowds, of which those that are flagged stay crowds."""
+    boxes = [[4, 4, 20, 20], [5, 5, 20, 20], [6, 6, 20, 20], [7, 7, 20, 20]]
+    path = flagged(tmp_path, [boxes], [1, 0, 1, 0], iscrowd={3: 1, 4: 1})
+    dataset = build(path)
+    together = dataset[0]['data_samples']
+    dataset.pipeline.transforms[-1].apart = True
+    sample = dataset[0]['data_samples']
+    assert together.gt_instances.labels.tolist() == [-1, 0]
+    assert 'ood' not in together.ignored_instances
+    gt, others = sample.gt_instances, sample.ignored_instances
+    assert gt.bboxes.tensor[:, 0].tolist() == [5]
+    assert gt.labels.tolist() == [0] and gt.ood.tolist() == [False]
+    assert others.bboxes.tensor[:, 0].tolist() == [4, 6, 7]
+    assert others.labels.tolist() == [-1, -1, 0]
+    assert others.ood.tolist() == [True, False, False]
+
+
 def test_packed_flags_are_one_per_object(tmp_path):
     path = flagged(tmp_path, [[[4, 4, 20, 20], [9, 9, 9, 9]], []], [0, 1])
     first, second = build(path)

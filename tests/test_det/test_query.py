@@ -5,18 +5,23 @@ Shapes: K classes, Q queries, C = 256 channels of each.
 
 import pytest
 import torch
+from mmdet.models.dense_heads import DETRHead
+from mmdet.registry import MODELS as MMDET
 
 from helpers import assert_near
 from mmood.det.models.roi_tools import record_calls
+from mmood.registry import MODELS
 from mmood.scores import energy, joint_energy
 from query_detectors import (
     FILES,
     K,
     Q,
+    config,
     images,
     ood_detector,
     plain_detector,
     predict,
+    samples,
 )
 
 
@@ -36,7 +41,7 @@ def test_boxes_are_those_of_the_plain_head(kind):
 def test_logits_and_features_are_those_of_the_last_layers_query(kind):
     model = ood_detector(kind)
     head = model.bbox_head
-    with record_calls(*set(head._layers())) as calls:
+    with record_calls(*set(head._layers)) as calls:
         plain = predict(model)
     head.keeps_samples = True
     kept = predict(model)
@@ -58,16 +63,74 @@ def test_logits_and_features_are_those_of_the_last_layers_query(kind):
         assert_near(before.ood_scores_energy, score(rows.logits))
 
 
-def test_more_queries_than_a_half_can_count():
+SOFTMAX = dict(type='CrossEntropyLoss', use_sigmoid=False)
+
+
+@pytest.mark.parametrize('kind', [k for k in FILES if k != 'detr'])
+def test_a_focal_losses_head_with_a_softmax_instead(kind):
+    """``use_sigmoid=False``: its logits have a background, left out here."""
+    plain = plain_detector(kind, loss_cls=SOFTMAX)
+    more = dict(scores=('energy', 'entropy'), loss_cls=SOFTMAX)
+    model = ood_detector(kind, like=plain, **more)
+    assert model.bbox_head.cls_out_channels == K + 1
+    found = predict(model)
+    for ours, theirs in zip(found, predict(plain)):
+        for field in ('bboxes', 'scores', 'labels'):
+            assert_near(ours[field], theirs[field])
+    model.bbox_head.keeps_samples = True
+    for before, kept in zip(found, predict(model)):
+        assert kept.samples.kind == 'softmax'
+        assert kept.samples.logits.shape == (Q, K)
+        assert_near(before.ood_scores_energy, energy(kept.samples.logits))
+
+
+@pytest.mark.parametrize('kind', FILES)
+def test_no_box(kind):
+    model = ood_detector(kind)
+    model.bbox_head.test_cfg.max_per_img = 0
+    for boxes in predict(model):
+        assert boxes.bboxes.shape == (0, 4)
+        for field in ('ood_scores', 'ood_scores_max_logit'):
+            assert boxes[field].shape == (0,)
+        assert boxes.max_class_scores.shape == (0,)
+        assert boxes.is_ood.shape == (0,) and boxes.is_ood.dtype == torch.bool
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_finds_the_same_queries(dtype):
+    """Of more queries than a half can count."""
     model = ood_detector('deformable')
     head, count = model.bbox_head, 3000
-    logits = torch.randn(count, K).half()
-    boxes = torch.rand(count, 4).half()
+    logits = torch.randn(count, K).to(dtype)
+    boxes = torch.rand(count, 4).to(dtype)
     meta = dict(img_shape=(64, 96), scale_factor=(1.0, 1.0))
-    found = head._predict_by_feat_single(logits.float(), boxes, meta, False)
+    found = head._predict_by_feat_single(logits, boxes, meta, False)
     own = logits.float().sigmoid()[found.queries, found.labels]
-    assert_near(found.scores, own)
+    assert_near(found.scores.float(), own, atol=1e-2)
     assert found.queries.max() > 1000
+
+
+@pytest.mark.parametrize('kind', FILES)
+def test_mixed_precision_scores_what_it_sees(kind):
+    model = ood_detector(kind)
+    head = model.bbox_head
+    states = torch.randn(2, 1, Q, 256), torch.rand(2, 1, Q, 4)
+    references = torch.rand(1, Q, 2)  # of a head without refinement
+    rest = dict(
+        detr=(), conditional=(references,), dino=(list(states[1]) * 2,)
+    ).get(kind, ([references] * 3,))
+    found = {}
+    for keeps in (False, True):
+        head.keeps_samples = keeps
+        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+            (found[keeps],) = head.predict(
+                states[0], *rest, samples(1), rescale=True
+            )
+    rows = found[True].samples
+    assert rows.logits.dtype == torch.bfloat16
+    score = energy if rows.kind == 'softmax' else joint_energy
+    assert_near(found[False].ood_scores.float(), score(rows.logits.float()),
+                atol=5e-2)  # fmt: skip
 
 
 def test_more_than_one_box_of_a_query():
@@ -101,3 +164,28 @@ def test_what_cannot_be_scored_says_why():
         ood_detector('dino', scores=['odin'])
     with pytest.raises(ValueError, match='entropy.*softmax logits'):
         ood_detector('dino', scores=['entropy'])
+
+
+class TwoLayers(torch.nn.Sequential):
+    """A classifier that is no single linear layer."""
+
+    def __init__(self, width, classes):
+        layers = torch.nn.Linear(width, width), torch.nn.Linear(width, classes)
+        super().__init__(*layers)
+
+
+@MMDET.register_module(force=True)
+class DeepHead(DETRHead):
+    """It makes logits in another way than the heads that are known."""
+
+    def _init_layers(self):
+        super()._init_layers()
+        self.fc_cls = TwoLayers(self.embed_dims, self.cls_out_channels)
+
+
+def test_a_head_that_classifies_in_another_way_is_refused():
+    cfg = config('detr').bbox_head
+    cfg.update(type='mmood.OODHead', of='mmdet.DeepHead', scores=['energy'])
+    cfg['loss_cls'] = SOFTMAX
+    with pytest.raises(ValueError, match='DeepHead does not work like the D'):
+        MODELS.build(cfg)

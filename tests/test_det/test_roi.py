@@ -173,7 +173,7 @@ def test_weights_of_another_head_refuse_to_predict(kind, stock):
     )
     head.load_state_dict(other.state_dict(), strict=False)
     maps, data = (torch.randn(1, 16, 8, 8),), samples(1)
-    with pytest.raises(ValueError, match='another RoI head.*roi_head.type'):
+    with pytest.raises(ValueError, match="another head.*the head's type"):
         predict(head.eval(), maps, [proposals(5)], data)
     props = [proposals(20)]
     props[0].pop('scores')

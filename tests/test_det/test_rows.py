@@ -14,7 +14,7 @@ from dense_heads import HEADS, K, annotated, maps, ood_head, plain_head
 from helpers import assert_near
 from loss_spy import SpyLoss
 from mmood.det.models.roi_tools import record_calls
-from mmood.det.models.rows import assigned_labels, counting_places
+from mmood.det.models.rows import counting_places
 from mmood.losses import BACKGROUND, IGNORE
 from mmood.necks.pyramid import Pyramid
 
@@ -28,31 +28,6 @@ BLUR = dict(
 
 def spied(head):
     return next(x for x in head.losses.values() if isinstance(x, SpyLoss))
-
-
-def test_labels_of_anchors():
-    labels, weights = torch.tensor([3, 0, 2, 3]), torch.tensor([1.0, 1, 1, 0])
-    found = assigned_labels((labels, weights, torch.rand(4, 4)), 3)
-    assert found.tolist() == [BACKGROUND, 0, 2, IGNORE]
-    shifted = (torch.rand(4, 4), labels, weights, torch.rand(4, 4))
-    assert assigned_labels(shifted, 3).tolist() == found.tolist()
-    assert assigned_labels((labels, torch.rand(4, 4)), 3).tolist() == [
-        BACKGROUND, 0, 2, BACKGROUND]  # fmt: skip
-
-
-def test_labels_of_a_mask():
-    mask = torch.tensor([False, True, True])
-    classes = torch.tensor([[0, 0.9, 0], [0.4, 0, 0]])
-    found = assigned_labels((mask, classes, torch.rand(3, 1)), 3)
-    assert found.tolist() == [BACKGROUND, 1, 0]
-    none = assigned_labels((torch.zeros(3).bool(), torch.zeros(0, 3)), 3)
-    assert none.tolist() == [BACKGROUND] * 3
-
-
-def test_what_says_nothing_of_classes():
-    mask = torch.rand(4, 2) > 0.5
-    assert assigned_labels((mask, torch.rand(4, 4)), 3) is None
-    assert assigned_labels((None, None, None), 3) is None
 
 
 def test_the_background_is_drawn():
@@ -81,7 +56,7 @@ def test_the_losses_of_the_head_are_as_before(kind):
         for ours, theirs in zip(*map(listed, (found[name], value))):
             assert_near(ours, theirs)
     found['loss_vmf'].backward()
-    assert all(layer.weight.grad is None for layer in head.class_layers)
+    assert all(layer.weight.grad is None for layer in head._layers)
 
 
 def listed(value):
@@ -96,7 +71,7 @@ def test_a_batch_has_what_is_assigned_and_where(kind):
     handle = head.loss_cls.register_forward_pre_hook(
         lambda _, inputs: classified.append(inputs)
     )
-    with record_calls(*set(head.class_layers)) as calls:
+    with record_calls(*set(head._layers)) as calls:
         head.loss(x, data)
     handle.remove()
     batch = spied(head).batch
@@ -142,7 +117,7 @@ def test_outliers_on_blurred_maps_are_the_known_rows_there(kind):
     assert (batch.outliers.logits - batch.known.logits).abs().max() > 0.01
     head.zero_grad()
     head.loss(other, data)['loss_spy'].backward()
-    assert head.class_layers[0].weight.grad.abs().sum() > 0
+    assert head._layers[0].weight.grad.abs().sum() > 0
 
 
 def test_virtual_outliers_where_the_classifier_is_linear():
@@ -170,13 +145,6 @@ def test_virtual_outliers_where_the_classifier_is_linear():
     'more, message',
     [
         (dict(losses=[dict(type='mmood.CSILoss')]), 'CSILoss is not defined'),
-        (
-            dict(
-                losses=[dict(type='mmood.EnergyOODLoss')],
-                outliers=dict(type='mmood.AnnotatedOutliers'),
-            ),
-            'AnnotatedOutliers is not defined here: .*flagged',
-        ),
         (
             dict(losses=[dict(type='mmood.ConsistencyLoss')]),
             'ConsistencyLoss is not defined',
@@ -215,9 +183,9 @@ def test_queries_that_are_matched_are_known(kind):
     # One query for each object, of its class.
     assert batch.known_labels.sort().values.tolist() == [0, 0, 1, 1, 2, 2]
     head, last = model.bbox_head, None
-    for layer in head._layers():
+    for layer in head._layers:
         if torch.allclose(layer(batch.features), batch.logits, atol=1e-4):
             last = layer
     assert last is not None
-    assert last is head._layers()[min(2, len(head._layers())) - 1]
+    assert last is head._layers[min(2, len(head._layers)) - 1]
     found['loss_vmf'].backward()

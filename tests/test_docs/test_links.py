@@ -45,8 +45,7 @@ def test_links_lead_somewhere(page):
 
 def test_every_page_is_listed():
     index = (ROOT / 'docs/en/index.md').read_text()
-    readme = (ROOT / 'README.md').read_text()
+    assert '](docs/en/index.md)' in (ROOT / 'README.md').read_text()
     for page in (ROOT / 'docs/en').glob('*.md'):
         if page.stem != 'index':
             assert f']({page.name})' in index
-            assert f'](docs/en/{page.name})' in readme

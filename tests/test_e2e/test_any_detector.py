@@ -68,3 +68,37 @@ def test_a_head_is_trained_calibrated_tested_and_asked(name, shapes, tmp_path):
     box = found['predictions'][0]
     assert len(box['bboxes']) == len(box['is_ood']) == len(box['ood_scores'])
     assert len(box['bboxes']) > 0 and list(out.glob('**/*.png'))
+
+
+def test_siren_shapes_the_queries_of_deformable_detr(shapes, tmp_path):
+    """Its loss is learned, its own score is calibrated and measured."""
+    config = 'configs/siren/siren_deformable-detr_r18_shapes.py'
+    own = {
+        **{k: v for k, v in tiny_options(shapes).items() if k[:5] != 'model'},
+        'ood.scores': '[vmf,energy]',
+        'model.decoder.num_layers': 2,
+        'model.num_queries': 20,
+        'model.test_cfg.max_per_img': 20,
+        'val_evaluator.score_threshold': 0.0,
+        'test_evaluator.score_threshold': 0.0,
+    }
+    own = ['--cfg-options', *(f'{k}={v}' for k, v in own.items())]
+    rest = ('--work-dir', tmp_path, *own)
+    run_script('tools/train.py', config, *rest)
+    (log,) = tmp_path.glob('*/vis_data/scalars.json')
+    losses = [json.loads(line) for line in log.read_text().splitlines()]
+    losses = [line['loss_vmf'] for line in losses if 'loss_vmf' in line]
+    assert len(losses) > 1 and np.isfinite(losses).all() and max(losses) > 0
+    weights = load_weights(tmp_path / 'epoch_1.pth')
+    part = 'bbox_head.losses.SIRENLoss.'
+    prototypes = weights[f'{part}prototypes']
+    assert prototypes.shape == (8, 16)
+    np.testing.assert_allclose(prototypes.norm(dim=1), 1, rtol=1e-5)
+    for score in ('vmf', 'energy'):
+        limit = weights[f'bbox_head.scores.thresholds.{score}']
+        assert np.isfinite(limit.item())
+    out = ('--out-dir', tmp_path / 'out')
+    run_script('tools/test.py', config, tmp_path / 'epoch_1.pth', *out, *rest)
+    metrics = json.loads((tmp_path / 'out/metrics.json').read_text())
+    for place in ('near', 'far'):
+        assert 0 <= metrics[f'{place}/vmf/AUROC'] <= 1

@@ -157,6 +157,23 @@ def test_the_set_that_scores_are_fitted_on():
         hook.before_train_epoch(runner)
 
 
+def test_objects_that_a_dino_would_denoise_are_refused():
+    """Flagged ones among the known, behind a wrapper too."""
+    dino, other = part(head=part(3)), part(head=part(3))
+    dino.dn_query_generator = object()
+    for apart in (True, False):
+        step = SimpleNamespace(apart=apart)
+        flags = dataset(pipeline=[step], has_flags=True)
+        run(other, concat(dataset(), flags))
+        if apart:
+            run(dino, concat(dataset(), flags))
+        else:
+            message = 'flagged OOD: .*PackOODInputs.*apart=True'
+            with pytest.raises(ValueError, match=message):
+                run(dino, concat(dataset(), flags))
+    run(dino, dataset(pipeline=[SimpleNamespace(apart=False)]))
+
+
 def test_sets_with_classes_of_their_own_do_not_matter():
     own = dataset('xy', own_classes=True)
     assert run(cascade(3), test=concat(dataset(), own), time='test') == []

@@ -204,8 +204,24 @@ def test_score_finds_its_loss_and_is_saved_with_it():
     assert_near(found, loss.log_odds(z))
     with pytest.raises(ValueError, match="'dreambox'.*mmood.EnergyOODLoss"):
         ScoreSet(['dreambox'], num_classes=4)
-    with pytest.raises(ValueError, match='sigmoid'):
-        ScoreSet(['dreambox'], num_classes=4, losses=[loss], kind='sigmoid')
+
+
+def test_of_sigmoids_it_is_the_joint_energy():
+    loss, known, outlier = build('bce', a=2.0, b=-3.0), logits(6), logits(3)
+    odds = [
+        -3 - 2 * np.logaddexp(0, z.detach().double().numpy()).sum(1)
+        for z in (known, outlier)
+    ]
+    scores = ScoreSet(
+        ['dreambox'], num_classes=4, losses=[loss], kind='sigmoid'
+    )
+    found = scores(Samples(logits=known, kind='sigmoid'))['dreambox']
+    np.testing.assert_allclose(found.detach(), odds[0], rtol=1e-5)
+    batch = contrast_batch(known, outlier, kind='sigmoid')
+    batch.outliers.kind = 'sigmoid'
+    values = np.logaddexp(0, np.concatenate([odds[0], -odds[1]]))
+    value = loss(batch)['loss_uncertainty'].item()
+    assert value == pytest.approx(10 * values.mean(), rel=1e-5)
 
 
 @pytest.mark.parametrize('kind', KINDS)

@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 from helpers import assert_near
-from mmood.scores import Samples, ScoreSet
-from mmood.scores.knn import KNN, knn_distance
+from mmood.scores import Samples, ScoreSet, knn
+from mmood.scores.knn import (
+    KNN,
+    knn_distance,
+    smallest,
+    squared_less_own,
+)
 
 
 def of(x):
@@ -214,18 +220,50 @@ def test_a_coreset_of_the_whole_bank_is_the_bank():
     assert_near(same(of(x)), whole(of(x)))
 
 
-def test_chunks_bound_the_products(monkeypatch):
+@pytest.mark.parametrize('count', [2, 16, 50])
+def test_chunks_bound_the_products(monkeypatch, count):
     sizes = []
-    addmm = torch.addmm
 
-    def watched(*args, **options):
-        sizes.append(addmm(*args, **options).numel())
-        return addmm(*args, **options)
+    def watched(x, bank):
+        sizes.append(len(x) * len(bank))
+        return squared_less_own(x, bank)
 
-    monkeypatch.setattr(torch, 'addmm', watched)
+    monkeypatch.setattr(knn, 'squared_less_own', watched)
     score = fitted(torch.randn(100, 4), k=1, chunk_size=16)
-    score(of(torch.randn(50, 4)))
-    assert max(sizes) == 16 * 16 and sum(sizes) == 100 * 50
+    score(of(torch.randn(count, 4)))
+    assert max(sizes) <= 16 * 16 and sum(sizes) == 100 * count
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+@pytest.mark.parametrize('count', [0, 1, 30])
+def test_squared_distances_less_the_own_square(count, dtype):
+    x, bank = (torch.randn(n, 5, dtype=dtype) for n in (count, 40))
+    expected = cdist(x, bank, 'sqeuclidean')
+    expected -= x.double().square().sum(1, True).numpy()
+    found = squared_less_own(x, bank)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('k', [1, 3, 25, 60])
+@pytest.mark.parametrize('width', [60, 100, 101, 3000])
+def test_the_smallest_are_those_of_a_sort(k, width):
+    x = torch.stack([torch.randperm(width).float() for _ in range(20)])
+    x[1] = x[1].sort().values  # all in one block
+    x[2] = x[2].sort(descending=True).values
+    values, places = smallest(x, k)
+    expected = torch.arange(k).float().expand(20, -1)
+    assert torch.equal(values, expected)
+    assert torch.equal(x.gather(1, places), expected)
+
+
+def test_the_smallest_among_ties_and_infinities():
+    x = torch.full((2, 50), float('inf'))
+    x[0, 17:20] = 1.0
+    values, places = smallest(x, 4)
+    assert values.tolist() == [[1, 1, 1, np.inf], [np.inf] * 4]
+    assert set(places[0, :3].tolist()) == {17, 18, 19}
+    assert all(len(set(row)) == 4 for row in places.tolist())
 
 
 @pytest.mark.parametrize('tail', [(), (4, 5)])

@@ -18,7 +18,10 @@ PARTS = ['metrics', 'scoring', 'bfloat16', 'plain', 'training', 'cached']
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        'task', nargs='?', default='det', choices=['det', 'seg', 'scores']
+        'task',
+        nargs='?',
+        default='det',
+        choices=['det', 'seg', 'scores', 'heads'],
     )
     parser.add_argument('--runs', type=int, default=15)
     parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'])
@@ -56,6 +59,13 @@ def measure(args: argparse.Namespace) -> tuple[list, str]:
         size = args.size or 512
         table = rows(args.device, args.runs, size)
         return table, f'R-50 FPN, 1 image of {size} px; vectors of 1024'
+    if args.task == 'heads':
+        from benchmark_heads import BANK, rows
+
+        size = args.size or 512
+        table = rows(args.device, args.runs, size)
+        what = f'R-50, 1 image of {size} px, kNN over {BANK} x 256'
+        return table, what
     from benchmark_seg import rows
 
     size, batch = args.size or 768, args.batch_size or 16

@@ -15,17 +15,17 @@ per seed. With --tag the trained checkpoints are tested once more, with other
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.runs import Run, plan
+from experiments.runs import plan
 from experiments.shell import (
+    Plan,
     add_options,
     parser_of_runs,
     run_and_print,
     table_of,
 )
-from experiments.spec import Row
 from ood_table import add_format_arguments, collect_table, report
 
 
@@ -33,37 +33,26 @@ def parser_of_arguments() -> argparse.ArgumentParser:
     parser = parser_of_runs(__doc__, 'work_dirs/table')
     add_format_arguments(parser)
     add_options(parser, '--test-options', 'for the tests; configs only')
-    parser.add_argument(
-        '--segmentor', type=Path, help='to train first, per seed; configs only'
-    )
-    parser.add_argument(
-        '--cache',
-        action='store_true',
-        help="train on the segmentor's features, extracted once per seed",
-    )
-    parser.add_argument('--tag', help='name of a test with --test-options')
+    add = parser.add_argument
+    text = 'to train first, per seed; configs only'
+    add('--segmentor', type=Path, help=text)
+    text = "train on the segmentor's features, extracted once per seed"
+    add('--cache', action='store_true', help=text)
+    add('--tag', help='name of a test with --test-options')
     return parser
 
 
-def row_of(config: Path, args: argparse.Namespace) -> Row:
-    """A plain config with all its scores."""
-    other = args.segmentor if args.segmentor != config else None
-    return Row(
-        config.stem,
-        config,
-        cfg_options=args.cfg_options,
-        test_options=args.test_options,
-        test_tag=args.tag,
-        load_from=other,
-        cache=args.cache and other is not None,
-    )
+def plan_table(args: argparse.Namespace) -> Plan:
+    def more(config: Path) -> dict:
+        other = args.segmentor if args.segmentor != config else None
+        return dict(
+            test_options=args.test_options,
+            test_tag=args.tag,
+            load_from=other,
+            cache=args.cache and other is not None,
+        )
 
-
-def plan_table(
-    args: argparse.Namespace,
-) -> tuple[Path, list[Run], Callable[[], str]]:
-    """The folder, the runs, and what prints the table."""
-    table, is_spec = table_of(args, row_of)
+    table, is_spec = table_of(args, more=more)
     own = (args.segmentor, args.cache, args.tag, args.test_options)
     if is_spec and any(own):
         raise ValueError(
@@ -81,9 +70,7 @@ def plan_table(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of_arguments()
-    args = parser.parse_args(argv)
-    run_and_print(parser, args, lambda: plan_table(args))
+    run_and_print(parser_of_arguments(), argv, plan_table)
 
 
 if __name__ == '__main__':

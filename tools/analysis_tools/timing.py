@@ -30,9 +30,14 @@ def compare(
             seconds = timed(function, device)
             if i >= 0:
                 times[i, j] = seconds
-    ratio = np.median(times[:, 0] / times[:, 1])
+    low, ratio, high = np.quantile(
+        times[:, 0] / times[:, 1], (0.25, 0.5, 0.75)
+    )
     ours_ms, other_ms = 1000 * np.median(times, 0)
-    print(f'{name}: {ours_ms:.1f} ms / {other_ms:.1f} ms, {ratio:.3f}')
+    print(
+        f'{name}: {ours_ms:.1f} ms / {other_ms:.1f} ms, {ratio:.3f} (half of '
+        f'the pairs: {low:.3f} to {high:.3f})'
+    )
     return [name, ours_ms, other_ms, ratio]
 
 

@@ -34,6 +34,7 @@ SEGFORMER = 'configs/posthoc/segformer_mit_1800_camvid.py'
 SPEED = dict(
     det=['--runs', '5'],
     scores=['--runs', '5'],
+    heads=['--runs', '15'],
     seg=['--runs', '3', '--parts', 'scoring', 'training'],
 )
 

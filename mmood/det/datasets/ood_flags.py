@@ -6,6 +6,7 @@ samples boxes together with their labels keeps the flag.
 
 from __future__ import annotations
 
+import torch
 from mmdet.datasets.transforms import PackDetInputs
 
 from mmood.registry import DATASETS, TRANSFORMS
@@ -21,10 +22,12 @@ class OODFlagCocoDataset(IDCocoDataset):
     """ID set in COCO format whose annotations say ``ood``, 0 or 1.
 
     Objects with ``ood: 1`` get the label `OOD_LABEL` in place of their
-    category's. Train on it with an `OODRoIHead`. Raises ValueError if there
-    is no annotation or one without a flag of 0 or 1, and as `IDCocoDataset`
-    does.
+    category's. Train on it with an `OODRoIHead` or an `OODHead`. Raises
+    ValueError if there is no annotation or one without a flag of 0 or 1, and
+    as `IDCocoDataset` does.
     """
+
+    has_flags = True
 
     def category_labels(self, content: dict) -> dict:
         annotations = content['annotations']
@@ -54,9 +57,30 @@ class OODFlagCocoDataset(IDCocoDataset):
 
 @TRANSFORMS.register_module()
 class PackOODInputs(PackDetInputs):
-    """``PackDetInputs`` that also packs ``gt_instances.ood`` (n,) bool."""
+    """``PackDetInputs`` that also packs ``gt_instances.ood`` (n,) bool.
+
+    With ``apart`` flagged objects go to ``ignored_instances``, which then
+    have ``ood`` too (a flagged crowd is a crowd): for detectors that read
+    ``gt_instances`` before their head does, as DINO, which makes queries to
+    denoise of them. An `OODHead` finds them in either place.
+    """
+
+    def __init__(self, *args, apart: bool = False, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.apart = apart
 
     def transform(self, results: dict) -> dict:
+        if not self.apart:
+            return self._packed(results)
+        crowds = results['gt_ignore_flags'].astype(bool)
+        is_ood = (results['gt_bboxes_labels'] < 0) & ~crowds
+        ignored = crowds | is_ood
+        packed = self._packed({**results, 'gt_ignore_flags': ignored})
+        others = packed['data_samples'].ignored_instances
+        others.ood = torch.from_numpy(is_ood[ignored])
+        return packed
+
+    def _packed(self, results: dict) -> dict:
         packed = super().transform(results)
         instances = packed['data_samples'].gt_instances
         instances.ood = instances.labels < 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import torch
 from mmengine.config import ConfigDict
@@ -19,9 +20,10 @@ from mmood.necks.pyramid import collect_losses
 from mmood.scores import Samples
 from mmood.scores.classifier import linear_of, why_not_linear
 
+from .flags import with_flagged
 from .places import CarryingCoder, rows_at, split_places, with_places
 from .roi_tools import maps_of, record_calls
-from .rows import NO_FLAGS, RowAdapter
+from .rows import RowAdapter
 
 _NO_INPUTS = 'a one-stage head classifies maps, not pooled boxes'
 _NO_LAYER = 'the logits are not the outputs of one layer'
@@ -74,21 +76,22 @@ class DenseAdapter(RowAdapter):
         self._cls_scores: list[Tensor] = []
         self._is_marking = False
         # Per level, what its logits come out of; not parts of their own.
-        self.class_layers: tuple[nn.Module, ...] = self._try()
-        layers = set(self.class_layers)
-        reason = _why_not_linear(layers, self.num_cell_priors)
+        self._layers: tuple[nn.Module, ...] = self._try()
+        layers = set(self._layers)
+        reason = _why_not_linear(layers, self._num_priors)
         self._is_linear = not reason
         missing = dict(classifier=reason, inputs=_NO_INPUTS)
-        lacking = dict(inputs=_NO_INPUTS, ious=_NO_INPUTS, flagged=NO_FLAGS)
+        lacking = dict(inputs=_NO_INPUTS, ious=_NO_INPUTS)
         if not layers:
-            missing['features'] = lacking['look'] = _NO_LAYER
+            missing['features'] = _NO_LAYER
+            lacking.update(look=_NO_LAYER, flagged=_NO_LAYER)
         if reason:
             lacking['classify'] = reason
         self.add_scores(
             scores,
             losses,
             outliers,
-            channels=self.class_layers[0].in_channels if layers else None,
+            channels=self._layers[0].in_channels if layers else None,
             kind='sigmoid' if self._is_sigmoid else 'softmax',
             missing=missing,
             lacking=lacking,
@@ -127,7 +130,7 @@ class DenseAdapter(RowAdapter):
                 f'{name} cannot have scores: it makes its boxes in a way that '
                 'does not tell of which prior each one is'
             )
-        self.num_cell_priors = outputs[0][0].shape[1] // self.cls_out_channels
+        self._num_priors = outputs[0][0].shape[1] // self.cls_out_channels
         layers = tuple(made.get(id(logits)) for logits in outputs[0])
         return () if None in layers else layers
 
@@ -152,57 +155,54 @@ class DenseAdapter(RowAdapter):
         return tuple(like.new_zeros(1, width, 4, 4) for width in widths)
 
     def loss(
-        self, x: tuple[Tensor, ...], *args, **kwargs
+        self, x: tuple[Tensor, ...], batch_data_samples: list, *args, **kwargs
     ) -> dict[str, Tensor]:
-        if not self.losses:
-            losses = super().loss(x, *args, **kwargs)
+        samples, flags = with_flagged(batch_data_samples)
+        if not (self.losses or flags):
+            losses = super().loss(x, samples, *args, **kwargs)
             return {**losses, **collect_losses(x)}
-        layers = set(self.class_layers)
-        with record_calls(*layers) as calls, self.labels_kept() as labels:
-            losses = super().loss(x, *args, **kwargs)
+        layers, kept = set(self._layers), self.targets_kept(flags)
+        with record_calls(*layers) as calls, kept as labels:
+            losses = super().loss(x, samples, *args, **kwargs)
 
         def look(name: str, detach: bool = False) -> Samples:
             with record_calls(*layers) as seen:
                 self(maps_of(x, name, detach))
             known = [(one >= 0).nonzero()[:, 0] for one in labels]
-            rows = [self._rows(seen, i, at) for i, at in enumerate(known)]
-            logits, features = (torch.cat(part) for part in zip(*rows))
-            logits = logits[:, : self.num_classes]
-            return Samples(logits, features, kind=self.scores.kind)
+            return self.samples_at(known, partial(self._rows, seen))
 
-        more = self.row_losses(
+        losses = self.with_row_losses(
+            losses,
             labels,
-            lambda i, places: self._rows(calls, i, places),
+            partial(self._rows, calls),
+            [logits for _, logits in calls],
             classify=self._classify if self._is_linear else None,
             look=look,
         )
-        return {**losses, **more, **collect_losses(x)}
+        return {**losses, **collect_losses(x)}
 
     def _rows(
         self, calls: Sequence[tuple], image: int, places: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Logits (n, K + extra) and features (n, C) of an image's priors.
-
-        ``calls`` of the layers, level by level.
-        """
+        """What `RowsOf` says, by ``calls`` of the layers, level by level."""
         features, logits = ([m[image] for m in part] for part in zip(*calls))
-        count = self.num_cell_priors
+        count = self._num_priors
         return (
             rows_at(logits, places, count, count),
             rows_at(features, places, count),
         )
 
     def _classify(self, features: Tensor) -> Tensor:
-        return self.class_layers[0](features[..., None, None])[..., 0, 0]
+        return self._layers[0](features[..., None, None])[..., 0, 0]
 
     def predict(
         self, x: tuple[Tensor, ...], *args, **kwargs
     ) -> list[InstanceData]:
-        with record_calls(*set(self.class_layers)) as calls:
+        with record_calls(*set(self._layers)) as calls:
             results = super().predict(x, *args, **kwargs)
         logits, self._cls_scores = self._cls_scores, []
         seen = {id(output): maps for maps, output in calls}
-        features = [seen[id(m)] for m in logits] if self.class_layers else None
+        features = [seen[id(m)] for m in logits] if self._layers else None
         return [
             self._judged(boxes, i, logits, features)
             for i, boxes in enumerate(results)
@@ -216,7 +216,7 @@ class DenseAdapter(RowAdapter):
         features: Sequence[Tensor] | None,
     ) -> InstanceData:
         """The boxes of an image, scored by the rows at their places."""
-        places, count = boxes.pop('places'), self.num_cell_priors
+        places, count = boxes.pop('places'), self._num_priors
         rows = rows_at([m[image] for m in logits], places, count, count)
         p = rows.sigmoid() if self._is_sigmoid else rows.softmax(1)
         p = p[:, : self.num_classes]
@@ -231,7 +231,7 @@ class DenseAdapter(RowAdapter):
         """Of logits (n, K + extra) and features (n, C)."""
         linear = None
         if self._is_linear:
-            linear = linear_of(self.class_layers[0], self.num_classes)
+            linear = linear_of(self._layers[0], self.num_classes)
         return Samples(
             logits=rows[:, : self.num_classes],
             features=features,

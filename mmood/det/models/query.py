@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from mmood.scores import Samples
 from mmood.scores.classifier import linear_of, why_not_linear
 
+from .flags import with_flagged
 from .roi_tools import record_calls
-from .rows import NO_FLAGS, RowAdapter
+from .rows import RowAdapter
 
 _NO_INPUTS = 'a DETR head classifies queries, not pooled boxes'
 _UNIT = 2.0**-20  # exact as a float32, for as many queries
@@ -44,9 +45,8 @@ class QueryAdapter(RowAdapter):
         outliers: dict | None = None,
     ) -> None:
         """What the parent's constructor does not know."""
-        reason = why_not_linear(self._layers()[0])
+        reason = why_not_linear(self._layers[0])
         lacking = dict.fromkeys(('inputs', 'ious', 'look'), _NO_INPUTS)
-        lacking['flagged'] = NO_FLAGS
         if reason:
             lacking['classify'] = reason
         self.add_scores(
@@ -59,15 +59,16 @@ class QueryAdapter(RowAdapter):
             lacking=lacking,
         )
 
-    def _layers(self) -> list[nn.Module]:
+    @property
+    def _layers(self) -> tuple[nn.Module, ...]:
         """What classifies the queries of each decoder layer.
 
         Raises ValueError if there is none, or something else than a layer.
         """
         if hasattr(self, 'fc_cls'):
-            layers = [self.fc_cls]
+            layers = (self.fc_cls,)
         else:
-            layers = list(getattr(self, 'cls_branches', ()))
+            layers = tuple(getattr(self, 'cls_branches', ()))
         if not layers or not isinstance(layers[0], nn.Linear):
             raise ValueError(
                 f'{type(self).__name__} does not work like the DETR heads '
@@ -78,16 +79,22 @@ class QueryAdapter(RowAdapter):
 
     def _last_layer(self, hidden_states: Tensor) -> nn.Module:
         """What classifies the queries of the last decoder layer."""
-        layers = self._layers()
+        layers = self._layers
         return layers[min(len(hidden_states), len(layers)) - 1]
 
     def loss(
-        self, hidden_states: Tensor, *args, **kwargs
+        self,
+        hidden_states: Tensor,
+        *args,
+        batch_data_samples: list,
+        **kwargs,
     ) -> dict[str, Tensor]:
-        if not self.losses:
+        samples, flags = with_flagged(batch_data_samples)
+        kwargs['batch_data_samples'] = samples
+        if not (self.losses or flags):
             return super().loss(hidden_states, *args, **kwargs)
         last = self._last_layer(hidden_states)
-        with record_calls(last) as calls, self.labels_kept() as labels:
+        with record_calls(last) as calls, self.targets_kept(flags) as labels:
             losses = super().loss(hidden_states, *args, **kwargs)
         count, images = hidden_states.shape[:2]
         # Shared by all decoder layers, and the encoder's, or of one alone.
@@ -102,8 +109,17 @@ class QueryAdapter(RowAdapter):
             places = places + start
             return logits[image][places], features[image][places]
 
-        more = self.row_losses(labels, rows_of, classify=last)
-        return {**losses, **more}
+        outputs = [logits for _, logits in calls]
+        return self.with_row_losses(
+            losses, labels, rows_of, outputs, classify=last
+        )
+
+    def _get_dn_targets_single(
+        self, gt_instances: InstanceData, *args, **kwargs
+    ) -> tuple:
+        """As DINO's, whose queries to denoise are of known objects alone."""
+        known = gt_instances[gt_instances.labels >= 0]
+        return super()._get_dn_targets_single(known, *args, **kwargs)
 
     def predict(
         self, hidden_states: Tensor, *args, **kwargs

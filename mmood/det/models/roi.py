@@ -240,4 +240,4 @@ class RoIAdapter(BoxAdapter):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         own = self.box_head.fc_cls.weight
         name = next(n for n, p in self.named_parameters() if p is own)
-        self._misfit = misfit(state_dict, prefix, name, own)
+        self._misfit = misfit(state_dict, prefix, name, own, 'bbox_head.')

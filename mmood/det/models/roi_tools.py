@@ -192,24 +192,30 @@ def _overlaps(
 
 
 def misfit(
-    state_dict: Mapping[str, Tensor], prefix: str, name: str, own: Tensor
+    state_dict: Mapping[str, Tensor],
+    prefix: str,
+    name: str,
+    own: Tensor,
+    part: str = '',
 ) -> str | None:
-    """Why the classifier ``name`` of a RoI head is not that of a checkpoint.
+    """Why the classifier ``name`` of a head is not that of a checkpoint.
 
-    None if it is, and if the checkpoint has no RoI head.
+    None if it is, and if the checkpoint has nothing of the head, or of its
+    ``part``.
     """
     weight = state_dict.get(prefix + name)
     if weight is not None and weight.shape != own.shape:
         return (
             f'the checkpoint has a classifier of shape {tuple(weight.shape)}, '
-            f'the model one of {tuple(own.shape)} (classes + background): set '
-            'num_classes to that of the checkpoint, or train before testing'
+            f'the model one of {tuple(own.shape)} (as many rows as classes, '
+            'with background, of each anchor): set num_classes to that of '
+            'the checkpoint, or train before testing'
         )
-    is_other = any(key.startswith(f'{prefix}bbox_head.') for key in state_dict)
+    is_other = any(key.startswith(prefix + part) for key in state_dict)
     if weight is None and is_other:
         return (
-            f'the checkpoint has the box head of another RoI head, no '
-            f'{prefix}{name}: set roi_head.type to that of the checkpoint, or '
+            f'the checkpoint has the weights of another head, no {prefix}'
+            f"{name}: set the head's type to that of the checkpoint, or "
             'train before testing'
         )
     return None

@@ -6,61 +6,159 @@ sees, K known classes, C features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from inspect import signature
 
 import torch
+from mmdet.models.task_modules.prior_generators import anchor_inside_flags
 from mmengine.logging import MessageHub
-from torch import Tensor
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
 
-from mmood.losses import BACKGROUND, IGNORE, Batch, ood_losses
+from mmood.losses import BACKGROUND, OUTLIER, Batch, ood_losses
+from mmood.scores import Samples
 
 from .adapter import BoxAdapter
+from .flags import FlagAssigner, is_taught, without_negatives
+from .roi_tools import misfit
+from .targets import assigned_labels, left_out
 
-NO_FLAGS = 'objects flagged OOD are for RoI heads'
 _SHARE, _LEAST = 3, 16  # of background rows
 # Of an image and places (n,) there: logits (n, K + extra), features (n, C).
 RowsOf = Callable[[int, Tensor], tuple[Tensor, Tensor]]
 
 
 class RowAdapter(BoxAdapter):
-    """The OOD losses of a head without RoIs, before the head's class."""
+    """The OOD losses of a head without RoIs, before the head's class.
+
+    ``_layers``, which are no parts of their own, make its logits. Objects that
+    are flagged OOD take no part in the head's own losses, see
+    `mmood.det.models.flags`; the rows that are assigned to them join the
+    outliers. A head that learns from them all the same is refused in the
+    first step that has any.
+    """
 
     _assigned: list[Tensor | None] | None = None
+    _flags: FlagAssigner | None = None
+    _leaves_out = False  # flagged rows, as has been seen
+    _layers: tuple[nn.Module, ...]
+    _misfit: str | None = None  # of a loaded classifier
+
+    def loss(self, *args, **kwargs) -> dict[str, Tensor]:
+        self._misfit = None
+        return super().loss(*args, **kwargs)
+
+    def predict(self, *args, **kwargs) -> list[InstanceData]:
+        """Raises ValueError for a classifier that no checkpoint gave."""
+        if self._misfit:
+            raise ValueError(self._misfit)
+        return super().predict(*args, **kwargs)
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args, **kwargs
+    ) -> None:
+        """Remember a classifier that did not fit; see `predict`.
+
+        Fine-tuning from a checkpoint of other classes is fine; predicting
+        with the untrained layers that it leaves behind is not, and MMEngine
+        only warns of it.
+        """
+        names = {id(p): name for name, p in self.named_parameters()}
+        own = [one.weight for one in self._layers if id(one.weight) in names]
+        found = [misfit(state_dict, prefix, names[id(w)], w) for w in own]
+        self._misfit = next(filter(None, found), None)
+        # The parents add to what they are given.
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     @contextmanager
-    def labels_kept(self) -> Iterator[list[Tensor | None]]:
-        """List of what `_get_targets_single` assigns inside, (n,) a call."""
+    def targets_kept(self, flags: bool) -> Iterator[list[Tensor | None]]:
+        """List of what `_get_targets_single` assigns inside, (n,) a call.
+
+        With ``flags`` some objects are flagged OOD, and ignored.
+        """
         self._assigned = []
+        assigner = getattr(self, 'assigner', None)
         try:
-            yield self._assigned
+            if not flags:
+                yield self._assigned
+                return
+            self._flags = FlagAssigner(assigner, self.num_classes)
+            if assigner is not None:
+                self.assigner = self._flags
+            objectness = getattr(self, 'loss_obj', None)
+            with without_negatives(self.loss_cls, objectness):
+                yield self._assigned
         finally:
-            self._assigned = None
+            self._assigned = self._flags = None
+            if assigner is not None:
+                self.assigner = assigner
 
     def _get_targets_single(self, *args, **kwargs) -> tuple:
+        if self._flags is not None:
+            self._flags.flagged = None
         targets = super()._get_targets_single(*args, **kwargs)
         if self._assigned is not None:
             labels = assigned_labels(targets, self.num_classes)
+            if labels is not None and self._flags is not None:
+                parent = super()._get_targets_single
+                call = signature(parent).bind(*args, **kwargs).arguments
+                labels = self._without_flagged(targets, labels, call)
             self._assigned.append(labels)
         return targets
 
-    def row_losses(
-        self, labels: Sequence[Tensor | None], rows_of: RowsOf, **more: object
-    ) -> dict[str, Tensor]:
-        """Losses of the rows that count, with the labels of each image.
+    def _without_flagged(
+        self, targets: tuple, labels: Tensor, call: Mapping
+    ) -> Tensor | None:
+        """Labels (n,) with `OUTLIER`; None if the targets cannot say so.
 
-        ``more`` goes to the `Batch`. Raises ValueError for a head that does
-        not assign its rows as MMDetection's heads do.
+        ``call`` are the arguments that the targets were made of, by name.
         """
-        if not labels or any(one is None for one in labels):
+        flagged = self._flags.flagged
+        if flagged is None:
+            return labels
+        if len(flagged) < len(labels):  # the assigner saw those inside
+            if 'flat_anchors' not in call:
+                return None
+            inside = anchor_inside_flags(
+                call['flat_anchors'],
+                call['valid_flags'],
+                call['img_meta']['img_shape'][:2],
+                self.train_cfg['allowed_border'],
+            )
+            flagged = torch.zeros_like(inside).masked_scatter(inside, flagged)
+        return left_out(targets, labels, flagged)
+
+    def with_row_losses(
+        self,
+        losses: dict[str, Tensor],
+        labels: Sequence[Tensor | None],
+        rows_of: RowsOf,
+        outputs: Sequence[Tensor],
+        **more: object,
+    ) -> dict[str, Tensor]:
+        """The head's losses and those of the rows that count.
+
+        ``labels`` are those of each image, ``outputs`` the logits of all that
+        the head classifies; ``more`` goes to the `Batch`. Raises ValueError
+        for a head that does not assign its rows as MMDetection's heads do,
+        and for one that learns from rows that are flagged.
+        """
+        if not outputs or not labels or any(one is None for one in labels):
             raise ValueError(
                 f'{type(self).__name__} does not say what it assigns to the '
-                'annotated objects, so OOD losses are not defined for it: '
-                'leave losses out'
+                'annotated objects, so OOD losses are not defined for it, nor '
+                'are objects flagged OOD: leave both out'
             )
+
+        at = [(one == OUTLIER).nonzero()[:, 0] for one in labels]
+        flagged = self.samples_at(at, rows_of) if any(map(len, at)) else None
+        if flagged is not None and not self._leaves_out:
+            self._check_left_out(losses, flagged.logits, outputs)
+        if not self.losses:
+            return losses
         places = [counting_places(one) for one in labels]
-        parts = [rows_of(i, at) for i, at in enumerate(places)]
-        logits, features = (torch.cat(part) for part in zip(*parts))
+        logits, features = _rows_at(places, rows_of)
         hub = MessageHub.get_current_instance()
         batch = Batch(
             logits=logits,
@@ -68,39 +166,41 @@ class RowAdapter(BoxAdapter):
             features=features,
             num_classes=self.num_classes,
             kind=self.scores.kind,
+            flagged=flagged,
             iteration=hub.get_info('iter', 0),
             max_iters=hub.get_info('max_iters'),
             **more,
         )
-        return ood_losses(batch, self.losses, self.outliers)
+        return {**losses, **ood_losses(batch, self.losses, self.outliers)}
+
+    def samples_at(self, places: Sequence[Tensor], rows_of: RowsOf) -> Samples:
+        """What is at places (n,) of each image."""
+        logits, features = _rows_at(places, rows_of)
+        logits = logits[:, : self.num_classes]
+        return Samples(logits, features, kind=self.scores.kind)
+
+    def _check_left_out(
+        self,
+        losses: dict[str, Tensor],
+        rows: Tensor,
+        outputs: Sequence[Tensor],
+    ) -> None:
+        if is_taught(losses, rows, outputs):
+            raise ValueError(
+                f'{type(self).__name__} learns classes from objects that are '
+                'flagged OOD, as its loss takes no weights of what it '
+                'classifies: train it without an mmood.OODFlagCocoDataset'
+            )
+        self._leaves_out = True
 
 
-def assigned_labels(
-    targets: Sequence[object], num_classes: int
-) -> Tensor | None:
-    """Labels (n,) out of what ``_get_targets_single`` of a head returns.
-
-    MMDetection's heads have among these the labels of all priors, with K for
-    background, and behind them weights, 0 for those that do not count; or,
-    as YOLOX, a mask of the foreground and its classes. None if they have
-    neither.
-    """
-    mask = targets[0]
-    if isinstance(mask, Tensor) and mask.dtype == torch.bool:
-        classes = targets[1]
-        if classes.dim() != 2 or classes.shape[1] != num_classes:
-            return None
-        labels = torch.full_like(mask, BACKGROUND, dtype=torch.long)
-        labels[mask] = classes.argmax(1)
-        return labels
-    rows = [p for p in targets if isinstance(p, Tensor) and p.dim() == 1]
-    if not rows or rows[0].is_floating_point():
-        return None
-    labels = torch.where(rows[0] < num_classes, rows[0], BACKGROUND)
-    weights = rows[1] if len(rows) > 1 else labels
-    if weights.is_floating_point() and len(weights) == len(labels):
-        labels = labels.masked_fill(weights == 0, IGNORE)
-    return labels
+def _rows_at(
+    places: Sequence[Tensor], rows_of: RowsOf
+) -> tuple[Tensor, Tensor]:
+    """Logits (R, K + extra) and features (R, C) of all images."""
+    parts = zip(*(rows_of(i, at) for i, at in enumerate(places)))
+    logits, features = map(torch.cat, parts)
+    return logits, features
 
 
 def counting_places(labels: Tensor) -> Tensor:

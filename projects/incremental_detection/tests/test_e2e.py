@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from experiments.spec import Row, Table
-from trainings import Training, plan_trainings
+from trainings import Training, plan_trainings, prepare
 
 from helpers import ROOT, load_weights, run_here, run_script
 from mmood.hooks import FiniteLossHook
@@ -55,7 +55,8 @@ def plan(
 ) -> list[Training]:
     options = {**TINY, 'data_root': str(data), **more}
     row = Row(CONFIG, PATH, cfg_options=options)
-    return plan_trainings(Table(out, [3], [row]), stages, processes)
+    methods = [prepare(row, stages)]
+    return plan_trainings(Table(out, [3], [row]), methods, processes)
 
 
 def carry_out(trainings: list[Training], execute: Callable) -> None:

@@ -11,7 +11,7 @@ import pytest
 import run
 from experiments.spec import Row, Table
 from mmengine.config import Config
-from trainings import plan_trainings
+from trainings import plan_trainings, prepare
 
 
 def main(*arguments):
@@ -300,7 +300,7 @@ def test_a_missing_annotation_file(tools, small, tmp_path, capsys):
 def test_several_processes_go_through_torchrun(tools, small):
     """Of one process the commands are those of the stubs' calls above."""
     table = Table(Path('o'), [0], [Row('small', small())])
-    one = plan_trainings(table, processes=3)[0]
+    one = plan_trainings(table, [prepare(table.rows[0])], 3)[0]
     ((_, command),) = one.train()
     assert command[:4] == [
         sys.executable, '-m', 'torch.distributed.run', '--standalone'

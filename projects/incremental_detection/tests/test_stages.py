@@ -11,9 +11,9 @@ from stages import Plan, Stage, check_data, plan_of, stage_config, step_sets
 STEPS = [['a', 'b'], ['c']]
 
 
-def config_of(path: Path, number: int = 0, **more) -> Config:
+def config_of(path: Path, number: int = 0, options=None, **more) -> Config:
     cfg = Config.fromfile(path)
-    plan = plan_of(cfg)
+    plan = plan_of(cfg, options)
     return stage_config(cfg, plan, plan.stages[number], Path('w'), **more)
 
 

@@ -20,6 +20,11 @@ CONFIGS = ROOT / 'projects/incremental_detection/configs'
 NAME = 'faster-ilod_faster-rcnn_r18_fpn_shapes-4-2.py'
 
 
+def trainings_of(table: Table) -> list[trainings.Training]:
+    methods = [trainings.prepare(row) for row in table.rows]
+    return trainings.plan_trainings(table, methods)
+
+
 @pytest.fixture
 def base(small, tmp_path, monkeypatch):
     """Function: the base training of a small config in ``out/NAME/seed_0``."""
@@ -27,7 +32,7 @@ def base(small, tmp_path, monkeypatch):
 
     def plan(name: str = 'small', **changes) -> trainings.Training:
         table = Table(Path('out'), [0], [Row(name, small(name, **changes))])
-        return trainings.plan_trainings(table)[0]
+        return trainings_of(table)[0]
 
     return plan
 
@@ -37,7 +42,7 @@ def test_paths_and_notes_may_differ(base, tmp_path):
     noted = base('other', **{'val_dataloader =': 'x = 1\nval_dataloader ='})
     assert noted.config().work_dir != base().config().work_dir
     assert noted.options == plain
-    later = trainings.plan_trainings(
+    later = trainings_of(
         Table(Path('elsewhere'), [0], [Row('small', tmp_path / 'small.py')])
     )[1]
     assert later.config().load_from == 'elsewhere/small/seed_0/step_0'
@@ -145,8 +150,8 @@ def stages(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
 
     def plan(**options):
-        method = trainings.prepare(Row('x', CONFIGS / NAME))
-        method = method._replace(options=options)
+        row = Row('x', CONFIGS / NAME, cfg_options=options)
+        method = trainings.prepare(row)
         return [
             trainings.Training(method, stage, 0, tmp_path, 1)
             for stage in method.plan.stages

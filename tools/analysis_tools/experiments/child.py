@@ -1,8 +1,9 @@
 """Run a command that ends with the process that asked for it.
 
 That process holds the other end of the pipe that is stdin here and writes
-nothing: when it ends, killed or not, the pipe does too. Then the group of
-this process, the command's, is ended, after some seconds by force.
+nothing: when it ends, killed or not, or closes it, the pipe does too. Then
+the group of this process, the command's, is ended, after some seconds by
+force.
 """
 
 import os

@@ -10,15 +10,14 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 from mmood.ops import lock_folder
 
 from . import child
-from .stage import Stage, Step
+from .stage import Stage
 
 _TAIL = 20  # lines of a failed stage's log
 _PAUSE = 0.1  # seconds between two looks at the children
@@ -37,38 +36,33 @@ def run_stages(
     A failed stage ends neither the others nor the call; its log's end is
     shown. On KeyboardInterrupt all children are ended first.
     """
-    crew = _Crew(stages, _environments(jobs, gpus))
+    crew = _Crew(stages, jobs, gpus)
     if crew.waiting:
         with lock_folder(out), _interruptible():
-            try:
-                crew.work()
-            finally:
-                crew.stop()
+            crew.work()
     return [stage for stage in stages if stage in crew.failed]
-
-
-@dataclass
-class _Job:
-    """A stage at work: the steps that are left, and the child at one."""
-
-    stage: Stage
-    steps: Iterator[Step]
-    env: dict
-    child: subprocess.Popen | None = None
 
 
 class _Crew:
     """What waits, what runs and what came out so far.
 
     Children are processes in groups of their own, with their data workers.
-    They end with this process, even if it is killed (see child.py).
+    They end with this process, even if it is killed, because all of them
+    watch one pipe of it (see child.py).
     """
 
-    def __init__(self, stages: Sequence[Stage], envs: Sequence[dict]) -> None:
+    def __init__(
+        self, stages: Sequence[Stage], jobs: int, gpus: Sequence[str]
+    ) -> None:
         self.waiting = [stage for stage in stages if not stage.finished]
-        self.running: list[_Job] = []
+        self.running: dict[Stage, Iterator[None]] = {}
         self.failed: list[Stage] = []
-        self._free = deque(envs)
+        threads = {'OMP_NUM_THREADS': '1'} if jobs > 1 else {}
+        self._free = deque(  # environments of jobs
+            [{**os.environ, 'CUDA_VISIBLE_DEVICES': gpu} for gpu in gpus]
+            or [{**threads, **os.environ}] * jobs
+        )
+        self._children: list[subprocess.Popen] = []
         self._number = {stage: i for i, stage in enumerate(stages, 1)}
         self._done, self._start = 0, time.monotonic()
         for stage in stages:
@@ -76,70 +70,75 @@ class _Crew:
                 self._say(stage, 'finished before')
 
     def work(self) -> None:
-        """Until nothing waits or runs."""
-        while self.waiting or self.running:
-            while self._free and (stage := self._next()):
-                job = _Job(stage, stage.steps(), self._free.popleft())
-                self.running.append(job)
-                self._go_on(job)
-            time.sleep(_PAUSE)
-            for job in list(self.running):
-                if job.child.poll() is not None:
-                    self._go_on(job)
-
-    def stop(self) -> None:
-        """End all children."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            for job in self.running:
-                if job.child and job.child.poll() is None:
-                    with suppress(ProcessLookupError):
-                        os.killpg(job.child.pid, number)
-            limit = time.monotonic() + child.GRACE
-            for job in self.running:
-                with suppress(subprocess.TimeoutExpired):
-                    job.child.wait(limit - time.monotonic())
+        """Until nothing waits or runs, or an interrupt ends all children."""
+        self._watched, end = os.pipe()
+        try:
+            while self.waiting or self.running:
+                while self._free and (stage := self._next()):
+                    env = self._free.popleft()
+                    self.running[stage] = self._carry_out(stage, env)
+                    next(self.running[stage], None)
+                time.sleep(_PAUSE)
+                for steps in list(self.running.values()):
+                    next(steps, None)
+        finally:
+            os.close(end)
+            for one in self._children:
+                one.wait()
+            os.close(self._watched)
 
     def _next(self) -> Stage | None:
         """Take the first stage that is ready; leave out what cannot be."""
-        busy = {job.stage for job in self.running}
         for stage in list(self.waiting):
             lost = [need for need in stage.needs if need in self.failed]
-            if lost:
-                self._say(stage, f'left out, it needs {lost[0].name}')
-                self.failed.append(stage)
-            elif busy.intersection(stage.needs) or any(
-                need in self.waiting for need in stage.needs
-            ):
+            ahead = {*self.waiting, *self.running}.intersection(stage.needs)
+            if ahead and not lost:
                 continue
             self.waiting.remove(stage)
             if not lost:
                 return stage
+            self._fail(stage, f'left out, it needs {lost[0].name}')
         return None
 
-    def _go_on(self, job: _Job) -> None:
-        """Begin the next step of a job, or end it."""
-        stage = job.stage
+    def _carry_out(self, stage: Stage, env: dict) -> Iterator[None]:
+        """Take the steps of a stage, with a pause while each of them runs."""
         try:
-            if job.child:
-                job.child.stdin.close()
-                subprocess.CompletedProcess(
-                    job.child.args, job.child.returncode
-                ).check_returncode()
-            step, command = next(job.steps, (None, None))
-            if step:
+            for step, command in stage.steps():
                 self._say(stage, f'{step}, {self._clock()}, log {stage.log}')
-                job.child = _start(command, stage.log, job.env)
-                return
+                yield from self._execute(command, stage.log, env)
         except subprocess.CalledProcessError as error:
             head = f'failed with status {error.returncode}, end of {stage.log}'
-            self._say(stage, f'{head}:\n{_tail(stage.log)}')
-            self.failed.append(stage)
+            self._fail(stage, f'{head}:\n{_tail(stage.log)}')
         except Exception as error:
-            self._say(stage, f'failed: {error}')
-            self.failed.append(stage)
-        self.running.remove(job)
-        self._free.append(job.env)
+            self._fail(stage, f'failed: {error}')
+        del self.running[stage]
+        self._free.append(env)
         self._done += 1
+
+    def _execute(
+        self, command: list[str], log: Path, env: dict
+    ) -> Iterator[None]:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open('a') as file:
+            file.write(f'$ {shlex.join(command)}\n')
+            file.flush()
+            process = subprocess.Popen(
+                [sys.executable, '-S', child.__file__, *command],
+                stdin=self._watched,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=env,
+                start_new_session=True,
+            )
+        self._children.append(process)
+        while process.poll() is None:
+            yield
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command)
+
+    def _fail(self, stage: Stage, why: str) -> None:
+        self._say(stage, why)
+        self.failed.append(stage)
 
     def _say(self, stage: Stage, text: str) -> None:
         head = f'[{self._number[stage]}/{len(self._number)}] {stage.name}'
@@ -155,21 +154,6 @@ class _Crew:
         return text
 
 
-def _start(command: list[str], log: Path, env: dict) -> subprocess.Popen:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open('a') as file:
-        file.write(f'$ {shlex.join(command)}\n')
-        file.flush()
-        return subprocess.Popen(
-            [sys.executable, '-S', child.__file__, *command],
-            stdin=subprocess.PIPE,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=env,
-            start_new_session=True,
-        )
-
-
 def _tail(log: Path) -> str:
     with log.open(errors='replace') as file:
         return ''.join(f'    {line}' for line in deque(file, _TAIL)).rstrip()
@@ -177,13 +161,6 @@ def _tail(log: Path) -> str:
 
 def _time(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
-
-
-def _environments(jobs: int, gpus: Sequence[str]) -> list[dict]:
-    if gpus:
-        return [{**os.environ, 'CUDA_VISIBLE_DEVICES': gpu} for gpu in gpus]
-    threads = {'OMP_NUM_THREADS': '1'} if jobs > 1 else {}
-    return [{**threads, **os.environ}] * jobs
 
 
 @contextmanager

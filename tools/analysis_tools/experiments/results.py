@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from math import isnan, nan
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ def read_metrics(path: Path) -> dict[str, float]:
             f'{path} must hold a dict of numbers, got {shorten(wrong[0])}: '
             'delete it and test again'
         )
-    return {k: math.nan if v is None else v for k, v in metrics.items()}
+    return {k: nan if v is None else v for k, v in metrics.items()}
 
 
 def _is_measure(value: object) -> bool:
@@ -70,21 +70,16 @@ def remarks_of(
     (`mmood.IdlePartsHook`) is not what its name says.
     """
     scores = None if score is None else [score]
-    every = [aurocs_by_set(metrics) for metrics in runs.values()]
-    aurocs = {
-        origin: {
-            key: float(
-                np.mean([run[origin].get(key, math.nan) for run in every])
-            )
-            for key in row
-        }
-        for origin, row in (every[0] if every else {}).items()
+    first = next(iter(runs.values()), {})
+    means = {
+        key: float(np.mean([run.get(key, nan) for run in runs.values()]))
+        for key in first
     }
-    found = separation_remarks(aurocs, scores, things)
+    found = separation_remarks(aurocs_by_set(means), scores, things)
     said = [f'{name}, {text}' for text in found]
     for path, metrics in runs.items():
         for key, rows in by_score(metrics).items():
-            holes = [o for o, row in rows.items() if _has_nan(row)]
+            holes = [o for o, r in rows.items() if isnan(sum(r.values()))]
             if holes and scores in (None, [key]):
                 said.append(
                     f'{name}, {", ".join(holes)}: {key} has measures that '
@@ -98,7 +93,3 @@ def remarks_of(
             for what in idle
         ]
     return said
-
-
-def _has_nan(row: Mapping[str, float]) -> bool:
-    return any(map(math.isnan, row.values()))

@@ -17,8 +17,6 @@ from .spec import SEED, Row, Table, to_arguments
 class Run(stage.Stage):
     """A config with one seed, tested for the rows that share it."""
 
-    remedy = 'choose another out folder or tag, or delete that folder'
-
     def __init__(self, row: Row, seed: int, folder: Path) -> None:
         super().__init__(f'{row.folder}, seed {seed}', folder)
         self.row, self.seed = row, seed
@@ -41,28 +39,27 @@ class Run(stage.Stage):
             check_score(read_metrics(path), score, path)
 
     def train(self) -> Iterator[stage.Step]:
-        options = dict(self.row.cfg_options)
+        more = {}
         for need in self.needs:
-            start = options['load_from'] = str(need.checkpoint())
+            start = more['load_from'] = str(need.checkpoint())
             if self.row.cache:
-                cache = options['ood.features.cache'] = (
-                    f'{self.folder}/features'
+                cache = more['ood.features.cache'] = f'{self.folder}/features'
+                command = self.command(
+                    'extract_features', start, '--out', cache
                 )
-                extract = ('extract_features', start, '--out', cache)
-                command = self._command(*extract, options=self.row.cfg_options)
                 yield 'extracting features', command
-        yield 'training', self._command('train', '--resume', options=options)
+        yield 'training', self.command('train', '--resume', **more)
 
-    def test(self, test: str, checkpoint: Path) -> list[str]:
-        out = ('--out-dir', self.folder / test)
-        options = {**self.row.cfg_options, **self.tests[test]}
-        return self._command('test', checkpoint, *out, options=options)
-
-    def _command(self, tool: str, *rest: object, options: dict) -> list[str]:
-        command = [sys.executable, stage.TOOLS / f'{tool}.py', self.row.config]
-        command += [*rest, '--work-dir', self.folder, '--cfg-options']
-        command += to_arguments({SEED: self.seed, **options})
-        return list(map(str, command))
+    def command(self, tool: str, *rest: object, **options: object) -> list:
+        options = {SEED: self.seed, **self.row.cfg_options, **options}
+        head = (
+            sys.executable,
+            stage.TOOLS / f'{tool}.py',
+            self.row.config,
+            *rest,
+        )
+        command = [*head, '--work-dir', self.folder, '--cfg-options']
+        return [*map(str, command), *to_arguments(options)]
 
 
 def plan(table: Table) -> list[Run]:
@@ -74,24 +71,21 @@ def plan(table: Table) -> list[Run]:
     runs: dict[Path, Run] = {}
 
     def add(row: Row, seed: int) -> Run:
-        folder = table.out / row.folder / f'seed_{seed}'
+        folder = table.folder(row, seed)
         return runs.setdefault(folder, Run(row, seed, folder))
 
     trained = {row.folder: row for row in table.rows}
-    for seed in table.seeds:
-        for row in table.rows:
-            if seed not in table.seeds_of(row):
-                continue
-            needs = []
-            if row.load_from:
-                name = row.load_from.stem
-                base = trained.get(name, Row(name, row.load_from))
-                needs = [add(base, seed)]
-            run = add(row, seed)
-            run.needs = needs
-            run.tests[row.test_folder] = row.test_options
-            if row.score:
-                run.scores.append((row.test_folder, row.score))
+    for row, seed in table.runs:
+        needs = []
+        if row.load_from:
+            name = row.load_from.stem
+            base = trained.get(name, Row(name, row.load_from))
+            needs = [add(base, seed)]
+        run = add(row, seed)
+        run.needs = needs
+        run.tests[row.test_folder] = row.test_options
+        if row.score:
+            run.scores.append((row.test_folder, row.score))
     wanted = {
         n for run in runs.values() if not run.finished for n in run.needs
     }

@@ -11,8 +11,11 @@ from mmood.launch import OptionsAction
 from mmood.ops import FolderInUseError
 
 from .launch import run_stages
-from .spec import ROW_KEYS, SEEDS, Row, Table, is_spec, load_table, read
+from .spec import ROW_KEYS, SEEDS, Row, Table, load_table, read
 from .stage import Stage
+
+# The folder, the stages in it, checked, and what prints the report.
+Plan = tuple[Path, Sequence[Stage], Callable[[], str]]
 
 
 def parser_of_runs(description: str, out: str) -> argparse.ArgumentParser:
@@ -36,34 +39,38 @@ def add_options(parser: argparse.ArgumentParser, name: str, text: str) -> None:
 
 def table_of(
     args: argparse.Namespace,
-    row_of: Callable[[Path, argparse.Namespace], Row],
     row_keys: Sequence[str] = ROW_KEYS,
+    more: Callable[[Path], dict] = lambda config: {},
 ) -> tuple[Table, bool]:
-    """Of a spec, or of a row for each plain config; whether of a spec."""
-    specs = [path for path in args.configs if is_spec(read(path))]
-    if not specs:
-        rows = [row_of(config, args) for config in args.configs]
-        out, seeds = args.out or args.plain_out, args.seeds or SEEDS
-        return Table(out, seeds, rows), False
-    if len(args.configs) > 1:
+    """Of a spec, or of a row for each plain config; whether of a spec.
+
+    ``more`` has what such a row is told beside ``--cfg-options``.
+    """
+    specs = [p for p in args.configs if {'rows', 'seeds'} & set(read(p))]
+    if len(args.configs) > 1 and specs:
         raise ValueError(f'{specs[0]} is a spec: give it alone')
     own = (args.out, args.seeds, args.cfg_options, row_keys)
-    return load_table(specs[0], *own), True
+    if specs:
+        return load_table(specs[0], *own), True
+    rows = [
+        Row(config.stem, config, cfg_options=args.cfg_options, **more(config))
+        for config in args.configs
+    ]
+    out, seeds = args.out or args.plain_out, args.seeds or SEEDS
+    return Table(out, seeds, rows), False
 
 
 def run_and_print(
     parser: argparse.ArgumentParser,
-    args: argparse.Namespace,
-    plan: Callable[[], tuple[Path, list[Stage], Callable[[], str]]],
+    argv: Sequence[str] | None,
+    plan: Callable[[argparse.Namespace], Plan],
 ) -> None:
-    """Do what is left and print the report, or end with an error.
-
-    ``plan`` gives the folder, the stages in it, checked, and the report.
-    """
+    """Do what is left of a plan and print the report, or end with an error."""
+    args = parser.parse_args(argv)
     if args.jobs is not None and (args.gpus or args.jobs < 1):
         parser.error('--jobs is 1 or more, and not for --gpus: one job each')
     try:
-        out, stages, report = plan()
+        out, stages, report = plan(args)
         report()  # what is there must fit before hours go into the rest
         failed = run_stages(stages, out, args.jobs or 1, args.gpus)
         text = report()

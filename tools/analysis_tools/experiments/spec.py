@@ -6,7 +6,6 @@ is called. See `load_table` for the keys, `Row` for those of a row.
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -78,16 +77,18 @@ class Table:
         ``max_seeds`` counts from the spec's list, so that processes with a
         seed each do not share a run, and from ``seeds`` if none is in it.
         """
-        order = list(self.all_seeds)
-        if not set(order) & set(self.seeds):
-            order = []
-        order += [seed for seed in self.seeds if seed not in order]
+        own = self.all_seeds if {*self.all_seeds} & {*self.seeds} else ()
+        order = list(dict.fromkeys([*own, *self.seeds]))
         return [seed for seed in self.seeds if seed in order[: row.max_seeds]]
 
+    @property
+    def runs(self) -> list[tuple[Row, int]]:
+        """Rows with the first seed, then with the next."""
+        pairs = [(row, seed) for seed in self.seeds for row in self.rows]
+        return [(row, s) for row, s in pairs if s in self.seeds_of(row)]
 
-def is_spec(content: dict) -> bool:
-    """Whether a loaded file is a table's spec rather than a config."""
-    return 'rows' in content or 'seeds' in content
+    def folder(self, row: Row, seed: int) -> Path:
+        return self.out / row.folder / f'seed_{seed}'
 
 
 def read(path: Path) -> dict:
@@ -120,20 +121,44 @@ def load_table(
     """
     try:
         content = read(path)
-        _check_keys(content, _KEYS)
+        check_keys(content, _KEYS)
         rows, own = content.get('rows') or [], content.get('seeds', SEEDS)
         if not isinstance(rows, (list, tuple)):
             raise ValueError(f'rows must be a list of dicts, got {rows!r}')
-        common, above = content.get('cfg_options') or {}, cfg_options or {}
+        common = flatten(content.get('cfg_options') or {})
         return Table(
             Path(out or content.get('out') or f'work_dirs/{path.stem}'),
             seeds or own,
-            [_load_row(row, flatten(common), above, row_keys) for row in rows],
+            [_row(one, common, cfg_options or {}, row_keys) for one in rows],
             content.get('columns'),
             own,
         )
     except ValueError as error:
         raise ValueError(f'spec {path}: {error}') from error
+
+
+def _row(row: dict, common: dict, above: dict, known: Sequence[str]) -> Row:
+    if not isinstance(row, dict):
+        raise ValueError(f'a row must be a dict, got {row!r}')
+    check_keys(row, known, f'row {row.get("name", "")!r}: ')
+    for key in ('name', 'config'):
+        if not isinstance(row.get(key), str):
+            raise ValueError(f'row {row} needs a {key}, as text')
+    row = {key: value for key, value in row.items() if value is not None}
+    own = flatten(row.get('cfg_options', {}))
+    row['cfg_options'] = {**common, **own, **above}
+    row['test_options'] = flatten(row.get('test_options', {}))
+    for key in {'config', 'load_from'} & set(row):
+        row[key] = Path(str(row[key]))
+    return Row(**row)
+
+
+def check_keys(content: dict, known: Sequence[str], where: str = '') -> None:
+    unknown = [key for key in content if key not in known]
+    if unknown:
+        raise ValueError(
+            f'{where}unknown keys {unknown}, known are {list(known)}'
+        )
 
 
 def flatten(options: dict, prefix: str = '') -> dict:
@@ -155,20 +180,20 @@ def to_arguments(options: dict) -> list[str]:
     Raises ValueError for values that would not come back: dicts in lists,
     and text with spaces or commas or that looks like a number.
     """
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--options', nargs=1, action=OptionsAction)
-    arguments = [f'{key}={_text(value)}' for key, value in options.items()]
-    for (key, value), argument in zip(options.items(), arguments):
+    arguments = []
+    for key, value in options.items():
+        text = _text(value)
         try:
-            back = parser.parse_args(['--options', argument]).options
+            back = OptionsAction._parse_iterable(text)
         except AssertionError:  # unbalanced brackets
-            back = {}
-        if repr(back) != repr({str(key): value}):
+            back = None
+        if repr(back) != repr(value):
             raise ValueError(
                 f'option {key}={value!r} does not pass through --cfg-options, '
-                f'which makes it {back}: give a number as a number (YAML: '
+                f'which makes it {back!r}: give a number as a number (YAML: '
                 '1.0e-3), and anything else in a config of its own'
             )
+        arguments.append(f'{key}={text}')
     return arguments
 
 
@@ -177,32 +202,6 @@ def _text(value: object) -> str:
         inner = ','.join(map(_text, value))
         return f'({inner})' if isinstance(value, tuple) else f'[{inner}]'
     return str(value)
-
-
-def _load_row(
-    row: dict, common: dict, above: dict, known: Sequence[str]
-) -> Row:
-    if not isinstance(row, dict):
-        raise ValueError(f'a row must be a dict, got {row!r}')
-    _check_keys(row, known, f'row {row.get("name", "")!r}: ')
-    for key in ('name', 'config'):
-        if not isinstance(row.get(key), str):
-            raise ValueError(f'row {row} needs a {key}, as text')
-    row = {key: value for key, value in row.items() if value is not None}
-    own = flatten(row.get('cfg_options', {}))
-    row['cfg_options'] = {**common, **own, **above}
-    row['test_options'] = flatten(row.get('test_options', {}))
-    for key in {'config', 'load_from'} & set(row):
-        row[key] = Path(str(row[key]))
-    return Row(**row)
-
-
-def _check_keys(content: dict, known: Sequence[str], where: str = '') -> None:
-    unknown = [key for key in content if key not in known]
-    if unknown:
-        raise ValueError(
-            f'{where}unknown keys {unknown}, known are {list(known)}'
-        )
 
 
 def _problems(table: Table) -> Iterator[str]:
@@ -217,9 +216,9 @@ def _problems(table: Table) -> Iterator[str]:
                 'seeds must be a list of different numbers >= 0, got '
                 f'{seeds!r}'
             )
-    names = [row.name for row in table.rows]
-    if not names:
+    if not table.rows:
         yield 'rows is empty: a table needs at least one row'
+    names = [row.name for row in table.rows]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         yield f'names of rows must differ, got twice: {twice}'

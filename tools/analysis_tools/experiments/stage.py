@@ -25,7 +25,7 @@ Step = tuple[str, list[str]]
 
 @dataclass(eq=False)
 class Stage:
-    """A training and its tests; the subclass knows their commands.
+    """A training and its tests; the subclass knows the tools' arguments.
 
     Args:
         name: as progress lines have it.
@@ -38,20 +38,25 @@ class Stage:
     folder: Path
     needs: list[Stage] = field(default_factory=list)
     tests: dict[str, dict] = field(default_factory=dict)
-    remedy = 'choose another out folder, or delete that folder'
+    remedy = 'choose another out folder or tag, or delete that folder'
 
     @property
     def options(self) -> dict:
         """What a finished training must agree in."""
         raise NotImplementedError
 
+    def command(self, tool: str, *rest: object, **options: object) -> list:
+        """The call of a tool, with options beside those of the stage."""
+        raise NotImplementedError
+
     def train(self) -> Iterator[Step]:
         """Steps to the last checkpoint; an interrupted training goes on."""
-        raise NotImplementedError
+        yield 'training', self.command('train', '--resume')
 
     def test(self, test: str, checkpoint: Path) -> list[str]:
         """The command that leaves `metrics` of a test."""
-        raise NotImplementedError
+        out, options = self.folder / test, self.tests[test]
+        return self.command('test', checkpoint, '--out-dir', out, **options)
 
     @property
     def log(self) -> Path:
@@ -105,8 +110,7 @@ class Stage:
         """
         binds = (self.folder / 'last_checkpoint').is_file()
         for marker in ('trained', *['training'] * binds):
-            if (self.folder / marker).is_file():
-                compare(self.folder / marker, self.options, self.remedy)
+            compare(self.folder / marker, self.options, self.remedy)
         for test, options in self.tests.items():
             if self.metrics(test).is_file():
                 marker = self.metrics(test).with_name('options.json')
@@ -116,12 +120,12 @@ class Stage:
 def compare(marker: Path, options: dict, remedy: str) -> None:
     """Raise ValueError if a marker holds other options than these."""
     there, here = recorded(marker), as_read(options)
-    if there is None:
-        return
+    keys = {**there, **here} if there is not None else {}
+    values = {k: (there.get(k, 'unset'), here.get(k, 'unset')) for k in keys}
     changed = [
-        f'{key} is {_short(there, key)} there, {_short(here, key)} here'
-        for key in {**there, **here}
-        if [key in there, there.get(key)] != [key in here, here.get(key)]
+        f'{key} is {_shown(a)} there, {_shown(b)} here'
+        for key, (a, b) in values.items()
+        if a != b
     ]
     if changed:
         raise ValueError(
@@ -132,9 +136,10 @@ def compare(marker: Path, options: dict, remedy: str) -> None:
 
 def recorded(marker: Path) -> dict | None:
     """The options in a marker, None if it is empty or missing."""
-    text = marker.read_text() if marker.is_file() else ''
-    options = read_json(marker) if text.strip() else None
-    if not isinstance(options, (dict, type(None))):
+    if not marker.is_file() or not marker.read_text().strip():
+        return None
+    options = read_json(marker)
+    if not isinstance(options, dict):
         raise ValueError(f'{marker} must hold a dict, got {shorten(options)}')
     return options
 
@@ -144,6 +149,6 @@ def as_read(options: dict) -> dict:
     return json.loads(json.dumps(options), parse_constant=lambda _: None)
 
 
-def _short(options: dict, key: str) -> str:
-    text = str(options.get(key, 'unset'))
+def _shown(value: object) -> str:
+    text = str(value)
     return text if len(text) < 80 else f'{text[:76]} ...'

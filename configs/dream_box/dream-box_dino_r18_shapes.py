@@ -1,0 +1,10 @@
+_base_ = [
+    '../_base_/dino_r18_shapes.py',
+    '../_base_/methods/dream_box_dense.py',
+]
+warmup = '1/20'  # as long as without painted images
+ood = dict(painted=dict(data_root='data/shapes_dream/'), painted_share=0.25)
+
+from mmood.recipe import bake
+
+bake(globals())

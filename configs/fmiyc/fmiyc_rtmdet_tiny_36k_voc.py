@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/rtmdet_tiny_36k_voc.py',
+    '../_base_/datasets/fmiyc_voc.py',
+    '../_base_/methods/posthoc_dense.py',
+]
+test_sets = '$fmiyc_sets'
+test_evaluator = dict(open_set=True)
+
+from mmood.recipe import bake
+
+bake(globals())

@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/deformable-detr_r50_50e_voc.py',
+    '../_base_/methods/siren_detr.py',
+]
+
+from mmood.recipe import bake
+
+bake(globals())
