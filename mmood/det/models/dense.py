@@ -229,14 +229,13 @@ class DenseAdapter(RowAdapter):
 
     def samples_of(self, rows: Tensor, features: Tensor | None) -> Samples:
         """Of logits (n, K + extra) and features (n, C)."""
-        linear = None
-        if self._is_linear:
-            linear = linear_of(self._layers[0], self.num_classes)
+        classes = self.num_classes
+        layer = self._layers[0] if self._is_linear else None
         return Samples(
-            logits=rows[:, : self.num_classes],
+            logits=rows[:, :classes],
             features=features,
             kind=self.scores.kind,
-            classifier=linear,
+            classifier=linear_of(layer, classes),
         )
 
     def predict_by_feat(
