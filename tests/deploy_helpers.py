@@ -38,7 +38,8 @@ class Pyramid(nn.Module):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return tuple(level(x) for level in self.levels)
+        # Bounded, so that no confidence is rounded to 1.
+        return tuple(0.3 * level(x).tanh() for level in self.levels)
 
 
 def one_stage(kind: str, scores: Iterable, **more: object) -> nn.Module:
@@ -61,6 +62,7 @@ def one_stage(kind: str, scores: Iterable, **more: object) -> nn.Module:
     torch.manual_seed(1)
     model.backbone = Pyramid()
     model.bbox_head = ood_head(kind, scores=list(scores), **more)
+    model.bbox_head.test_cfg.score_thr = 1e-4
     model.dataset_meta = dict(classes=CLASSES)
     fit_scores(model.bbox_head.scores, WIDTH, K)
     return model.eval()
