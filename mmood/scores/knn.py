@@ -94,11 +94,18 @@ def squared_less_own(x: Tensor, bank: Tensor) -> Tensor:
     """``|x - z|^2 - |x|^2`` of all pairs, (N, C) and (n, C) -> (N, n)."""
     squares = torch.linalg.vector_norm(bank, dim=1).square()
     is_float = x.device.type == 'cpu' and x.dtype == torch.float32
-    if is_float and len(x) and torch.backends.mkldnn.is_available():
+    has_onednn = torch.backends.mkldnn.is_available() and not _is_traced()
+    if is_float and len(x) and has_onednn:
         # oneDNN, which on some CPUs takes half the time of addmm.
         products = F.linear((-2 * x).to_mkldnn(), bank.to_mkldnn())
         return products.to_dense().add_(squares)
     return torch.addmm(squares, x, bank.T, alpha=-2)
+
+
+def _is_traced() -> bool:
+    """Whether a graph is made, which cannot have oneDNN's tensors."""
+    asked = getattr(getattr(torch, 'compiler', None), 'is_compiling', None)
+    return asked is not None and asked()
 
 
 def smallest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:

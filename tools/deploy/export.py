@@ -148,8 +148,8 @@ def export(args: argparse.Namespace) -> None:
     else:
         from mmood.det import OODDetInferencer as Inferencer
         from mmood.det.export import plan
-    options = dict(device='cpu', show_progress=False)
-    inferencer = Inferencer(cfg, weights=args.checkpoint, **options)
+    inferencer = Inferencer(cfg, weights=args.checkpoint, device='cpu')
+    inferencer.show_progress = False
     model = inferencer.model
     checkpoint = load_from_local(args.checkpoint, 'cpu')
     check_complete(model, checkpoint.get('state_dict', checkpoint))
