@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from deploy_helpers import CLASSES, noise
-from helpers import ROOT, run_here
+from helpers import ROOT, SEGMENTOR, run_here, tiny_seg_options
 from mmood.deploy.run import OnnxModel
 from mmood.recipe import load
 from mmood.registry import MODELS
@@ -80,3 +80,28 @@ def test_a_missing_checkpoint_and_a_folder(export, tmp_path, capsys):
 def test_an_unknown_score_is_refused(export, tmp_path):
     with pytest.raises(SystemExit, match=r"scores must be of .* got \['x'\]"):
         export('model.pth', '-o', tmp_path / 'a.onnx', '--scores', 'x')
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_a_segmentor(tmp_path, monkeypatch, capsys):
+    """Its position embedding is of one size, that of the config."""
+    options = tiny_seg_options(tmp_path, SEGMENTOR)
+    cfg = load(ROOT / 'configs' / SEGMENTOR, options)
+    cfg.dump(tmp_path / 'config.py')
+    torch.manual_seed(0)
+    torch.save(
+        dict(state_dict=MODELS.build(cfg.model).state_dict()),
+        tmp_path / 'model.pth',
+    )
+    cv2.imwrite(str(tmp_path / 'a.png'), noise(64, 64))
+    files = (tmp_path / name for name in ('config.py', 'model.pth'))
+    out, rest = tmp_path / 'a.onnx', ('--scores', 'energy', 'msp')
+    rest += ('--size', 64, 64, '--check', tmp_path / 'a.png')
+    run_here(monkeypatch, 'deploy/export', *files, '-o', out, *rest)
+    printed = capsys.readouterr().out
+    assert f'{out}: for 64 x 64 pixels alone\n' in printed
+    words = printed.split('difference from PyTorch: ')[1].split(', ')
+    found = {key: float(value) for key, value in map(str.split, words)}
+    assert set(found) == {'energy', 'msp', 'classes'}
+    assert max(found.values()) < 1e-3
+    assert OnnxModel(out).about['task'] == 'segmentation'
