@@ -26,9 +26,9 @@ _HOOKS = ('predict_by_feat', '_predict_by_feat_single', '_bbox_post_process')
 
 
 class Level(NamedTuple):
-    """Rows of a level: logits (n, K + extra), deltas (n, .), priors (n, .)
+    """What a level says of each of its priors.
 
-    and factors (n,), or None.
+    logits (n, K + extra), deltas (n, .), priors (n, .), factors (n,) or None.
     """
 
     logits: Tensor

@@ -19,6 +19,7 @@ from deploy_helpers import (
     photograph,
 )
 from helpers import ROOT
+from mmood.det import export_dense, export_roi
 from mmood.det.export import plan
 from mmood.recipe import load
 from mmood.registry import MODELS
@@ -116,23 +117,41 @@ def test_no_detection(faster_rcnn, tmp_path):
         file(noise(96, 64))
 
 
+ONE_STAGE = ['energy', 'max_logit', 'mahalanobis', 'knn']
+
+
+def one_stage_file(kind, folder):
+    model = one_stage(kind, ONE_STAGE)
+    path = folder / f'{kind}.onnx'
+    file, said = exported(plan(model, [LOAD]), path, (64, 96))
+    assert said.endswith('any size')
+    return file, model
+
+
 @pytest.mark.parametrize(
-    'kind', ['retina', 'retina_softmax', 'fcos', 'gfl', 'yolox', 'rtmdet']
+    'kind', ['retina_softmax', 'fcos', 'gfl', 'yolox', 'rtmdet']
 )
 def test_one_stage_heads(kind, tmp_path):
-    model = one_stage(kind, ['energy', 'max_logit', 'knn'])
-    file, said = exported(plan(model, [LOAD]), tmp_path / 'a.onnx', (64, 96))
-    assert said.endswith('any size')
+    file, model = one_stage_file(kind, tmp_path)
     for size in ((64, 96), (60, 130)):
         picture = noise(*size)
         assert_same_boxes(file(picture), boxes_by_torch(model, picture), 5)
 
 
+@pytest.fixture(scope='module')
+def retina(tmp_path_factory):
+    return one_stage_file('retina', tmp_path_factory.mktemp('onnx'))
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_a_retina_head(retina, size):
+    (file, model), picture = retina, noise(*size)
+    assert_same_boxes(file(picture), boxes_by_torch(model, picture), 5)
+
+
 @pytest.mark.parametrize('name', PHOTOS)
-def test_a_one_stage_head_on_a_photograph(name, tmp_path):
-    model = one_stage('retina', ['energy', 'mahalanobis'])
-    file, _ = exported(plan(model, [LOAD]), tmp_path / 'a.onnx', (96, 96))
-    picture = photograph(name)
+def test_a_retina_head_on_a_photograph(retina, name):
+    (file, model), picture = retina, photograph(name)
     assert_same_boxes(file(picture), boxes_by_torch(model, picture), 5)
 
 
@@ -189,3 +208,21 @@ def test_heads_that_the_graph_has_not(faster_rcnn):
 
 class Legacy:
     pass
+
+
+def test_detr_and_cascade_heads_are_refused(faster_rcnn):
+    with pytest.raises(ValueError, match='Identity cannot be exported: of D'):
+        export_dense.check(torch.nn.Identity())
+    model = copy.deepcopy(faster_rcnn)
+    model.rpn_head.test_cfg.nms_pre = 0
+    with pytest.raises(ValueError, match='RPNHead with nms_pre=0 cannot'):
+        export_roi.check(model)
+    model.roi_head = torch.nn.Identity()
+    with pytest.raises(ValueError, match='of RoI heads mmood.OODRoIHead can'):
+        export_roi.check(model)
+    model = one_stage('retina', ['energy'])
+    model.bbox_head.__class__ = type(
+        'Own', (type(model.bbox_head),), dict(predict_by_feat=None)
+    )
+    with pytest.raises(ValueError, match='boxes in a way of its own'):
+        plan(model, [LOAD])
