@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from mmdet.models.dense_heads import RetinaHead
 
 from deploy_helpers import (
     CLASSES,
@@ -21,6 +22,7 @@ from deploy_helpers import (
 from helpers import ROOT
 from mmood.det import export_dense, export_roi
 from mmood.det.export import plan
+from mmood.det.models.dense import DenseAdapter
 from mmood.recipe import load
 from mmood.registry import MODELS
 from mmood.scores import NotFittedError
@@ -221,8 +223,7 @@ def test_detr_and_cascade_heads_are_refused(faster_rcnn):
     with pytest.raises(ValueError, match='of RoI heads mmood.OODRoIHead can'):
         export_roi.check(model)
     model = one_stage('retina', ['energy'])
-    model.bbox_head.__class__ = type(
-        'Own', (type(model.bbox_head),), dict(predict_by_feat=None)
-    )
+    own = type('Own', (RetinaHead,), dict(_bbox_post_process=None))
+    model.bbox_head.__class__ = type('OODOwn', (DenseAdapter, own), {})
     with pytest.raises(ValueError, match='boxes in a way of its own'):
         plan(model, [LOAD])
