@@ -17,6 +17,7 @@ from torch import Tensor
 from .fitted import (
     FittedScore,
     check_channels,
+    in_parts,
     labelled_rows,
     rows,
     unrows,
@@ -168,5 +169,5 @@ class GramMatrices(FittedScore):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """`gram_rows` and classes of as many samples as memory allows."""
         size = max(1, CHUNK // (len(self.powers) * self.channels))
-        for part, own in zip(x.split(size), classes.split(size)):
+        for part, own in zip(in_parts(x, size), in_parts(classes, size)):
             yield gram_rows(part, self.powers), own

@@ -17,6 +17,7 @@ from .class_means import ClassMeans
 from .fitted import (
     FittedScore,
     check_channels,
+    in_parts,
     rows,
     unrows,
     warn_unseen,
@@ -42,7 +43,7 @@ def kl_matching(
     tiny = torch.finfo(torch.float64).tiny
     log_templates = templates.double().clamp(min=tiny).log()
     parts = []
-    for part in rows(logits).split(CHUNK):
+    for part in in_parts(rows(logits), CHUNK):
         p = part.double().softmax(1)
         cross = p @ log_templates.T
         if is_seen is not None:

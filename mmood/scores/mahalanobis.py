@@ -20,6 +20,7 @@ from mmood.ops import raised
 from .fitted import (
     FittedScore,
     check_channels,
+    in_parts,
     labelled_rows,
     rows,
     unrows,
@@ -69,7 +70,7 @@ def whitened_distance(
     shift = means.mean(0)
     centers = (means - shift) @ whitening
     parts = []
-    for part in rows(x).split(CHUNK):
+    for part in in_parts(rows(x), CHUNK):
         distances = torch.cdist(
             (part.to(whitening) - shift) @ whitening, centers
         )
