@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmdet.models.dense_heads import RetinaHead
+from mmengine.registry import DefaultScope
 
 from deploy_helpers import (
     CLASSES,
@@ -142,7 +143,8 @@ def test_one_stage_heads(kind, tmp_path):
 
 @pytest.fixture(scope='module')
 def retina(tmp_path_factory):
-    return one_stage_file('retina', tmp_path_factory.mktemp('onnx'))
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        return one_stage_file('retina', tmp_path_factory.mktemp('onnx'))
 
 
 @pytest.mark.parametrize('size', SIZES)
