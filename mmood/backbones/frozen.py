@@ -90,6 +90,10 @@ class FrozenBackbone(BaseModule):
     def has_cache(self) -> bool:
         return self._store is not None
 
+    def drop_cache(self) -> None:
+        """Run for each picture from now on."""
+        self._store = None
+
     @contextmanager
     def record(self, name: str, recorder: Recorder) -> Iterator[list[Tensor]]:
         """The list that each forward pass inside appends its map to.

@@ -40,6 +40,9 @@ class GaussianDiffusion:
             beta_start, beta_end, num_steps, dtype=torch.float64
         )
         self.alpha_bars = torch.cumprod(1 - self.betas, 0)
+        # As numbers, of which a traced graph is made without reading tensors.
+        self._betas = self.betas.tolist()
+        self._alpha_bars = self.alpha_bars.tolist()
 
     def q_sample(self, x0: Tensor, t: Tensor | int, noise: Tensor) -> Tensor:
         """``sqrt(a_t) x0 + sqrt(1 - a_t) noise``, (B, *) (DDPM, Eq. 4).
@@ -72,7 +75,7 @@ class GaussianDiffusion:
     def _alpha_bar(self, t: int) -> float:
         if not 0 <= t < self.num_steps:
             raise ValueError(f't must be in 0..{self.num_steps - 1}, got {t}')
-        return self.alpha_bars[t].item()
+        return self._alpha_bars[t]
 
     def reverse_step(
         self,
@@ -89,7 +92,7 @@ class GaussianDiffusion:
         result is x_0 (DDPM, Eq. 11 and Alg. 2, the smaller variance).
         Raises ValueError if ``t`` is outside 0..T-1 or the shapes differ.
         """
-        sigma, beta = self.sigma(t), self.betas[t].item()
+        sigma, beta = self.sigma(t), self._betas[t]
         _check_noise(predicted, x_t, 'predicted', 'x_t')
         mean = (x_t - beta / sigma * predicted) / math.sqrt(1 - beta)
         if noise is None or t == 0:

@@ -116,14 +116,15 @@ def check_value(name: str, value: Any, samples: Samples) -> None:
     """Raises ValueError for what is no number of each sample."""
     rows = (len(samples),)
     parts = [x for x in (samples.logits, samples.features) if x is not None]
-    shapes = {(*x.shape[:1], *x.shape[2:]) for x in parts} or {rows}
+    # A list, as sizes that are symbols while a graph is traced have no hash.
+    shapes = [(*x.shape[:1], *x.shape[2:]) for x in parts] or [rows]
     x = samples.inputs  # maps of their own size, or of rows
     if x is not None and not (parts and rows in shapes):
-        shapes.add((*x.shape[:1], *x.shape[2:]))
+        shapes.append((*x.shape[:1], *x.shape[2:]))
     is_float = isinstance(value, Tensor) and value.is_floating_point()
     if not is_float or tuple(value.shape) not in shapes:
         found = tuple(value.shape) if is_float else type(value).__name__
         raise ValueError(
             f'the score {name!r} gives {found} of {len(samples)} samples: '
-            f'return a tensor of floats, {" or ".join(map(str, shapes))}'
+            f'return a tensor of floats, {" or ".join(map(str, set(shapes)))}'
         )

@@ -201,6 +201,16 @@ def class_code(classes: Sequence[str] | None) -> int:
     return zlib.crc32('\n'.join(classes).encode()) if classes else 0
 
 
+def in_parts(x: Tensor, size: int) -> Sequence[Tensor]:
+    """Rows (N, *), ``size`` at a time, for memory's sake.
+
+    All at once while a graph is exported: it would keep the number of parts.
+    """
+    asked = getattr(getattr(torch, 'compiler', None), 'is_exporting', None)
+    is_exported = asked is not None and asked()
+    return [x] if is_exported else x.split(size)
+
+
 def labelled_rows(
     x: Tensor,
     labels: Tensor,

@@ -14,7 +14,15 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
-from .fitted import FittedScore, labelled_rows, unrows, warn_unseen
+from .fitted import (
+    FittedScore,
+    check_channels,
+    in_parts,
+    labelled_rows,
+    rows,
+    unrows,
+    warn_unseen,
+)
 from .logits import msp
 from .samples import Samples, register_score
 
@@ -147,12 +155,10 @@ class GramMatrices(FittedScore):
         self.maximum[unseen] = self.maximum.amax(0)
 
     def _score(self, samples: Samples) -> Tensor:
-        x, classes = labelled_rows(
-            samples.features,
-            samples.logits.argmax(1),
-            self.channels,
-            self.num_classes,
-        )
+        check_channels(samples.features, self.channels)
+        check_channels(samples.logits, self.num_classes, 'logits')
+        x = rows(samples.features)
+        classes = samples.logits.argmax(1).flatten()
         parts = [
             gram_deviation(values, self.minimum[part], self.maximum[part])
             for values, part in self._chunks(x, classes)
@@ -167,5 +173,5 @@ class GramMatrices(FittedScore):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """`gram_rows` and classes of as many samples as memory allows."""
         size = max(1, CHUNK // (len(self.powers) * self.channels))
-        for part, own in zip(x.split(size), classes.split(size)):
+        for part, own in zip(in_parts(x, size), in_parts(classes, size)):
             yield gram_rows(part, self.powers), own

@@ -18,6 +18,7 @@ from .class_means import ClassMeans
 from .fitted import (
     FittedScore,
     check_channels,
+    in_parts,
     rows,
     unrows,
     warn_unseen,
@@ -27,12 +28,15 @@ from .samples import Samples, register_score
 CHUNK = 65536  # rows that are in float64 at a time
 
 
-def kl_matching(logits: Tensor, templates: Tensor) -> Tensor:
+def kl_matching(
+    logits: Tensor, templates: Tensor, is_seen: Tensor | None = None
+) -> Tensor:
     """``min_c KL(p || d_c)``, (N, K, *) -> (N, *), float64, in nats, >= 0.
 
     p is the softmax over the K logits, the templates d_c (n, K) are
-    probabilities; those below 2e-308 count as that much. Raises ValueError
-    for n = 0 and for another K.
+    probabilities; those below 2e-308 count as that much. Templates that are
+    not ``is_seen`` (n,) do not count. Raises ValueError for n = 0 and for
+    another K.
     """
     if not len(templates):
         raise ValueError('templates (n, K) have no class: give at least one')
@@ -40,10 +44,12 @@ def kl_matching(logits: Tensor, templates: Tensor) -> Tensor:
     tiny = torch.finfo(torch.float64).tiny
     log_templates = templates.double().clamp(min=tiny).log()
     parts = []
-    for part in rows(logits).split(CHUNK):
+    for part in in_parts(rows(logits), CHUNK):
         p = part.double().softmax(1)
-        cross = (p @ log_templates.T).amax(1)
-        parts.append(-torch.special.entr(p).sum(1) - cross)
+        cross = p @ log_templates.T
+        if is_seen is not None:
+            cross = cross.masked_fill(~is_seen, -torch.inf)
+        parts.append(-torch.special.entr(p).sum(1) - cross.amax(1))
     return unrows(torch.cat(parts).clamp(min=0), logits)
 
 
@@ -97,4 +103,4 @@ class KLMatching(FittedScore):
         self._means = None
 
     def _score(self, samples: Samples) -> Tensor:
-        return kl_matching(samples.logits, self.templates[self.count > 0])
+        return kl_matching(samples.logits, self.templates, self.count > 0)

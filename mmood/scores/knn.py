@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mmood.ops import Reservoir, farthest_points, raised
 
-from .fitted import FittedScore, check_channels, rows, unrows
+from .fitted import FittedScore, check_channels, in_parts, rows, unrows
 from .samples import KINDS, Samples, register_score
 
 BACKENDS = ('torch', 'faiss')
@@ -58,7 +58,7 @@ def knn_distance(
     faiss = _load(backend)
     bank = raised(bank)
     parts = []
-    for part in rows(x).to(bank).split(chunk_size):
+    for part in in_parts(rows(x).to(bank), chunk_size):
         if faiss:
             places = _nearest_by_faiss(faiss, part, bank, k)
         else:
@@ -74,10 +74,11 @@ def knn_distance(
 @torch.no_grad()
 def _nearest(x: Tensor, bank: Tensor, k: int, chunk_size: int) -> Tensor:
     """Places in the bank (n, C), nearest first, (N, C) -> (N, k)."""
-    values = x.new_empty(len(x), 0)
+    values = x.new_empty(x.shape[0], 0)
     places = torch.empty_like(values, dtype=torch.int64)
     # Of few queries wider chunks are as small, and fewer.
-    width = chunk_size * min(4, chunk_size // max(1, len(x)))
+    wider = 1 if _is_traced() else min(4, chunk_size // max(1, len(x)))
+    width = chunk_size * wider
     for start in range(0, len(bank), width):
         part = bank[start : start + width]
         with torch.autocast(x.device.type, enabled=False):
@@ -95,11 +96,18 @@ def squared_less_own(x: Tensor, bank: Tensor) -> Tensor:
     """``|x - z|^2 - |x|^2`` of all pairs, (N, C) and (n, C) -> (N, n)."""
     squares = torch.linalg.vector_norm(bank, dim=1).square()
     is_float = x.device.type == 'cpu' and x.dtype == torch.float32
-    if is_float and len(x) and torch.backends.mkldnn.is_available():
+    has_onednn = torch.backends.mkldnn.is_available() and not _is_traced()
+    if is_float and has_onednn and len(x):
         # oneDNN, which on some CPUs takes half the time of addmm.
         products = F.linear((-2 * x).to_mkldnn(), bank.to_mkldnn())
         return products.to_dense().add_(squares)
     return torch.addmm(squares, x, bank.T, alpha=-2)
+
+
+def _is_traced() -> bool:
+    """Whether a graph is made, which cannot have oneDNN's tensors."""
+    asked = getattr(getattr(torch, 'compiler', None), 'is_compiling', None)
+    return asked is not None and asked()
 
 
 def smallest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -118,7 +126,7 @@ def smallest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     starts = count * torch.arange(size, device=x.device)
     places = (groups[:, None] + starts[:, None]).flatten(1)
     rest = torch.arange(size * count, x.shape[1], device=x.device)
-    places = torch.cat([places, rest.expand(len(x), -1)], 1)
+    places = torch.cat([places, rest.expand(x.shape[0], -1)], 1)
     values, order = x.gather(1, places).topk(k, largest=False)
     return values, places.gather(1, order)
 

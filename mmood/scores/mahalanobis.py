@@ -21,6 +21,7 @@ from mmood.ops import raised
 from .fitted import (
     FittedScore,
     check_channels,
+    in_parts,
     labelled_rows,
     rows,
     unrows,
@@ -52,8 +53,16 @@ def mahalanobis(x: Tensor, means: Tensor, precision: Tensor) -> Tensor:
     return whitened_distance(x, means, factor)
 
 
-def whitened_distance(x: Tensor, means: Tensor, whitening: Tensor) -> Tensor:
-    """`mahalanobis` for P = W W^T, whose W (C, C) it takes."""
+def whitened_distance(
+    x: Tensor,
+    means: Tensor,
+    whitening: Tensor,
+    is_seen: Tensor | None = None,
+) -> Tensor:
+    """`mahalanobis` for P = W W^T, whose W (C, C) it takes.
+
+    Means that are not ``is_seen`` (K,) do not count.
+    """
     if not len(means):
         raise ValueError('means (K, C) have no class: give at least one')
     check_channels(x, means.shape[1])
@@ -61,10 +70,14 @@ def whitened_distance(x: Tensor, means: Tensor, whitening: Tensor) -> Tensor:
     # From near the data's middle the distances lose no digits.
     shift = means.mean(0)
     centers = (means - shift) @ whitening
-    parts = [
-        torch.cdist((part.to(whitening) - shift) @ whitening, centers).amin(1)
-        for part in rows(x).split(CHUNK)
-    ]
+    parts = []
+    for part in in_parts(rows(x), CHUNK):
+        distances = torch.cdist(
+            (part.to(whitening) - shift) @ whitening, centers
+        )
+        if is_seen is not None:
+            distances = distances.masked_fill(~is_seen, torch.inf)
+        parts.append(distances.amin(1))
     return unrows(torch.cat(parts).square(), x)
 
 
@@ -151,8 +164,9 @@ class Mahalanobis(FittedScore):
         self.whitening.copy_(whitening)
 
     def _score(self, samples: Samples) -> Tensor:
-        means = self.means[self.count > 0]
-        return whitened_distance(self.vectors(samples), means, self.whitening)
+        return whitened_distance(
+            self.vectors(samples), self.means, self.whitening, self.count > 0
+        )
 
 
 class Moments:

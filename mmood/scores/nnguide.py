@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmood.ops import Reservoir, raised
 
-from .fitted import FittedScore, check_channels, rows, unrows
+from .fitted import FittedScore, check_channels, in_parts, rows, unrows
 from .knn import check_k
 from .logits import energy, joint_energy
 from .samples import Samples, register_score
@@ -36,7 +36,7 @@ def mean_of_largest_products(
     check_k(k, len(bank))
     check_channels(x, bank.shape[1])
     bank, parts = raised(bank), []
-    for part in rows(x).to(bank).split(chunk_size):
+    for part in in_parts(rows(x).to(bank), chunk_size):
         largest = part.new_empty(len(part), 0)
         for stored in bank.split(chunk_size):
             with torch.autocast(x.device.type, enabled=False):

@@ -21,6 +21,7 @@ from .class_means import ClassMeans
 from .fitted import (
     FittedScore,
     check_channels,
+    in_parts,
     labelled_rows,
     rows,
     unrows,
@@ -58,7 +59,7 @@ def openmax(
             f'{alpha}'
         )
     parts = []
-    for v in rows(logits).split(CHUNK):
+    for v in in_parts(rows(logits), CHUNK):
         v = v.double()
         distance = activation_distance(v, means, euclidean_weight)
         share = weibull_cdf(distance, *weibulls) * _rank_weights(v, alpha)

@@ -17,7 +17,7 @@ from torch import Tensor
 from mmood.ops import Reservoir
 
 from .classifier import LinearClassifier
-from .fitted import FittedScore, check_channels, rows, unrows
+from .fitted import FittedScore, check_channels, in_parts, rows, unrows
 from .logits import energy
 from .mahalanobis import CHUNK, RANK_TOLERANCE, Moments
 from .samples import KINDS, Samples, register_score
@@ -35,7 +35,7 @@ def residual(x: Tensor, origin: Tensor, projection: Tensor) -> Tensor:
         torch.linalg.vector_norm(
             (part.to(projection) - origin) @ projection, dim=1
         )
-        for part in rows(x).split(CHUNK)
+        for part in in_parts(rows(x), CHUNK)
     ]
     return unrows(torch.cat(parts), x)
 

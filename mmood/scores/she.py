@@ -21,6 +21,7 @@ from .fitted import (
     FittedScore,
     check_channels,
     labelled_rows,
+    rows,
     unrows,
     warn_unseen,
 )
@@ -82,8 +83,9 @@ class SimplifiedHopfieldEnergy(FittedScore):
 
     def _score(self, samples: Samples) -> Tensor:
         check_channels(samples.logits, self.num_classes, 'logits')
-        x, classes = self._rows(samples, samples.logits.argmax(1))
-        x = raised(x)
+        check_channels(samples.features, self.channels)
+        x = raised(rows(samples.features))
+        classes = samples.logits.argmax(1).flatten()
         with torch.autocast(x.device.type, enabled=False):
             products = x @ self.patterns.to(x).T
         own = products.gather(1, classes[:, None])[:, 0]

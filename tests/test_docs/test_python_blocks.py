@@ -25,7 +25,10 @@ from mmood.recipe import load
 from mmood.registry import PAINTERS
 
 # Whose blocks are run, with a training, by a test of their own.
-ELSEWHERE = {'docs/en/extend.md': 'test_extend.py'}
+ELSEWHERE = {
+    'docs/en/deploy.md': 'test_deploy.py',
+    'docs/en/extend.md': 'test_extend.py',
+}
 BLOCKS = [b for b in blocks('python') if b.page not in ELSEWHERE]
 CONFIGS = [block for block in BLOCKS if block.is_config]
 PROGRAMS = [block for block in BLOCKS if not block.is_config]

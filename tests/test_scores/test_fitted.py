@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
 
 from helpers import assert_near, run_script
 from mmood.registry import SCORES
@@ -26,6 +27,7 @@ from mmood.scores import (
     SimplifiedHopfieldEnergy,
     ViM,
 )
+from mmood.scores.fitted import in_parts
 
 C, K = 12, 4
 CLASSES = ('ant', 'bee', 'cat', 'dog')
@@ -271,3 +273,18 @@ def test_a_state_of_another_width_leaves_it_unfitted(name):
     score = fit(name, data())
     score.load_state_dict({}, strict=False)  # other weights, without a fit
     assert not score.is_fitted
+
+
+class Doubled(nn.Module):
+    def forward(self, x):
+        return torch.cat([2 * part for part in in_parts(x, 4)])
+
+
+def test_rows_are_taken_at_once_in_a_graph_alone():
+    x = torch.rand(11, 2)
+    assert [len(part) for part in in_parts(x, 4)] == [4, 4, 3]
+    sizes = ({0: torch.export.Dim('rows')},)
+    graph = torch.export.export(
+        Doubled(), (torch.rand(6, 2),), dynamic_shapes=sizes, strict=False
+    )
+    assert torch.equal(graph.module()(x), 2 * x)

@@ -225,16 +225,18 @@ class DenseAdapter(RowAdapter):
         boxes.max_class_scores = torch.maximum(share * p.amax(1), boxes.scores)
         if features is not None:
             features = rows_at([m[image] for m in features], places, count)
-        linear = None
-        if self._is_linear:
-            linear = linear_of(self._layers[0], self.num_classes)
-        samples = Samples(
-            logits=rows[:, : self.num_classes],
+        return self.judge(boxes, self.samples_of(rows, features))
+
+    def samples_of(self, rows: Tensor, features: Tensor | None) -> Samples:
+        """Of logits (n, K + extra) and features (n, C)."""
+        classes = self.num_classes
+        layer = self._layers[0] if self._is_linear else None
+        return Samples(
+            logits=rows[:, :classes],
             features=features,
             kind=self.scores.kind,
-            classifier=linear,
+            classifier=linear_of(layer, classes),
         )
-        return self.judge(boxes, samples)
 
     def predict_by_feat(
         self, cls_scores: Sequence[Tensor], *args, **kwargs

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
-import torch
 from mmengine.structures import PixelData
 from mmseg.models.decode_heads import Mask2FormerHead, MaskFormerHead
 from mmseg.models.segmentors import EncoderDecoder
@@ -31,6 +30,7 @@ from mmood.scores.samples import ScoreConfig
 from .feature_probe import keep_probes, probe_for, why_no_classifier
 from .frozen import FrozenTraining
 from .windows import (
+    both_classes,
     flip_dim,
     image_key,
     label_as_seen,
@@ -134,7 +134,7 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
             logits = decode(inputs, batch_img_metas)
 
         def view(images: Tensor) -> Samples:
-            found = _both_classes(decode(images, batch_img_metas))
+            found = both_classes(decode(images, batch_img_metas))
             return Samples(logits=found, kind=self.scores.kind)
 
         features = maps[-1] if maps else None
@@ -156,6 +156,18 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
         self._windows.append((scores, kept if self.keeps_samples else None))
         return logits
 
+    def scored_window(
+        self,
+        inputs: Tensor,
+        batch_img_metas: list[dict],
+        names: Sequence[str],
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits of a window, and what those scores of features say."""
+        self._windows, self._of_windows = [], self._of_windows & set(names)
+        logits = self.encode_decode(inputs, batch_img_metas)
+        windows, self._windows = self._windows, None
+        return logits, windows[0][0] if windows else {}
+
     def _logits_of_cells(
         self,
         logits: Tensor,
@@ -168,7 +180,7 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
         if classifier is not None:
             return classifier(features)
         size, corners = features.shape[-2:], self.align_corners
-        logits = _both_classes(logits.float())
+        logits = both_classes(logits.float())
         return resize(logits, size, None, 'bilinear', corners, False)
 
     def postprocess_result(
@@ -179,7 +191,7 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
         boxes = window_boxes(size, self.test_cfg)
         merged = {
             name: mean_of_windows(
-                [scores[name] for scores, _ in windows], boxes, self._resize
+                [scores[name] for scores, _ in windows], boxes, self.resized
             )
             for name in (windows[0][0] if windows else ())
         }
@@ -227,9 +239,9 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
         score = score[:, top : height - bottom, left : width - right]
         if flip_dim(meta) is not None:
             score = score.flip(flip_dim(meta))
-        return self._resize(score[None], meta['ori_shape'])[0]
+        return self.resized(score[None], meta['ori_shape'])[0]
 
-    def _resize(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
+    def resized(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
         """(B, 1, h, w) -> (B, 1, *size)."""
         if tuple(scores.shape[-2:]) == tuple(size):
             return scores
@@ -285,10 +297,3 @@ def _kind(head: nn.Module) -> str:
     flags = [getattr(loss, 'use_sigmoid', False) for loss in losses]
     is_sigmoid = flags and all(flags) and head.out_channels > 1
     return 'sigmoid' if is_sigmoid else 'softmax'
-
-
-def _both_classes(logits: Tensor) -> Tensor:
-    """(B, 1, H, W) of a segmentor of one channel -> those of two classes."""
-    if logits.shape[1] > 1:
-        return logits
-    return torch.cat([torch.zeros_like(logits), logits], 1)

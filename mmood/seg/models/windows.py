@@ -73,6 +73,13 @@ def mean_of_windows(
     return total / count
 
 
+def both_classes(logits: Tensor) -> Tensor:
+    """(B, 1, H, W) of a segmentor of one channel -> those of two classes."""
+    if logits.shape[1] > 1:
+        return logits
+    return torch.cat([torch.zeros_like(logits), logits], 1)
+
+
 def row_scores(
     scores: ScoreSet, samples: Samples, names: Iterable[str] | None = None
 ) -> dict[str, Tensor]:

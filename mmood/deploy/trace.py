@@ -1,0 +1,117 @@
+"""Making a model ready to be traced once, for all pictures."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from mmood.backbones import FrozenBackbone
+from mmood.scores import KNN, NotFittedError, ScoreSet
+
+# Buffers that a score asks for in an `if`.
+_ASKED = ('is_fitted', 'fitted_percentile', 'fitted_for')
+_GRADIENTS = (
+    'it runs a part of the model again on other inputs, by gradients, and an '
+    'ONNX graph goes one way: name the other scores, as --scores does'
+)
+
+
+def check_scores(scores: ScoreSet, names: Iterable[str] | None) -> list[str]:
+    """The scores that a graph has, all by default.
+
+    Raises ValueError for a name that is not in the list and for scores that
+    cannot be exported, NotFittedError for one that is not fitted.
+    """
+    names = list(scores.names if names is None else names)
+    unknown = [name for name in names if name not in scores.names]
+    if unknown or not names:
+        raise ValueError(
+            f'scores must be of {list(scores.names)}, got {unknown or "none"}'
+        )
+    for name in names:
+        if 'inputs' in scores.reads(name):
+            raise ValueError(
+                f'the score {name!r} cannot be exported: {_GRADIENTS}'
+            )
+        score = scores.fitted.get(name)
+        if score is not None and not score.is_fitted:
+            raise NotFittedError(
+                f'the score {name!r} is not fitted: run tools/fit_scores.py '
+                'CONFIG CHECKPOINT and export what it writes, or leave the '
+                'score out'
+            )
+        missing = set(getattr(score, 'of', ())) - set(names)
+        if missing:
+            raise ValueError(
+                f'the compound {name!r} is of {sorted(missing)}, which are '
+                'left out: name them too'
+            )
+    return names
+
+
+def known_thresholds(
+    scores: ScoreSet, names: Iterable[str]
+) -> dict[str, float]:
+    """Those of the scores that were calibrated."""
+    found = {name: float(scores.thresholds[name]) for name in names}
+    return {name: value for name, value in found.items() if value == value}
+
+
+def traceable(model: nn.Module) -> nn.Module:
+    """A copy in eval mode in which no `if` depends on a tensor."""
+    model = copy.deepcopy(model).eval().requires_grad_(False)
+    for module in model.modules():
+        for name in set(_ASKED) & set(module._buffers):
+            value = module._buffers.pop(name).item()
+            setattr(module, name, value)
+        if isinstance(module, FrozenBackbone):
+            module.drop_cache()
+        if isinstance(module, KNN):
+            module.arguments = {**module.arguments, 'backend': 'torch'}
+    return model
+
+
+class SameNoise(nn.Module):
+    """A graph whose random numbers are drawn once, and are constants then.
+
+    They are drawn by a first pass over ``inputs``, as `torch.randn`; the
+    graph is the same for all pictures.
+    """
+
+    def __init__(self, graph: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        super().__init__()
+        self.body = graph  # torch's traces have a `graph` of their own
+        with torch.no_grad(), _Draws() as drawn:
+            graph(*inputs)
+        self.count = len(drawn.values)
+        for i, value in enumerate(drawn.values):
+            self.register_buffer(f'noise_{i}', value)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        values = [getattr(self, f'noise_{i}') for i in range(self.count)]
+        with _Draws(values):
+            return self.body(*inputs)
+
+
+class _Draws(TorchFunctionMode):
+    """Notes what `torch.randn` draws inside, or gives out the ``known``."""
+
+    def __init__(self, known: Iterable[Tensor] | None = None) -> None:
+        super().__init__()
+        self.values: list[Tensor] = []
+        self._known = None if known is None else iter(known)
+
+    def __torch_function__(
+        self, func: object, types: object, args: tuple = (), kwargs=None
+    ) -> object:
+        kwargs = kwargs or {}
+        if func is not torch.randn:
+            return func(*args, **kwargs)
+        if self._known is not None:
+            return next(self._known)
+        self.values.append(func(*args, **kwargs))
+        return self.values[-1]

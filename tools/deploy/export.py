@@ -1,0 +1,187 @@
+"""Write a trained model to an ONNX file, which runs without PyTorch.
+
+`mmood.deploy.run` runs it, with onnxruntime and numpy alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import DictAction
+from torch import nn
+
+from mmood.checkpoint import load_from_local
+from mmood.deploy.compare import differences
+from mmood.deploy.export import check_packages, write
+from mmood.deploy.pictures import prepare
+from mmood.deploy.run import OnnxModel
+from mmood.launch import for_first_set, ignore_foreign, is_segmentor
+from mmood.ops import NotWrittenError
+from mmood.recipe import load
+from mmood.scores import NotFittedError
+
+_SIZE = (480, 640)  # of a picture to trace with, where none is asked for
+
+
+def check_complete(model: nn.Module, weights: Mapping) -> None:
+    """Raises ValueError for weights that are not all in the checkpoint."""
+    given = {k.removeprefix('module.'): v.shape for k, v in weights.items()}
+    # What is fitted besides are buffers. A state has the names of a file.
+    own = {
+        name: part.shape
+        for name, part in model.state_dict(keep_vars=True).items()
+        if isinstance(part, nn.Parameter)
+    }
+    wrong = [name for name, shape in own.items() if given.get(name) != shape]
+    if wrong:
+        raise ValueError(
+            f'{len(wrong)} of {len(own)} weights of the model are not in the '
+            f'checkpoint, or of another shape, such as {wrong[0]}: take a '
+            'checkpoint that was trained with this config'
+        )
+
+
+def traced_size(about: Mapping) -> tuple[int, int]:
+    """That of what the network gets of a picture of the pipeline's scale."""
+    scales = [step['scale'] for step in about['steps'] if 'scale' in step]
+    size = scales[-1][::-1] if scales else _SIZE
+    picture = np.zeros((*size, 3), np.uint8)
+    return prepare(picture, about).image.shape[2:]
+
+
+def predicted(sample: object, names: list[str]) -> dict:
+    """What PyTorch found, in the form of `OnnxModel`."""
+    if 'pred_instances' not in sample:
+        maps = sample.pred_ood
+        scores = {name: maps.get(name)[0].numpy() for name in names}
+        found = dict(classes=sample.pred_sem_seg.data[0].numpy())
+        return dict(found, ood_scores=scores, is_ood=maps.is_ood[0].numpy())
+    boxes = sample.pred_instances
+    scores = {n: boxes.get(f'ood_scores_{n}').numpy() for n in names}
+    return dict(
+        boxes=boxes.bboxes.numpy(),
+        labels=boxes.labels.numpy(),
+        scores=boxes.scores.numpy(),
+        is_ood=boxes.is_ood.numpy(),
+        ood_scores=scores,
+    )
+
+
+def check(inferencer: object, path: str, image: str) -> str:
+    """How far the file and PyTorch are apart, and how fast, in a line each.
+
+    Both on the CPU with as many threads, from the picture to the result.
+    """
+    threads = torch.get_num_threads()
+    model, picture = OnnxModel(path, threads=threads), cv2.imread(image)
+    if picture is None:
+        raise ValueError(f'--check {image} is no picture that can be read')
+    theirs, slow = timed(lambda: inferencer(picture, return_datasamples=True))
+    if isinstance(theirs, dict):
+        theirs = theirs['predictions'][0]
+    theirs = predicted(theirs, model.about['scores'])
+    ours, fast = timed(lambda: model(picture))
+    found = differences(ours, theirs)
+    words = ', '.join(f'{name} {value:.2g}' for name, value in found.items())
+    return (
+        f'{image}: {1000 * fast:.0f} ms with {threads} threads, PyTorch '
+        f'{1000 * slow:.0f} ms\n'
+        f'{image}: largest difference from PyTorch: {words}'
+    )
+
+
+def timed(call: Callable, repeats: int = 3) -> tuple[object, float]:
+    """What it returns, and the shortest time of a call, in seconds."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        found = call()
+        times.append(time.perf_counter() - start)
+    return found, min(times)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('config')
+    parser.add_argument('checkpoint')
+    parser.add_argument('-o', '--out', required=True, help='file to write')
+    parser.add_argument(
+        '--scores',
+        nargs='+',
+        help='names of scores, the first one decides; default: all',
+    )
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        metavar=('HEIGHT', 'WIDTH'),
+        help='for what the network gets of this size alone; default: of any '
+        "size, if the model can be traced so, else of the config's scale",
+    )
+    parser.add_argument(
+        '--check',
+        metavar='IMAGE',
+        help='compare results and times with PyTorch on a picture',
+    )
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    args = parser.parse_args()
+    if Path(args.out).is_dir():
+        parser.error(f'--out {args.out} is a folder: name a file')
+    if args.size and min(args.size) < 1:
+        parser.error(f'--size must be 1 or more, got {args.size}')
+    return args
+
+
+def export(args: argparse.Namespace) -> None:
+    check_packages()
+    cfg = load(args.config, args.cfg_options)
+    if is_segmentor(cfg):
+        from mmood.seg import OODSegInferencer as Inferencer
+        from mmood.seg.export import plan
+    else:
+        from mmood.det import OODDetInferencer as Inferencer
+        from mmood.det.export import plan
+    inferencer = Inferencer(cfg, weights=args.checkpoint, device='cpu')
+    inferencer.show_progress = False
+    model = inferencer.model
+    checkpoint = load_from_local(args.checkpoint, 'cpu')
+    check_complete(model, checkpoint.get('state_dict', checkpoint))
+    pipeline = for_first_set(cfg).test_dataloader.dataset.pipeline
+    planned = plan(model, pipeline, args.scores)
+    size = args.size or traced_size(planned.about)
+    print(write(planned, args.out, size, is_fixed=bool(args.size)))
+    first = planned.about['scores'][0]
+    if first not in planned.about['thresholds']:
+        print(
+            f'the checkpoint has no threshold of {first}: is_ood is left out, '
+            'give the runner one, or calibrate with tools/fit_scores.py'
+        )
+    if args.check:
+        print(check(inferencer, args.out, args.check))
+
+
+def main() -> None:
+    args = parse_args()
+    ignore_foreign()
+    torch.manual_seed(0)
+    try:
+        export(args)
+    except (
+        ImportError,
+        NotFittedError,
+        NotWrittenError,
+        OSError,
+        ValueError,
+    ) as error:
+        sys.exit(f'error: {error}')
+
+
+if __name__ == '__main__':
+    main()
