@@ -294,7 +294,7 @@ def test_queries_on_flagged_objects_are_ignored_and_outliers(kind):
     model = query_detectors.ood_detector(kind, **more, **SPIED).train()
     data = query_data(FLAGGED, [-1], apart=kind == 'dino')
     before = copy.deepcopy(data)
-    with record_calls(*set(model.bbox_head._layers())) as calls:
+    with record_calls(*set(model.bbox_head._layers)) as calls:
         losses, outputs = run_query(model, data)
     grads = torch.autograd.grad(total(losses), outputs, retain_graph=True)
     left_out = grads[0].abs().sum(-1) == 0

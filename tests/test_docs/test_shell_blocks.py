@@ -21,8 +21,9 @@ from doc_blocks import blocks
 from helpers import ROOT
 
 BLOCKS = blocks('bash', 'shell')
-# Those of a shell and of every system.
+# Those of a shell and of every system, and of an extra.
 SHELL = {'.', 'for', 'done', 'export', 'mkdir', 'ln', 'cd', 'pip', 'make'}
+SHELL |= {'fiftyone'}
 SETTING = re.compile(r'(\w+)=(.*)')
 # What mim and torchrun take for themselves.
 LAUNCH = {'--gpus', '--launcher', '--gpus-per-node', '--cpus-per-task'}

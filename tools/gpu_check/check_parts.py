@@ -19,6 +19,8 @@ METHODS = (
     'configs/posthoc/retinanet_*shapes.py',
     'configs/posthoc/rtmdet_*shapes.py',
     'configs/posthoc/dino_*shapes.py',
+    'configs/dream_box/dream-box_[dr]*shapes.py',
+    'configs/siren/siren_deformable-detr_*shapes.py',
     'projects/open_set_detection/configs/*faster-rcnn_r18_fpn_shapes.py',
 )
 INCREMENTAL = 'projects/incremental_detection/configs'
