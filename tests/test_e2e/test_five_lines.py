@@ -136,7 +136,8 @@ def test_five_lines_end_in_an_ood_table(kind, tmp_path, monkeypatch):
     path = tmp_path / 'small.py'
     path.write_text(f"_base_ = 'my_{kind}.py'\n{SMALL[kind]}{COMMON}")
     runner = runner_of(path, tmp_path)
-    runner.model.init_weights()  # which a test alone does not
+    if kind == 'dino':  # its level embedding is not filled when it is built
+        runner.model.init_weights()
     check_table(runner.test(), 'far')
 
 
