@@ -80,8 +80,9 @@ class FrozenTraining:
     def train(self, mode: bool = True) -> FrozenTraining:
         super().train(mode)
         if self._trains is not None:
+            learning = 'losses' if self.losses else 'pixel_losses'
             for name, child in self.named_children():
-                if name not in ('losses', 'pixel_losses', 'scores'):
+                if name not in (learning, 'scores'):
                     _rest(child)
         return self
 
