@@ -15,6 +15,7 @@ from mmood.registry import SCORES
 from .samples import Samples, Score, ScoreConfig
 
 _CALLED = dict(classifier='the last linear layer of the model')
+_MASKS = ('mask',)
 
 
 def split_config(config: ScoreConfig) -> tuple[str, str, dict]:
@@ -97,9 +98,11 @@ def check_fits(
     check_reads(name, own.reads, missing)
     kinds = own.kinds
     if kind not in kinds:
+        heads = ' (Mask2FormerHead, MaskFormerHead)' if kinds == _MASKS else ''
         raise ValueError(
-            f'the score {name!r} is defined for {" and ".join(kinds)} logits, '
-            f"and these are of {kind}: take 'max_logit' or a score of features"
+            f'the score {name!r} is defined for {" and ".join(kinds)} logits'
+            f'{heads}, and these are of {kind}: '
+            "take 'max_logit' or a score of features"
         )
     constant = ('msp', 'entropy', 'odin', 'gen', 'gradnorm', 'kl_matching')
     is_constant = name in constant

@@ -32,7 +32,8 @@ class FittedScore(nn.Module):
     Buffers whose size follows the data are named in ``resizable``, with the
     dimension that is 0 until the fit; loading a checkpoint resizes them.
     With ``on_validation`` it is fitted on labelled ID validation samples
-    instead, those that are classified wrongly too.
+    instead, those that are classified wrongly too; with ``on_outliers`` on
+    ID validation images with synthetic outliers in them.
 
     Buffers: ``is_fitted``, and ``class_code`` of the class names it was
     fitted with, in their order.
@@ -41,7 +42,7 @@ class FittedScore(nn.Module):
     is_fitted: Tensor
     class_code: Tensor
     resizable: Mapping[str, int] = MappingProxyType({})
-    on_validation = False
+    on_validation = on_outliers = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -180,8 +180,8 @@ class ScoreSet(nn.Module):
     def stages(self) -> list[list[str]]:
         """What is fitted in one pass over the data, and what in the next.
 
-        What is fitted on validation samples has a pass of its own, and a
-        compound of fitted scores has to wait for these.
+        What is fitted on validation samples, or on synthetic outliers, has
+        a pass of its own, and a compound of fitted scores waits for these.
         """
         fitted = self.fitted
         late = [
@@ -191,13 +191,19 @@ class ScoreSet(nn.Module):
         ]
         early = [name for name in fitted if name not in late]
         apart = [name for name in early if fitted[name].on_validation]
-        early = [name for name in early if name not in apart]
-        return [stage for stage in (early, apart, late) if stage]
+        pasted = [name for name in early if fitted[name].on_outliers]
+        early = [name for name in early if name not in (*apart, *pasted)]
+        return [stage for stage in (early, apart, pasted, late) if stage]
 
     @property
     def on_validation(self) -> bool:
         """Whether those being fitted want samples of ID validation images."""
         return any(self.fitted[n].on_validation for n in self.being_fitted)
+
+    @property
+    def on_outliers(self) -> bool:
+        """Whether those being fitted want images with synthetic outliers."""
+        return any(self.fitted[n].on_outliers for n in self.being_fitted)
 
     def start(self, names: Iterable[str]) -> None:
         """Fit these from the next `update` on."""
