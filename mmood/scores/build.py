@@ -106,7 +106,7 @@ def check_fits(
         )
     constant = ('msp', 'entropy', 'odin', 'gen', 'gradnorm', 'kl_matching')
     is_constant = name in constant
-    if kind == 'softmax' and num_classes == 1 and is_constant:
+    if kind != 'sigmoid' and num_classes == 1 and is_constant:
         raise ValueError(
             f'the score {name!r} is a softmax over one class, which says '
             "nothing: take 'energy' or 'max_logit'"

@@ -68,7 +68,7 @@ class Maskomaly(FittedScore):
     kept: Tensor
     mean_iou: Tensor
     resizable = MappingProxyType(dict(kept=0, mean_iou=0))
-    on_outliers = True
+    fitted_on = 'outliers'
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from mmood.registry import SCORES
 
 from .build import build_score, check_fits, check_value, split_config
 from .compound import CompoundScore
-from .fitted import FittedScore
+from .fitted import IMAGES, FittedScore
 from .samples import Samples, Score, ScoreConfig
 from .thresholds import Thresholds, arguments_code, check_score_name
 
@@ -189,21 +189,17 @@ class ScoreSet(nn.Module):
             for name, score in fitted.items()
             if any(part in fitted for part in getattr(score, 'of', ()))
         ]
-        early = [name for name in fitted if name not in late]
-        apart = [name for name in early if fitted[name].on_validation]
-        pasted = [name for name in early if fitted[name].on_outliers]
-        early = [name for name in early if name not in (*apart, *pasted)]
-        return [stage for stage in (early, apart, pasted, late) if stage]
+        of = {
+            images: [n for n in fitted if fitted[n].fitted_on == images]
+            for images in IMAGES
+        }
+        of['training'] = [n for n in of['training'] if n not in late]
+        return [stage for stage in (*of.values(), late) if stage]
 
     @property
-    def on_validation(self) -> bool:
-        """Whether those being fitted want samples of ID validation images."""
-        return any(self.fitted[n].on_validation for n in self.being_fitted)
-
-    @property
-    def on_outliers(self) -> bool:
-        """Whether those being fitted want images with synthetic outliers."""
-        return any(self.fitted[n].on_outliers for n in self.being_fitted)
+    def fitted_on(self) -> str:
+        """What those being fitted want, see `FittedScore`."""
+        return next((self.fitted[n].fitted_on for n in self.being_fitted), '')
 
     def start(self, names: Iterable[str]) -> None:
         """Fit these from the next `update` on."""
