@@ -120,7 +120,10 @@ def check_value(name: str, value: Any, samples: Samples) -> None:
     rows = (len(samples),)
     parts = [x for x in (samples.logits, samples.features) if x is not None]
     # A list, as sizes that are symbols while a graph is traced have no hash.
-    shapes = [(*x.shape[:1], *x.shape[2:]) for x in parts] or [rows]
+    shapes = [(*x.shape[:1], *x.shape[2:]) for x in parts]
+    if samples.queries is not None:
+        shapes.append((*rows, *samples.queries.size))
+    shapes = shapes or [rows]
     x = samples.inputs  # maps of their own size, or of rows
     if x is not None and not (parts and rows in shapes):
         shapes.append((*x.shape[:1], *x.shape[2:]))

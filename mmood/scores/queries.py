@@ -55,7 +55,8 @@ class MaskQueries:
         """
         height, width = self.size
         pixels = _CHUNK.get(self.mask_logits.device.type, 2**26)
-        for chosen in queries.split(max(1, pixels // (height * width))):
+        step = max(1, pixels // (height * width))
+        for chosen in queries.split(step) if len(queries) else ():
             logits = raised(self.mask_logits[image, chosen])[None]
             shown = F.interpolate(
                 logits, self.size, mode='bilinear', align_corners=False
