@@ -23,7 +23,8 @@ from mmood.losses import (
 )
 from mmood.ops import Activity
 
-from .heads import kind_of, record_training
+from .heads import record_training
+from .mask_heads import kind_of
 from .windows import both_classes
 
 
@@ -99,6 +100,7 @@ class PixelTraining:
             labels=labels.masked_fill(is_outlier, OUTLIER),
             num_classes=max(self.out_channels, 2),
             kind=kind_of(self.decode_head),
+            queries=found.queries(tuple(labels.shape[-2:])),
             iteration=hub.get_info('iter', 0),
             max_iters=hub.get_info('max_iters'),
         )
