@@ -138,7 +138,7 @@ def test_masks_are_those_of_the_last_layer(kind, spy):
     seen = model.pixel_losses['SpyLoss'].batch
     assert seen.kind == 'mask'
     assert_near(seen.logits, sums)
-    assert seen.queries.mask_logits is masks
+    assert torch.equal(seen.queries.mask_logits, masks)
     assert seen.queries.size == (48, 32)
     rba = -sums.tanh().sum(1)
     rba = F.interpolate(
