@@ -30,7 +30,7 @@ from mmood.method_model import (
 from mmood.references import expand, names
 
 _DETECTORS_ALONE = ('classifier', 'rpn_head', 'painted', 'unknown')
-_SEGMENTORS_ALONE = ('probe', 'features')
+_SEGMENTORS_ALONE = ('probe', 'features', 'decode_head')
 _SHARE = re.compile(r'\d+/\d+')
 # What is made, or changed, by a method's block.
 _MADE: tuple[str, ...] = (

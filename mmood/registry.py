@@ -128,3 +128,20 @@ PAINTERS = Registry(
         *(['mmood.det.filters'] if 'mmdet' in _RIMS else []),
     ],
 )
+
+
+def model_class(of: str | type, example: str) -> type:
+    """The class of a model's part, from any registry, or ``of`` itself.
+
+    Raises ValueError for a name that is in none; ``example`` has a scope.
+    """
+    if not isinstance(of, str):
+        return of
+    with MODELS.switch_scope_and_registry(None) as registry:
+        found = registry.get(of)
+    if found is None:
+        raise ValueError(
+            f'of={of!r} is in no registry: write its scope, as in '
+            f'of={example!r}'
+        )
+    return found

@@ -17,6 +17,7 @@ from .consistency import ConsistencyLoss, kl_consistency
 from .csi import CSILoss, CSIScore, nt_xent, rotations
 from .denoising import DenoisingLoss, DiffusionScore
 from .energy_ood import DreamBoxScore, EnergyOODLoss, binary_focal_loss
+from .gaussian_mixtures import GaussianMixtures, MixtureScore
 from .logistic import LogisticUncertaintyLoss, weighted_energy
 from .siren import SIRENKNN, SIRENLoss, VMFScore
 from .uncertainty import UncertaintyLoss, uncertainty_loss
@@ -33,8 +34,10 @@ __all__ = [
     'DiffusionScore',
     'DreamBoxScore',
     'EnergyOODLoss',
+    'GaussianMixtures',
     'IGNORE',
     'LogisticUncertaintyLoss',
+    'MixtureScore',
     'OODLoss',
     'OUTLIER',
     'SIRENKNN',

@@ -46,6 +46,12 @@ class FrozenTraining:
         self.losses = build_losses(configs, **sizes)
         self.register_load_state_dict_post_hook(_expect_no_losses)
 
+    @property
+    def learned(self) -> tuple[nn.Module, ...]:
+        """What scores may ask for: the losses, and what the head has."""
+        of_head = getattr(self.decode_head, 'learned', ())
+        return (*self.losses.values(), *of_head)
+
     def train(self, mode: bool = True) -> FrozenTraining:
         super().train(mode)
         if self.losses:

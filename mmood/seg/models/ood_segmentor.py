@@ -68,8 +68,8 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
         scores: see `mmood.scores.ScoreSet`.
         losses: configs of losses on features, e.g. ``mmood.DenoisingLoss``.
         probe: arguments of `FeatureProbe`, which finds the features; None:
-            the attention keys of the last layer, where there are some, or,
-            if all scores of features read the classifier, what that gets.
+            the decode head's own, if it has some, what the classifier gets,
+            if all scores of features read it, or the last attention keys.
         upsample: of scores of features: ``'nearest'``, as in DOoD's public
             code, or ``'bilinear'``.
 
@@ -106,7 +106,7 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
             num_classes=max(self.out_channels, 2),
             channels=channels,
             kind=_kind(self.decode_head),
-            losses=tuple(self.losses.values()),
+            losses=self.learned,
             missing=dict(classifier=why_no_classifier(self.probe)),
         )
         self._of_windows = self._reading('features', 'inputs')
