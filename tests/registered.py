@@ -103,7 +103,14 @@ def trained() -> list[nn.Module]:
         loss(batch(rows(20)))
         if isinstance(loss, mmood.losses.CSILoss):
             loss.shift_classifier.bias.data += 5
-    return losses
+    return [*losses, mixtures()]
+
+
+def mixtures() -> nn.Module:
+    """Those of a decode head, all of whose components have seen something."""
+    made = mmood.losses.GaussianMixtures(K, C, queue_size=3)
+    made.queues.seen.fill_(1)
+    return made
 
 
 class Score(nn.Module):

@@ -101,7 +101,8 @@ class GaussianMixtures(nn.Module):
         )
         self.register_buffer('means', F.normalize(torch.randn(shape), dim=-1))
         _, spread = moments_of_directions(torch.empty(0, channels), queue_size)
-        self.register_buffer('deviations', spread.float().repeat(*shape[:2], 1))
+        deviations = spread.float().repeat(*shape[:2], 1)
+        self.register_buffer('deviations', deviations)
         self.register_buffer('iteration', torch.tensor(0))
 
     @property
@@ -219,7 +220,7 @@ class MixtureScore(nn.Module):
         if not found:
             raise ValueError(
                 "the score 'gmmseg' reads the densities of a "
-                "mmood.GMMSegHead: set model.decode_head to "
+                'mmood.GMMSegHead: set model.decode_head to '
                 "dict(type='mmood.GMMSegHead', of=TYPE_OF_THE_HEAD, ...)"
             )
         # In a tuple: it is saved with the head.

@@ -26,9 +26,7 @@ def trained(count=4, **options):
 
 
 def score_set(mixtures):
-    return ScoreSet(
-        ['gmmseg'], num_classes=K, channels=D, losses=[mixtures]
-    )
+    return ScoreSet(['gmmseg'], num_classes=K, channels=D, losses=[mixtures])
 
 
 def assert_same_state(found, expected, **close):
@@ -115,9 +113,7 @@ def test_the_m_step_comes_every_second_time_with_momentum():
                 moved = F.normalize((mean + means[k, m]) / 2, dim=0)
                 if not count:
                     moved, spread = means[k, m], deviations[k, m]
-                torch.testing.assert_close(
-                    mixtures.means[k, m], moved.float()
-                )
+                torch.testing.assert_close(mixtures.means[k, m], moved.float())
                 torch.testing.assert_close(
                     mixtures.deviations[k, m], spread.float()
                 )

@@ -131,7 +131,7 @@ class MixtureAdapter:
         layer = getattr(self, 'conv_seg', None)
         if not isinstance(layer, nn.Conv2d):
             raise ValueError(
-                f'of={name[len("GMMSeg"):]} has no last layer conv_seg that '
+                f'of={name[len("GMMSeg") :]} has no last layer conv_seg that '
                 'mixtures could take the place of: take a head that ends in '
                 'one, such as SegformerHead or DepthwiseSeparableASPPHead'
             )
