@@ -152,6 +152,7 @@ class OODLoss(nn.Module):
     reads: tuple[str, ...] = ()  # of a `Batch`, beside rows and labels
     kinds: tuple[str, ...] = ('softmax', 'sigmoid')  # of logits
     maps: tuple[str, ...] = ()  # of the neck, by name
+    of_pixels = False  # its `Batch` holds maps of a segmentor's pixels
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Scalars by name, each a mean over all ranks; {} for none.
@@ -213,11 +214,14 @@ def build_part(config: dict, **sizes: int) -> nn.Module:
     return MODELS.build({**known, **own})
 
 
-def build_losses(configs: Sequence[dict], **sizes: int) -> nn.ModuleDict:
+def build_losses(
+    configs: Sequence[dict], *, of_pixels: bool = False, **sizes: int
+) -> nn.ModuleDict:
     """Losses by the name of their class, or the ``name`` of their config.
 
     Raises ValueError for what is no list, for a name that comes twice or
-    cannot be a part of a checkpoint's keys, and for what is no `OODLoss`.
+    cannot be a part of a checkpoint's keys, for what is no `OODLoss`, and
+    for losses on pixels among others or the reverse.
     """
     if not isinstance(configs, (list, tuple)):
         raise ValueError(f'losses must be a list of configs, got {configs!r}')
@@ -235,6 +239,12 @@ def build_losses(configs: Sequence[dict], **sizes: int) -> nn.ModuleDict:
             raise ValueError(
                 f'a loss cannot be called {name!r}: its name becomes a part '
                 "of the checkpoint's keys"
+            )
+        if loss.of_pixels != of_pixels:
+            raise ValueError(
+                f'{name} is a loss on {"pixels" if loss.of_pixels else "rows"}'
+                ': losses on pixels, and no others, are listed in '
+                "a segmentor's pixel_losses"
             )
         losses[name] = loss
     return losses

@@ -6,16 +6,15 @@ a feature map.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
 from mmengine.structures import PixelData
-from mmseg.models.decode_heads import Mask2FormerHead, MaskFormerHead
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmood.registry import MODELS
 from mmood.scores import (
@@ -28,13 +27,13 @@ from mmood.scores import (
 from mmood.scores.samples import ScoreConfig
 
 from .feature_probe import keep_probes, probe_for, why_no_classifier
+from .fit_rows import FitRows
 from .frozen import FrozenTraining
+from .heads import kind_of
+from .pixel_training import PixelTraining
 from .windows import (
     both_classes,
     flip_dim,
-    image_key,
-    label_as_seen,
-    labelled_rows,
     mean_of_windows,
     noise_key,
     padding_of,
@@ -46,7 +45,9 @@ _UPSAMPLE = ('nearest', 'bilinear')
 
 
 @MODELS.register_module()
-class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
+class OODEncoderDecoder(
+    FirstThreshold, FrozenTraining, PixelTraining, FitRows, EncoderDecoder
+):
     """Any `EncoderDecoder` of mmseg with OOD scores for each pixel.
 
     Class maps, logits, state keys and the training are the parent's. Each
@@ -62,19 +63,27 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
 
     With ``losses`` the segmentor comes from ``load_from``, stays in eval
     mode and gets no gradients: the losses alone are trained, on the features
-    of images or on cached ones.
+    of images or on cached ones. With ``pixel_losses`` it learns as the
+    parent does, from them too.
 
     Args:
         scores: see `mmood.scores.ScoreSet`.
         losses: configs of losses on features, e.g. ``mmood.DenoisingLoss``.
+        pixel_losses: configs of losses on pixels, e.g. ``mmood.RbALoss``.
+        outlier_label: of the pixels of outliers, for ``pixel_losses``.
+        supervised: whether the parent's losses count beside them.
+        trains: names of the parameters that learn, or of the parts that they
+            are in, such as ``'decode_head.cls_embed'``; all else stays in
+            eval mode, as it comes from ``load_from``. None: all learn.
         probe: arguments of `FeatureProbe`, which finds the features; None:
             the decode head's own, if it has some, what the classifier gets,
             if all scores of features read it, or the last attention keys.
         upsample: of scores of features: ``'nearest'``, as in DOoD's public
             code, or ``'bilinear'``.
 
-    Raises ValueError as `ScoreSet` does, and for scores of features without
-    a probe.
+    Raises ValueError as `ScoreSet` does, for scores of features without a
+    probe, for losses that do not fit the segmentor or each other, and for
+    names of no parameter.
     """
 
     exact_buffers = ('ood_threshold',)
@@ -84,6 +93,10 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
         *args,
         scores: Sequence[ScoreConfig],
         losses: Sequence[dict] = (),
+        pixel_losses: Sequence[dict] = (),
+        outlier_label: int = 254,
+        supervised: bool = True,
+        trains: Sequence[str] | None = None,
         probe: dict | None = None,
         upsample: str = 'nearest',
         **kwargs,
@@ -98,14 +111,16 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
         self.probe = probe_for(scores, losses, probe, self)
         keep_probes(self)
         channels = self.probe and self.probe.width(self)
+        self._freeze(trains)
         self._build_losses(losses, channels)
+        self._build_pixel_losses(pixel_losses, outlier_label, supervised)
         for loss in self.losses.values():
             channels = channels or getattr(loss, 'channels', None)
         self.scores = ScoreSet(
             scores,
             num_classes=max(self.out_channels, 2),
             channels=channels,
-            kind=_kind(self.decode_head),
+            kind=kind_of(self.decode_head),
             losses=self.learned,
             missing=dict(classifier=why_no_classifier(self.probe)),
         )
@@ -248,52 +263,3 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
         is_nearest = self.upsample == 'nearest'
         corners = None if is_nearest else self.align_corners
         return resize(scores, tuple(size), None, self.upsample, corners, False)
-
-    def fit_samples(
-        self, sample: SegDataSample
-    ) -> Iterator[tuple[Samples, Tensor, Tensor, set[str]]]:
-        """What a predicted image gives to the fit, see `ScoreSet.update`.
-
-        Rows of labelled cells of its windows for scores of features, and of
-        labelled pixels for the others. Raises ValueError for an image
-        without a label.
-        """
-        if 'gt_sem_seg' not in sample:
-            raise ValueError(
-                f'{sample.get("img_path")} has no label to fit scores on: add '
-                'LoadAnnotations to the pipeline of fit_dataloader'
-            )
-        logits = class_logits(sample.seg_logits.data)[None]
-        label = sample.gt_sem_seg.data[0].to(logits.device)
-        ignored = getattr(self.decode_head, 'ignore_index', 255)
-        key = image_key(noise_key(sample.metainfo, label), label)
-        names = self._of_windows & set(self.scores.being_fitted)
-        if names:
-            size, meta = sample.windows[-1][0][2:], sample.metainfo
-            whole = label_as_seen(label, meta, size, ignored)
-            for i, (box, seen) in enumerate(sample.windows):
-                top, left, bottom, right = box
-                here = whole[top:bottom, left:right]
-                yield *labelled_rows(seen, here, ignored, key, i), names
-        names = self._of_pixels & set(self.scores.being_fitted)
-        if names:
-            of_windows, kind = sample.window_scores, self.scores.kind
-            seen = Samples(logits, kind=kind, values=of_windows)
-            wanted = self._of_pixels & self.scores.compounded
-            of_pixels = row_scores(self.scores, seen, wanted)
-            if not names & self._reading('logits'):
-                logits = None
-            values = {**of_windows, **of_pixels}
-            seen = replace(seen, logits=logits, values=values)
-            yield *labelled_rows(seen, label, ignored, key), names
-
-
-def _kind(head: nn.Module) -> str:
-    """Of the head's logits; one channel stands for a softmax over two."""
-    if isinstance(head, (MaskFormerHead, Mask2FormerHead)):
-        return 'mask'
-    # Also of heads within the head, as K-Net has.
-    losses = [part for part in head.modules() if hasattr(part, 'loss_name')]
-    flags = [getattr(loss, 'use_sigmoid', False) for loss in losses]
-    is_sigmoid = flags and all(flags) and head.out_channels > 1
-    return 'sigmoid' if is_sigmoid else 'softmax'
