@@ -22,6 +22,7 @@ from .gaussian_mixtures import GaussianMixtures, MixtureScore
 from .logistic import LogisticUncertaintyLoss, weighted_energy
 from .mask_scores import Mask2AnomalyLoss, RbALoss
 from .pixels import PixelLoss, mean_of_sides, squared_hinge
+from .rpl import ResidualBlock, RPLLoss, RPLScore
 from .siren import SIRENKNN, SIRENLoss, VMFScore
 from .uncertainty import UncertaintyLoss, uncertainty_loss
 
@@ -46,7 +47,10 @@ __all__ = [
     'OODLoss',
     'OUTLIER',
     'PixelLoss',
+    'RPLLoss',
+    'RPLScore',
     'RbALoss',
+    'ResidualBlock',
     'SIRENKNN',
     'SIRENLoss',
     'UncertaintyLoss',

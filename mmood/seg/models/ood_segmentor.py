@@ -26,6 +26,7 @@ from mmood.scores import (
 )
 from mmood.scores.samples import ScoreConfig
 
+from .extraction import OneExtraction
 from .feature_probe import keep_probes, probe_for, why_no_classifier
 from .fit_rows import FitRows
 from .frozen import FrozenTraining
@@ -46,7 +47,12 @@ _UPSAMPLE = ('nearest', 'bilinear')
 
 @MODELS.register_module()
 class OODEncoderDecoder(
-    FirstThreshold, FrozenTraining, PixelTraining, FitRows, EncoderDecoder
+    FirstThreshold,
+    FrozenTraining,
+    PixelTraining,
+    FitRows,
+    OneExtraction,
+    EncoderDecoder,
 ):
     """Any `EncoderDecoder` of mmseg with OOD scores for each pixel.
 
@@ -144,6 +150,17 @@ class OODEncoderDecoder(
         decode = super().encode_decode
         if self._windows is None or not self._of_windows:
             return decode(inputs, batch_img_metas)
+        again = bool(self._of_windows & self._reading('inputs'))
+        with self.extracting_once(again):
+            return self._scored_pass(decode, inputs, batch_img_metas)
+
+    def _scored_pass(
+        self,
+        decode: Callable[[Tensor, list[dict]], Tensor],
+        inputs: Tensor,
+        batch_img_metas: list[dict],
+    ) -> Tensor:
+        """The logits of a window; notes its scores."""
         recording = self.probe.record(self) if self.probe else nullcontext()
         with recording as maps:
             logits = decode(inputs, batch_img_metas)
