@@ -185,9 +185,9 @@ def test_wrong_places_and_widths_are_refused():
     with pytest.raises(RuntimeError, match='order'), loss.beside():
         net(images)
     net, loss = attached()
-    with pytest.raises(RuntimeError, match="does not run 'last'"):
-        with loss.beside():
-            net.first(images)
+    message = "does not run 'last'"
+    with pytest.raises(RuntimeError, match=message), loss.beside():
+        net.first(images)
 
 
 def test_the_score_says_which_loss_trains_it():

@@ -40,9 +40,7 @@ def rpl(
         supervised=False,
         test_cfg=dict(mode='whole'),
     )
-    model = lively(MODELS.build(ConfigDict({**cfg, **options})))
-    for loss in model.pixel_losses.values():  # so that it is seen
-        torch.nn.init.normal_(loss.block.out.weight, std=50)
+    model = lively(MODELS.build(ConfigDict({**cfg, **options})), std=0.6)
     if loaded:
         model.load_state_dict(model.state_dict())
     return model
