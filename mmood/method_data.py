@@ -12,7 +12,7 @@ from mmood.families import short_name, type_name
 
 # Keys of the `ood` block.
 DATA_KEYS = ('train_transforms', 'packer', 'painted', 'painted_share')
-DATA_KEYS += ('features', 'unknown')
+DATA_KEYS += ('features', 'unknown', 'outlier_fit')
 _PACKERS = ('PackDetInputs', 'PackOODInputs', 'PackSegInputs')
 # At the end of a training idle parts are named even if a validation fails;
 # a fit comes before the thresholds.
@@ -29,6 +29,8 @@ def add_data(cfg: Config, method: Mapping, is_detector: bool) -> None:
     if is_detector:
         _name_sets(cfg)
         _add_unknown(cfg, method.get('unknown'))
+    if method.get('outlier_fit') is not None:
+        _add_outlier_fit(cfg, method['outlier_fit'])
     train = cfg.get('train_dataloader')
     if train:
         _add_fit(cfg)
@@ -204,6 +206,35 @@ def _add_fit(cfg: Config) -> None:
         del made['sampler']
     made.merge(own)
     cfg.fit_dataloader = made
+
+
+def _add_outlier_fit(cfg: Config, outliers: Mapping) -> None:
+    """Synthetic outliers, for the fit, in the ID validation images.
+
+    The ``transforms`` that paste them come right behind the labels, and
+    these right behind the image, whose size they share there. What the
+    config says itself of ``outlier_dataloader`` stays. Raises ConfigError
+    without transforms or without a validation set.
+    """
+    transforms = outliers.get('transforms')
+    if not transforms or not isinstance(transforms, (list, tuple)):
+        raise ConfigError(
+            f'ood.outlier_fit.transforms is {transforms!r}: list the '
+            'transforms that paste outliers into ID images'
+        )
+    if not cfg.get('val_dataloader'):
+        raise ConfigError(
+            'ood.outlier_fit pastes outliers into ID validation images, and '
+            'the config has no val_dataloader: add it'
+        )
+    made = copy.deepcopy(cfg.val_dataloader)
+    steps = next(_sets(made['dataset'])).get('pipeline') or []
+    labels = [step for step in steps if _reads_labels(step)]
+    rest = [step for step in steps if not _reads_labels(step)]
+    own = copy.deepcopy(list(transforms))
+    steps[:] = [*rest[:1], *labels, *own, *rest[1:]]
+    made.merge(cfg.get('outlier_dataloader') or {})
+    cfg.outlier_dataloader = made
 
 
 def _reads_labels(step: Mapping) -> bool:

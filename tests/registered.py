@@ -7,6 +7,7 @@ Shapes: N samples, C = 6 channels, K = 4 classes.
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,13 @@ from mmood.losses import (
 )
 from mmood.outliers import OutlierSource
 from mmood.registry import MODELS, SCORES
-from mmood.scores import LinearClassifier, Samples, ScoreSet, score_names
+from mmood.scores import (
+    LinearClassifier,
+    MaskQueries,
+    Samples,
+    ScoreSet,
+    score_names,
+)
 
 C, K = 6, 4
 # Arguments, where the defaults ask for more than there is here.
@@ -47,6 +54,7 @@ SCORE_OPTIONS = dict(
     compound=dict(of=['energy', 'max_logit']),
     diffusion=dict(timesteps=3),
     knn=dict(k=3),
+    maskomaly=dict(mask_threshold=0.4, min_iou=0.0),
     nnguide=dict(k=3),
     siren_knn=dict(k=3),
 )
@@ -135,6 +143,20 @@ def seen(x: Tensor) -> Samples:
     return samples
 
 
+def seen_of_masks(x: Tensor) -> Samples:
+    """Each row as an image of a pixel, which two queries look at."""
+    samples = seen(x)
+    samples.kind, samples.logits = 'mask', x[:, :K, None, None].relu()
+    classes = torch.stack([x[:, : K + 1], x[:, 1 : K + 2]], 1)
+    masks = x[:, :2, None, None]
+    samples.queries = MaskQueries(classes, masks, (1, 1))
+    view = samples.view
+    samples.view = lambda maps: replace(
+        view(maps), logits=maps[:, :K, :1, :1].relu()
+    )
+    return samples
+
+
 def trained() -> list[nn.Module]:
     """Losses that have learned something, for the scores that need them."""
     losses = [build(name) for name in LOSSES]
@@ -159,11 +181,15 @@ class Score(nn.Module):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name, options = name, SCORE_OPTIONS.get(name, {})
+        of_masks = SCORES.get(name).kinds == ('mask',)
+        self.kind = 'mask' if of_masks else 'softmax'
+        self.seen = seen_of_masks if of_masks else seen
         self.losses = nn.ModuleList(trained())
         self.scores = ScoreSet(
             [dict(type=name, **options), *options.get('of', [])],
             num_classes=K,
             channels=C,
+            kind=self.kind,
             losses=self.losses,
             missing=dict(classifier=''),
         )
@@ -175,10 +201,12 @@ class Score(nn.Module):
         own = torch.where(places % 2 == 0, said, places // 2 % K)
         for names in self.scores.stages():
             self.scores.start(names)
-            samples = self.scores.with_values(seen(x))
+            if self.scores.fitted_on == 'outliers':  # every second one
+                own = own.masked_fill(places % 2 == 0, 254)[:, None, None]
+            samples = self.scores.with_values(self.seen(x))
             self.scores.update(samples, own, places)
             self.scores.finish()
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.scores(seen(x))[self.name]
+        return self.scores(self.seen(x))[self.name].reshape(len(x))

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from mmood.registry import MODELS
-from mmood.scores import Samples, View
+from mmood.scores import MaskQueries, Samples, View
 from mmood.scores.samples import Part
 
 # Labels beside those of the classes 0..K-1.
@@ -42,6 +42,7 @@ class Batch:
         while nothing counts. `ood_losses` fills it in.
     ious: (R,) with the object of a row, 0 for background.
     kind: what the logits are of, see `Samples`.
+    queries: of maps, the `MaskQueries` of heads that classify masks.
     iteration, max_iters: how many steps have passed, of how many.
 
     What a head does not have is None. Raises ValueError for rows that do not
@@ -61,6 +62,7 @@ class Batch:
     outliers: Samples | Any = None
     ious: Part = None
     kind: str = 'softmax'
+    queries: MaskQueries | Any = None
     iteration: int = 0
     max_iters: int | None = None
 

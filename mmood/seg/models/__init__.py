@@ -5,6 +5,7 @@ from .distilled_vit import DistilledVisionTransformer
 from .feature_probe import FeatureProbe
 from .gmmseg_head import GMMSegHead
 from .ood_segmentor import OODEncoderDecoder
+from .tta import OODSegTTAModel
 
 __all__ = [
     'DistilledVisionTransformer',
@@ -12,4 +13,5 @@ __all__ = [
     'GMMSegHead',
     'OODEncoderDecoder',
     'OODSegDataPreProcessor',
+    'OODSegTTAModel',
 ]

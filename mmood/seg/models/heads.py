@@ -1,4 +1,4 @@
-"""What the decode heads of MMSegmentation say, also while they train.
+"""What the decode heads of MMSegmentation say while they train.
 
 Shapes: B images, K classes, H x W pixels, h x w cells of a feature map, N
 queries.
@@ -10,27 +10,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
-from mmseg.models.decode_heads import Mask2FormerHead, MaskFormerHead
 from torch import Tensor, nn
 
+from mmood.scores import MaskQueries
 
-def is_mask_head(head: nn.Module) -> bool:
-    """Whether it classifies masks, not pixels."""
-    return isinstance(head, (MaskFormerHead, Mask2FormerHead))
-
-
-def kind_of(head: nn.Module) -> str:
-    """Of the head's logits; one channel stands for a softmax over two."""
-    if is_mask_head(head):
-        return 'mask'
-    flags = [getattr(loss, 'use_sigmoid', False) for loss in losses_of(head)]
-    is_sigmoid = flags and all(flags) and head.out_channels > 1
-    return 'sigmoid' if is_sigmoid else 'softmax'
-
-
-def losses_of(head: nn.Module) -> list[nn.Module]:
-    """The losses of a head, also of heads within it, as K-Net has."""
-    return [part for part in head.modules() if hasattr(part, 'loss_name')]
+from .mask_heads import kind_of, losses_of
 
 
 def mask_sums(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
@@ -78,6 +62,10 @@ class TrainOutputs:
     def take_classified(self, _: nn.Module, __: tuple, found: Tensor) -> None:
         self.classified = found
 
+    def queries(self, size: tuple[int, int]) -> MaskQueries | None:
+        """Those of a head that classifies masks, for images of ``size``."""
+        return self.masks and MaskQueries(*self.masks, size)
+
     def maps(self) -> Tensor:
         """Logits (B, K, h, w) of the prediction.
 
@@ -108,7 +96,7 @@ def record_training(head: nn.Module) -> Iterator[TrainOutputs]:
     """
     found = TrainOutputs(head)
     with ExitStack() as stack:
-        if is_mask_head(head):
+        if kind_of(head) == 'mask':
             handles = [head.register_forward_hook(found.take_masks)]
         else:
             handles = [

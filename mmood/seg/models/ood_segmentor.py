@@ -28,17 +28,21 @@ from mmood.scores.samples import ScoreConfig
 
 from .extraction import OneExtraction
 from .feature_probe import keep_probes, probe_for, why_no_classifier
-from .fit_rows import FitRows
+from .fitting import FitsScores
 from .frozen import FrozenTraining
-from .heads import kind_of
+from .mask_heads import (
+    kind_of,
+    metas_of_window,
+    record_queries,
+    why_no_queries,
+)
 from .pixel_training import PixelTraining
 from .windows import (
     both_classes,
-    flip_dim,
     mean_of_windows,
     noise_key,
-    padding_of,
     row_scores,
+    unpadded,
     window_boxes,
 )
 
@@ -48,9 +52,9 @@ _UPSAMPLE = ('nearest', 'bilinear')
 @MODELS.register_module()
 class OODEncoderDecoder(
     FirstThreshold,
+    FitsScores,
     FrozenTraining,
     PixelTraining,
-    FitRows,
     OneExtraction,
     EncoderDecoder,
 ):
@@ -128,15 +132,12 @@ class OODEncoderDecoder(
             channels=channels,
             kind=kind_of(self.decode_head),
             losses=self.learned,
-            missing=dict(classifier=why_no_classifier(self.probe)),
+            missing=dict(
+                classifier=why_no_classifier(self.probe),
+                queries=why_no_queries(self.decode_head),
+            ),
         )
-        self._of_windows = self._reading('features', 'inputs')
-        self._of_pixels = set(self.scores.names) - self._of_windows
-
-    def _reading(self, *parts: str) -> set[str]:
-        """The scores that read one of these parts of `Samples`."""
-        names = self.scores.names
-        return {n for n in names if set(parts) & set(self.scores.reads(n))}
+        self.sort_scores()
 
     def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         self.check_weights()
@@ -148,43 +149,55 @@ class OODEncoderDecoder(
     ) -> Tensor:
         """The parent's; notes the scores of this window."""
         decode = super().encode_decode
+        metas = batch_img_metas
+        if self.scores.kind == 'mask':
+            metas = metas_of_window(metas, inputs)
         if self._windows is None or not self._of_windows:
-            return decode(inputs, batch_img_metas)
-        again = bool(self._of_windows & self._reading('inputs'))
+            return decode(inputs, metas)
+        again = bool(self._of_windows & self.reading('inputs'))
         with self.extracting_once(again):
-            return self._scored_pass(decode, inputs, batch_img_metas)
+            return self._scored_pass(decode, inputs, metas)
 
     def _scored_pass(
         self,
         decode: Callable[[Tensor, list[dict]], Tensor],
         inputs: Tensor,
-        batch_img_metas: list[dict],
+        metas: list[dict],
     ) -> Tensor:
         """The logits of a window; notes its scores."""
-        recording = self.probe.record(self) if self.probe else nullcontext()
-        with recording as maps:
-            logits = decode(inputs, batch_img_metas)
+        probe, head = self.probe, self.decode_head
+        recording = probe.record(self) if probe else nullcontext()
+        asking = record_queries(head) if self._of_queries else nullcontext()
+        with recording as maps, asking as queries:
+            logits = decode(inputs, metas)
 
         def view(images: Tensor) -> Samples:
-            found = both_classes(decode(images, batch_img_metas))
+            found = both_classes(decode(images, metas))
             return Samples(logits=found, kind=self.scores.kind)
 
         features = maps[-1] if maps else None
-        classifier = self.probe and self.probe.linear(self)
-        samples = Samples(
-            features=features,
-            logits=self._logits_of_cells(logits, features, classifier),
-            classifier=classifier,
+        classifier = probe and probe.linear(self)
+        size = tuple(logits.shape[-2:])
+        pixels = Samples(
+            logits=both_classes(logits),
             kind=self.scores.kind,
             inputs=inputs,
             view=view,
-            keys=[*map(noise_key, batch_img_metas, inputs)],
+            queries=replace(queries[-1], size=size) if queries else None,
+            keys=[*map(noise_key, metas, inputs)],
+        )
+        cells = replace(
+            pixels,
+            features=features,
+            logits=self._logits_of_cells(logits, features, classifier),
+            classifier=classifier,
         )
         names = self._of_windows
         if self.keeps_samples:
             names = names & self.scores.compounded
-        scores = self.scores(samples, names)
-        kept = replace(samples, inputs=None, view=None)
+        scores = self.scores(cells, names & self._of_cells)
+        scores.update(self.scores(pixels, names - self._of_cells))
+        kept = replace(cells, inputs=None, view=None)
         self._windows.append((scores, kept if self.keeps_samples else None))
         return logits
 
@@ -207,7 +220,7 @@ class OODEncoderDecoder(
         classifier: LinearClassifier | None,
     ) -> Tensor | None:
         """Logits (B, K, h, w) for scores that read them beside features."""
-        if features is None or not self._of_windows & self._reading('logits'):
+        if features is None or not self._of_cells & self.reading('logits'):
             return None
         if classifier is not None:
             return classifier(features)
@@ -232,7 +245,7 @@ class OODEncoderDecoder(
             values = {name: value[i] for name, value in merged.items()}
             if data_samples is not None:
                 values = {
-                    name: self._to_original(value, sample.metainfo)
+                    name: self._to_original(name, value, sample.metainfo)
                     for name, value in values.items()
                 }
             if self.keeps_samples:
@@ -264,19 +277,18 @@ class OODEncoderDecoder(
             is_ood=is_ood,
         )
 
-    def _to_original(self, score: Tensor, meta: dict) -> Tensor:
+    def _to_original(self, name: str, score: Tensor, meta: dict) -> Tensor:
         """Undo padding, flip and resizing of a map (1, H, W)."""
-        left, right, top, bottom = padding_of(meta)
-        height, width = score.shape[-2:]
-        score = score[:, top : height - bottom, left : width - right]
-        if flip_dim(meta) is not None:
-            score = score.flip(flip_dim(meta))
-        return self.resized(score[None], meta['ori_shape'])[0]
+        upsample = self.upsample if name in self._of_cells else 'bilinear'
+        maps, size = unpadded(score, meta)[None], meta['ori_shape']
+        return self.resized(maps, size, upsample)[0]
 
-    def resized(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
+    def resized(
+        self, scores: Tensor, size: Sequence[int], upsample: str | None = None
+    ) -> Tensor:
         """(B, 1, h, w) -> (B, 1, *size)."""
         if tuple(scores.shape[-2:]) == tuple(size):
             return scores
-        is_nearest = self.upsample == 'nearest'
-        corners = None if is_nearest else self.align_corners
-        return resize(scores, tuple(size), None, self.upsample, corners, False)
+        mode = upsample or self.upsample
+        corners = None if mode == 'nearest' else self.align_corners
+        return resize(scores, tuple(size), None, mode, corners, False)

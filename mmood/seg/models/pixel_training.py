@@ -25,7 +25,8 @@ from mmood.losses import (
 from mmood.ops import Activity
 from mmood.scores import Samples
 
-from .heads import kind_of, record_training
+from .heads import TrainOutputs, record_training
+from .mask_heads import kind_of
 from .windows import both_classes
 
 
@@ -97,17 +98,17 @@ class PixelTraining:
                 losses = super().loss(inputs, _labelled(data_samples, known))
             labels = known.long().masked_fill(known == ignored, IGNORE)
             labels = labels.masked_fill(is_outlier, OUTLIER)
-            batch = self._batch_of_pixels(found.maps(), labels, inputs)
+            batch = self._batch_of_pixels(found, labels, inputs)
             of_pixels = ood_losses(batch, self.pixel_losses)
         if not self.supervised:
             losses = {k: v for k, v in losses.items() if 'loss' not in k}
         return {**losses, **of_pixels}
 
     def _batch_of_pixels(
-        self, logits: Tensor, labels: Tensor, inputs: Tensor
+        self, said: TrainOutputs, labels: Tensor, inputs: Tensor
     ) -> Batch:
-        """Of logits (B, K, h, w), labels (B, H, W) and the images."""
-        kind, size = kind_of(self.decode_head), labels.shape[1:]
+        """Of what the head said, labels (B, H, W) and the images."""
+        kind, size = kind_of(self.decode_head), tuple(labels.shape[1:])
 
         def view(images: Tensor) -> Samples:
             found = self.decode_head.forward(self.extract_feat(images))
@@ -117,12 +118,13 @@ class PixelTraining:
 
         hub = MessageHub.get_current_instance()
         return Batch(
-            logits=both_classes(logits),
+            logits=both_classes(said.maps()),
             labels=labels,
             num_classes=max(self.out_channels, 2),
             inputs=inputs,
             view=view,
             kind=kind,
+            queries=said.queries(size),
             iteration=hub.get_info('iter', 0),
             max_iters=hub.get_info('max_iters'),
         )
