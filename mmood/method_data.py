@@ -20,6 +20,11 @@ _HOOKS = ('IdlePartsHook', 'FitScoresHook', 'CalibrateOODHook')
 _HOOKS += ('FiniteLossHook', 'CheckDataHook')
 
 
+_EPOCHS = dict(
+    DefaultSampler='EpochSampler', InfiniteSampler='InfiniteEpochSampler'
+)
+
+
 def add_data(cfg: Config, method: Mapping, is_detector: bool) -> None:
     """Change what the config trains, fits and measures on.
 
@@ -36,6 +41,7 @@ def add_data(cfg: Config, method: Mapping, is_detector: bool) -> None:
         _add_fit(cfg)
         for pipeline in _pipelines(train['dataset']):
             _change_packing(pipeline, method)
+        _tell_epochs(train)
         if method.get('painted'):
             _mix(train, method)
         if method.get('features') is not None:
@@ -133,6 +139,16 @@ def _change_packing(pipeline: list, method: Mapping) -> None:
             more = copy.deepcopy(list(method.get('train_transforms') or ()))
             pipeline[i:i] = [one for one in more if one not in pipeline]
             return
+
+
+def _tell_epochs(train: ConfigDict) -> None:
+    """Where outliers are pasted, by a sampler that says which epoch it is."""
+    steps = [step for one in _pipelines(train['dataset']) for step in one]
+    sampler = train.get('sampler') or {}
+    if any(short_name(step) == 'PasteOutliers' for step in steps):
+        name = short_name(sampler) if sampler else ''
+        if name in _EPOCHS:
+            sampler['type'] = f'mmood.{_EPOCHS[name]}'
 
 
 def _mix(train: ConfigDict, method: Mapping) -> None:

@@ -128,3 +128,7 @@ PAINTERS = Registry(
         *(['mmood.det.filters'] if 'mmdet' in _RIMS else []),
     ],
 )
+# Where the objects come from that `mmood.PasteOutliers` pastes.
+OBJECTS = Registry(
+    'source of objects', scope='mmood', locations=['mmood.generation']
+)

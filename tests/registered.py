@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 import mmood.losses
 from batches import full_batch
-from mmood.losses import BACKGROUND, IGNORE, Batch, OODLoss, build_part
+from mmood.losses import (
+    BACKGROUND,
+    IGNORE,
+    OUTLIER,
+    Batch,
+    OODLoss,
+    build_part,
+)
 from mmood.outliers import OutlierSource
 from mmood.registry import MODELS, SCORES
 from mmood.scores import (
@@ -81,9 +88,17 @@ def labels(count: int) -> Tensor:
     return values.repeat(count)[:count]
 
 
-def batch(x: Tensor, start: int = 0) -> Batch:
-    """Rows x, which ``start`` others come before, and as many outliers."""
+def batch(x: Tensor, start: int = 0, loss: object = None) -> Batch:
+    """Rows x, which ``start`` others come before, and as many outliers.
+
+    For a loss on pixels each row is an image of one, every third an outlier.
+    """
     own = labels(start + len(x))[start:].to(x.device)
+    if getattr(loss, 'of_pixels', False):
+        own[torch.arange(start, start + len(x)) % 3 == 1] = OUTLIER
+        own[own == BACKGROUND] = IGNORE
+        maps = x[:, :K, None, None]
+        return Batch(maps, own[:, None, None], num_classes=K, kind='mask')
     return full_batch(x, 0.5 * x.flip(1), own, K)
 
 

@@ -17,11 +17,14 @@ def kind_of(head: nn.Module) -> str:
     """Of the head's logits; one channel stands for a softmax over two."""
     if isinstance(head, _HEADS):
         return 'mask'
-    # Also of heads within the head, as K-Net has.
-    losses = [part for part in head.modules() if hasattr(part, 'loss_name')]
-    flags = [getattr(loss, 'use_sigmoid', False) for loss in losses]
+    flags = [getattr(loss, 'use_sigmoid', False) for loss in losses_of(head)]
     is_sigmoid = flags and all(flags) and head.out_channels > 1
     return 'sigmoid' if is_sigmoid else 'softmax'
+
+
+def losses_of(head: nn.Module) -> list[nn.Module]:
+    """The losses of a head, also of heads within it, as K-Net has."""
+    return [part for part in head.modules() if hasattr(part, 'loss_name')]
 
 
 def why_no_queries(head: nn.Module) -> str:

@@ -35,6 +35,7 @@ from .mask_heads import (
     record_queries,
     why_no_queries,
 )
+from .pixel_training import PixelTraining
 from .windows import (
     both_classes,
     mean_of_windows,
@@ -49,7 +50,7 @@ _UPSAMPLE = ('nearest', 'bilinear')
 
 @MODELS.register_module()
 class OODEncoderDecoder(
-    FirstThreshold, FitsScores, FrozenTraining, EncoderDecoder
+    FirstThreshold, FitsScores, FrozenTraining, PixelTraining, EncoderDecoder
 ):
     """Any `EncoderDecoder` of mmseg with OOD scores for each pixel.
 
@@ -66,19 +67,27 @@ class OODEncoderDecoder(
 
     With ``losses`` the segmentor comes from ``load_from``, stays in eval
     mode and gets no gradients: the losses alone are trained, on the features
-    of images or on cached ones.
+    of images or on cached ones. With ``pixel_losses`` it learns as the
+    parent does, from them too.
 
     Args:
         scores: see `mmood.scores.ScoreSet`.
         losses: configs of losses on features, e.g. ``mmood.DenoisingLoss``.
+        pixel_losses: configs of losses on pixels, e.g. ``mmood.RbALoss``.
+        outlier_label: of the pixels of outliers, for ``pixel_losses``.
+        supervised: whether the parent's losses count beside them.
+        trains: names of the parameters that learn, or of the parts that they
+            are in, such as ``'decode_head.cls_embed'``; all else stays in
+            eval mode, as it comes from ``load_from``. None: all learn.
         probe: arguments of `FeatureProbe`, which finds the features; None:
             the attention keys of the last layer, where there are some, or,
             if all scores of features read the classifier, what that gets.
         upsample: of scores of features: ``'nearest'``, as in DOoD's public
             code, or ``'bilinear'``.
 
-    Raises ValueError as `ScoreSet` does, and for scores of features without
-    a probe.
+    Raises ValueError as `ScoreSet` does, for scores of features without a
+    probe, for losses that do not fit the segmentor or each other, and for
+    names of no parameter.
     """
 
     exact_buffers = ('ood_threshold',)
@@ -88,6 +97,10 @@ class OODEncoderDecoder(
         *args,
         scores: Sequence[ScoreConfig],
         losses: Sequence[dict] = (),
+        pixel_losses: Sequence[dict] = (),
+        outlier_label: int = 254,
+        supervised: bool = True,
+        trains: Sequence[str] | None = None,
         probe: dict | None = None,
         upsample: str = 'nearest',
         **kwargs,
@@ -102,7 +115,9 @@ class OODEncoderDecoder(
         self.probe = probe_for(scores, losses, probe, self)
         keep_probes(self)
         channels = self.probe and self.probe.width(self)
+        self._freeze(trains)
         self._build_losses(losses, channels)
+        self._build_pixel_losses(pixel_losses, outlier_label, supervised)
         for loss in self.losses.values():
             channels = channels or getattr(loss, 'channels', None)
         self.scores = ScoreSet(
@@ -110,7 +125,7 @@ class OODEncoderDecoder(
             num_classes=max(self.out_channels, 2),
             channels=channels,
             kind=kind_of(self.decode_head),
-            losses=tuple(self.losses.values()),
+            losses=(*self.losses.values(), *self.pixel_losses.values()),
             missing=dict(
                 classifier=why_no_classifier(self.probe),
                 queries=why_no_queries(self.decode_head),
