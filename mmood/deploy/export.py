@@ -6,9 +6,9 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 
 import numpy as np
@@ -38,12 +38,14 @@ class Plan:
         others its sizes (2,).
     outputs: names of what it returns.
     about: what the file says of itself, of JSON's types.
+    left_out: why scores of the model are not in the file, by name.
     """
 
     graph: nn.Module
     inputs: Sequence[str]
     outputs: Sequence[str]
     about: dict
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_packages() -> None:
@@ -87,6 +89,7 @@ def write(
             raise ValueError(f'the model cannot be exported: {error}')
     with atomic_write(path, 'wb') as file:
         file.write(content)
+    path = f'{path}, {len(content) / 1e6:.1f} MB'
     if not is_fixed and reason is None:
         return f'{path}: for pictures of any size'
     why = f', as no graph of any size can be traced ({reason})'

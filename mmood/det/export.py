@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mmood.deploy import ops
 from mmood.deploy.export import Plan
 from mmood.deploy.pipeline import describe
-from mmood.deploy.trace import check_scores, known_thresholds, traceable
+from mmood.deploy.trace import choose_scores, known_thresholds, traceable
 from mmood.hooks.fit_scores import scored
 from mmood.scores import Samples
 
@@ -145,7 +145,7 @@ def plan(
             'the detector has no scores: give it an mmood.OODHead or an '
             'mmood.OODRoIHead'
         )
-    names = check_scores(head.scores, names)
+    names, left_out = choose_scores(head.scores, names)
     about = describe(pipeline, model.data_preprocessor)
     thresholds = known_thresholds(head.scores, names)
     threshold = thresholds.get(names[0])
@@ -163,7 +163,7 @@ def plan(
     outputs = ['boxes', 'labels', 'scores']
     outputs += [f'ood_scores_{name}' for name in names]
     outputs += [] if threshold is None else ['is_ood']
-    return Plan(graph, ('image', 'inner'), outputs, about)
+    return Plan(graph, ('image', 'inner'), outputs, about, left_out)
 
 
 def _finder(model: nn.Module) -> tuple[Callable, dict]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mmood.deploy import ops
 from mmood.deploy.export import Plan
 from mmood.deploy.pipeline import describe
-from mmood.deploy.trace import check_scores, known_thresholds, traceable
+from mmood.deploy.trace import choose_scores, known_thresholds, traceable
 from mmood.scores import Samples
 
 from .models.ood_segmentor import OODEncoderDecoder
@@ -92,7 +92,7 @@ def plan(
             f'test_cfg.mode={mode!r} looks at several windows of a picture, '
             "and the ONNX graph looks once: set test_cfg.mode='whole'"
         )
-    names = check_scores(model.scores, names)
+    names, left_out = choose_scores(model.scores, names)
     about = describe(pipeline, model.data_preprocessor)
     thresholds = known_thresholds(model.scores, names)
     about.update(
@@ -105,4 +105,4 @@ def plan(
     graph = SegmentorGraph(traceable(model), names, threshold)
     outputs = ['classes', *(f'ood_scores_{name}' for name in names)]
     outputs += [] if threshold is None else ['is_ood']
-    return Plan(graph, ('image', 'inner', 'size'), outputs, about)
+    return Plan(graph, ('image', 'inner', 'size'), outputs, about, left_out)
