@@ -14,9 +14,11 @@ from importlib import import_module
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.export import Dim
 
 from mmood.ops import atomic_write
 
+from .pipeline import multiples
 from .trace import SameNoise
 
 PACKAGES = ('onnx', 'onnxruntime', 'onnxscript')
@@ -75,7 +77,7 @@ def write(
     size too. Raises ValueError for a model that cannot be exported.
     """
     check_packages()
-    divisor = plan.about['divisor']
+    divisor = multiples(plan.about)
     _check_size(size, divisor)
     inputs = _example(plan, size)
     graph = SameNoise(plan.graph, inputs).eval()
@@ -159,8 +161,8 @@ def _differing(
 def _check_size(size: Sequence[int], divisor: int) -> None:
     if any(side % divisor for side in size):
         raise ValueError(
-            f'size must be of multiples of {divisor}, to which the model pads '
-            f'pictures, got {tuple(size)}'
+            f'size must be of multiples of {divisor}, to which pictures are '
+            f'padded or resized, got {tuple(size)}'
         )
 
 
@@ -172,8 +174,9 @@ def _exported(
 
     sizes: list[dict | None] = [None] * len(inputs)
     if not is_fixed:
-        divisor = plan.about['divisor']
-        sides = [torch.export.Dim(name) for name in ('rows', 'columns')]
+        divisor = multiples(plan.about)
+        # One row of cells would be another case wherever sizes are compared.
+        sides = [Dim(name, min=2) for name in ('rows', 'columns')]
         sides = [side if divisor == 1 else divisor * side for side in sides]
         sizes[0] = dict(enumerate(sides, 2))
     with _quiet():

@@ -104,8 +104,12 @@ def known_thresholds(
     return {name: value for name, value in found.items() if value == value}
 
 
-def traceable(model: nn.Module) -> nn.Module:
-    """A copy in eval mode in which no `if` depends on a tensor."""
+def traceable(model: nn.Module, divisor: int = 1) -> nn.Module:
+    """A copy in eval mode in which no `if` depends on a tensor.
+
+    Nor on the size of pictures whose sides are multiples of ``divisor``, in
+    patch embeddings that pad nothing to these.
+    """
     model = copy.deepcopy(model).eval().requires_grad_(False)
     for module in model.modules():
         for name in set(_ASKED) & set(module._buffers):
@@ -113,9 +117,22 @@ def traceable(model: nn.Module) -> nn.Module:
             setattr(module, name, value)
         if isinstance(module, FrozenBackbone):
             module.drop_cache()
+        if _pads_nothing(getattr(module, 'adap_padding', None), divisor):
+            module.adap_padding = None
         if isinstance(module, KNN):
             module.arguments = {**module.arguments, 'backend': 'torch'}
     return model
+
+
+def _pads_nothing(padding: object, divisor: int) -> bool:
+    """Whether an `AdaptivePadding` finds whole patches."""
+    if padding is None:
+        return False
+    kernels = zip(padding.kernel_size, padding.stride, padding.dilation)
+    return all(
+        (kernel - 1) * dilation + 1 <= stride and divisor % stride == 0
+        for kernel, stride, dilation in kernels
+    )
 
 
 class SameNoise(nn.Module):

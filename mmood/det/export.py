@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mmood.deploy import ops
 from mmood.deploy.export import Plan
-from mmood.deploy.pipeline import describe
+from mmood.deploy.pipeline import describe, multiples
 from mmood.deploy.trace import choose_scores, known_thresholds, traceable
 from mmood.hooks.fit_scores import scored
 from mmood.scores import Samples
@@ -157,7 +157,7 @@ def plan(
         thresholds=thresholds,
         score_threshold=None if math.isnan(counting) else counting,
     )
-    model = traceable(model)
+    model = traceable(model, multiples(about))
     find, cfg = _finder(model)
     graph = DetectorGraph(model, names, find, cfg, threshold)
     outputs = ['boxes', 'labels', 'scores']

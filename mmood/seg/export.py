@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmood.deploy import ops
 from mmood.deploy.export import Plan
-from mmood.deploy.pipeline import describe
+from mmood.deploy.pipeline import describe, multiples
 from mmood.deploy.trace import choose_scores, known_thresholds, traceable
 from mmood.scores import Samples
 
@@ -102,7 +102,8 @@ def plan(
         thresholds=thresholds,
     )
     threshold = thresholds.get(names[0])
-    graph = SegmentorGraph(traceable(model), names, threshold)
+    traced = traceable(model, multiples(about))
+    graph = SegmentorGraph(traced, names, threshold)
     outputs = ['classes', *(f'ood_scores_{name}' for name in names)]
     outputs += [] if threshold is None else ['is_ood']
     return Plan(graph, ('image', 'inner', 'size'), outputs, about, left_out)
