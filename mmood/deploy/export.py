@@ -24,6 +24,7 @@ from .trace import SameNoise
 PACKAGES = ('onnx', 'onnxruntime', 'onnxscript')
 KEY = 'mmood'  # in the file's metadata
 _FAR = 0.5  # share of what differs, from which a graph is wrong
+_OF_NOISE = 'its noise has the size of a map'
 _TALKATIVE = (
     'onnx_ir',
     'onnxscript',
@@ -81,8 +82,8 @@ def write(
     _check_size(size, divisor)
     inputs = _example(plan, size)
     graph = SameNoise(plan.graph, inputs).eval()
-    reason = None
-    if not is_fixed:
+    reason = _OF_NOISE if graph.count else None
+    if not is_fixed and not reason:
         other = (size[0] + divisor, size[1])
         content, reason = _tried(graph, plan, inputs, other)
     if is_fixed or reason:

@@ -15,10 +15,7 @@ from mmood.scores import KNN, NotFittedError, ScoreSet
 
 # Buffers that a score asks for in an `if`.
 _ASKED = ('is_fitted', 'fitted_percentile', 'fitted_for')
-_GRADIENTS = (
-    'it runs a part of the model again on other inputs, by gradients, and an '
-    'ONNX graph goes one way'
-)
+_GRADIENTS = 'it takes a gradient, and an ONNX graph goes one way'
 
 
 class Chosen(NamedTuple):
@@ -67,7 +64,7 @@ def _objection(
     scores: ScoreSet, name: str, others: Iterable[str]
 ) -> Exception | None:
     """Why a score cannot be exported beside these others."""
-    if 'inputs' in scores.reads(name):
+    if scores.by_gradient(name):
         return ValueError(
             f'the score {name!r} cannot be exported: {_GRADIENTS}'
         )

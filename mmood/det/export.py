@@ -182,6 +182,6 @@ def _finder(model: nn.Module) -> tuple[Callable, dict]:
         check(model.bbox_head)
         return find_priors, model.bbox_head.test_cfg
     raise ValueError(
-        f'{type(model).__name__} cannot be exported: one-stage detectors and '
-        'Faster R-CNN can'
+        f'{type(model).__name__} cannot be exported: no graph is written for '
+        'the queries of a DETR; one-stage detectors and Faster R-CNN can'
     )
