@@ -118,7 +118,7 @@ class SIRENLoss(OODLoss):
 
 @register_score('vmf', reads=('features',), kinds=KINDS)
 class VMFScore(nn.Module):
-    """`mmood.scores.vmf_score` with the densities that a `SIRENLoss` learned, (N,).
+    """`mmood.scores.vmf_score` of the densities of a `SIRENLoss`, (N,).
 
     By the prototypes and kappa at the time of the call. Classes never seen
     do not count; NotFittedError if that is all of them.

@@ -38,7 +38,9 @@ def planned(graph):
 def test_what_cannot_have_any_size_has_one(tmp_path):
     path = tmp_path / 'a.onnx'
     said = write(planned(OfOneSize()), path, (8, 12))
-    assert said.startswith(f'{path}, 0.0 MB: for 8 x 12 pixels alone, as no graph')
+    assert said.startswith(
+        f'{path}, 0.0 MB: for 8 x 12 pixels alone, as no graph'
+    )
     assert OnnxModel(path).about == dict(ABOUT, size=[8, 12])
     onnx.checker.check_model(onnx.load(path), full_check=True)
 

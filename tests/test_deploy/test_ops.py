@@ -84,7 +84,9 @@ NAMES = [f'output_{i}' for i in range(9)]
 def session(tmp_path_factory):
     path = tmp_path_factory.mktemp('onnx') / 'all.onnx'
     about = dict(divisor=8, pad_size=None, steps=[])
-    write(Plan(All(), ('image', 'inner', 'size'), NAMES, about), path, (16, 24))
+    write(
+        Plan(All(), ('image', 'inner', 'size'), NAMES, about), path, (16, 24)
+    )
     return onnxruntime.InferenceSession(str(path))
 
 
