@@ -16,7 +16,7 @@ from itertools import compress
 from pathlib import Path
 
 from experiments.formats import COUNTS, STYLES, Line, Spread, render, spread
-from experiments.results import by_score, check_score, read_metrics, remarks_of
+from experiments.results import by_score, of_score, read_metrics, remarks_of
 from experiments.runs import plan
 from experiments.spec import Table, load_table
 
@@ -205,9 +205,7 @@ def _spreads(
     runs: dict[Path, dict], score: str, columns: Sequence[str], id_name: str
 ) -> dict[tuple[str, str], Spread]:
     """By OOD set and column; '' is the ID set, if it alone has the column."""
-    for path, run in runs.items():
-        check_score(run, score, path)
-    parts = {path: by_score(run)[score] for path, run in runs.items()}
+    parts = {path: of_score(path, run, score) for path, run in runs.items()}
     origins = {o: None for part in parts.values() for o in part if o != 'id'}
     values: dict[tuple[str, str], list[float]] = {}
     for path, part in parts.items():

@@ -58,12 +58,8 @@ def plan_in(path: Path) -> tuple[Config, Plan]:
 
 def stages_of(path: Path) -> dict[str, Config]:
     cfg, plan = plan_in(path)
-    teacher = Path('teacher.pth')
     return {
-        stage.name: stage_config(
-            cfg, plan, stage, Path('w'), start=teacher, teacher=teacher
-        )
-        for stage in plan.stages
+        stage.name: stage_config(cfg, plan, stage, 0) for stage in plan.stages
     }
 
 
@@ -154,7 +150,7 @@ def test_methods_differ_from_fine_tuning_by_themselves_alone(path):
             del mine.optim_wrapper['paramwise_cfg']
             mine.log_processor = twin.log_processor  # of any method
         if name == 'step_1':
-            for key in ('distillation', 'teacher', 'task_weight'):
+            for key in ('distillation', 'task_weight'):
                 mine.model.pop(key, None)
             mine.custom_hooks = []
         kept = {k: v for k, v in mine.to_dict().items() if k in twin}
