@@ -114,8 +114,8 @@ def collect_table(table: Table, folders: Sequence[Path] = ()) -> list[Method]:
     for row in table.rows:
         paths = []
         for seed in table.seeds_of(row):
-            run = Path(row.folder, f'seed_{seed}', row.test_folder)
-            places = [one.out / run / 'metrics.json' for one in tables]
+            runs = [one.folder(row, seed) for one in tables]
+            places = [r / row.test_folder / 'metrics.json' for r in runs]
             there = [path for path in places if path.is_file()]
             paths.append((there or places)[0])
         methods.append(Method(row.name, row.score, _load(paths)))

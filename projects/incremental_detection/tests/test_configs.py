@@ -58,9 +58,11 @@ def plan_in(path: Path) -> tuple[Config, Plan]:
 
 def stages_of(path: Path) -> dict[str, Config]:
     cfg, plan = plan_in(path)
-    return {
-        stage.name: stage_config(cfg, plan, stage, 0) for stage in plan.stages
-    }
+    stages = {one.name: stage_config(cfg, plan, one, 0) for one in plan.stages}
+    for stage in stages.values():  # the path is all that is missing
+        if stage.model.get('distillation'):
+            stage.model.teacher = 'teacher.pth'
+    return stages
 
 
 def method_of(path: Path) -> str:
@@ -150,7 +152,7 @@ def test_methods_differ_from_fine_tuning_by_themselves_alone(path):
             del mine.optim_wrapper['paramwise_cfg']
             mine.log_processor = twin.log_processor  # of any method
         if name == 'step_1':
-            for key in ('distillation', 'task_weight'):
+            for key in ('distillation', 'teacher', 'task_weight'):
                 mine.model.pop(key, None)
             mine.custom_hooks = []
         kept = {k: v for k, v in mine.to_dict().items() if k in twin}

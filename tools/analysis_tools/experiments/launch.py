@@ -37,13 +37,14 @@ def run_stages(
     shown. On KeyboardInterrupt all children are ended first.
     """
     threads = {'OMP_NUM_THREADS': '1'} if jobs > 1 else {}
-    environments = [
-        {**os.environ, 'CUDA_VISIBLE_DEVICES': gpu} for gpu in gpus
-    ] or [{**threads, **os.environ}] * jobs
+    places = [{'CUDA_VISIBLE_DEVICES': gpu} for gpu in gpus]
     crew = _Crew(stages)
     if crew.waiting:
         with lock_folder(out), _interruptible():
-            crew.work(environments)
+            crew.work(
+                [{**os.environ, **place} for place in places]
+                or [{**threads, **os.environ}] * jobs
+            )
     return [stage for stage in stages if stage in crew.failed]
 
 
@@ -93,16 +94,14 @@ class _Crew:
             self.running.append(stage)
             try:
                 for step, command in stage.steps():
-                    head = f'{step}, {self._clock()}'
-                    self._say(stage, f'{head}, log {stage.log}')
-                    process = self._begin(command, stage.log, env)
-                    while process.poll() is None:
+                    log = stage.log
+                    self._say(stage, f'{step}, {self._clock()}, log {log}')
+                    process = self._begin(command, log, env)
+                    while (status := process.poll()) is None:
                         yield
-                    if process.returncode:
-                        raise ValueError(
-                            f'status {process.returncode}, end of '
-                            f'{stage.log}:\n{_tail(stage.log)}'
-                        )
+                    if status:
+                        text = f'status {status}, end of {log}:\n{_tail(log)}'
+                        raise ValueError(text)
             except Exception as error:
                 self._fail(stage, f'failed: {error}')
             self.running.remove(stage)
@@ -169,10 +168,9 @@ def _time(seconds: float) -> str:
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Have requests to end raise KeyboardInterrupt, unless ignored."""
-    old = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in old.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
+    ends = (signal.SIGTERM, signal.SIGHUP)
+    heeded = [n for n in ends if signal.getsignal(n) is not signal.SIG_IGN]
+    old = {n: signal.signal(n, signal.default_int_handler) for n in heeded}
     try:
         yield
     finally:

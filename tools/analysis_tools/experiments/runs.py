@@ -69,7 +69,10 @@ def plan(table: Table) -> list[Run]:
         return runs.setdefault(folder, Run(row, seed, folder))
 
     trained = {row.folder: row for row in table.rows}
-    for row, seed in table.runs:
+    pairs = [(row, seed) for seed in table.seeds for row in table.rows]
+    for row, seed in pairs:
+        if seed not in table.seeds_of(row):
+            continue
         needs = []
         if row.load_from:
             name = row.load_from.stem

@@ -116,12 +116,6 @@ class Table:
         order = list(dict.fromkeys([*own, *self.seeds]))
         return [seed for seed in self.seeds if seed in order[: row.max_seeds]]
 
-    @property
-    def runs(self) -> list[tuple[Row, int]]:
-        """Rows with the first seed, then with the next."""
-        pairs = [(row, seed) for seed in self.seeds for row in self.rows]
-        return [(row, s) for row, s in pairs if s in self.seeds_of(row)]
-
     def folder(self, row: Row, seed: int) -> Path:
         return self.out / row.folder / f'seed_{seed}'
 
