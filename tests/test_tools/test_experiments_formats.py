@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 
 import numpy as np
 import ood_table
+import pytest
 from experiments import formats
 
 REMARK = (
@@ -137,3 +139,12 @@ def test_nan_is_not_dropped(results, results_spec, write_metrics, capsys):
 def test_pipes_stay_in_their_cell():
     text = formats.to_markdown([['method'], ['a|b']], ['below'])
     assert text.splitlines()[2:] == [r'| a\|b     |', '', 'below']
+
+
+def test_mean_and_sample_deviation():
+    mean, deviation = formats.mean_and_deviation([50, 56])
+    assert (mean, deviation) == pytest.approx((53, math.sqrt(18)))
+    assert math.isnan(formats.mean_and_deviation([50])[1])
+    assert formats.cell([[50, 56], None, [3]]) == '53.0 ± 4.2 / - / 3.0'
+    assert formats.cell([[3]], is_count=True) == '3'
+    assert formats.cell([None, None]) == formats.cell([[]]) == '-'

@@ -7,7 +7,6 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from tabulate import tabulate
@@ -26,29 +25,17 @@ _TEX = str.maketrans(
 )
 
 
-class Spread(NamedTuple):
-    """Mean and sample deviation in %, of counts as such; nan: of one run."""
-
-    mean: float
-    deviation: float
-
-
-def spread(values: Sequence[float], scale: float = 100) -> Spread:
-    """Shares to mean and sample deviation in %; one value has none."""
-    numbers = scale * np.asarray(values, dtype=float)
-    deviation = numbers.std(ddof=1) if len(numbers) > 1 else float('nan')
-    return Spread(float(numbers.mean()), float(deviation))
-
-
 @dataclass(frozen=True)
 class Line:
-    """A method: labels, and a cell of one or more spreads for each column.
+    """A method: labels, and a cell for each column.
 
-    Of its ``wanted`` runs so many are ``finished``; None is no value.
+    A cell has one or more measures, each as its values in all runs, in % or
+    as counts; None is no value. Of the ``wanted`` runs so many are
+    ``finished``.
     """
 
     labels: Sequence[str]
-    cells: Sequence[Sequence[Spread | None]]
+    cells: Sequence[Sequence[Sequence[float] | None]]
     finished: int
     wanted: int
 
@@ -69,7 +56,7 @@ def render(
     Args:
         labels: headers of the lines' labels.
         columns: headers of the cells, by what they are called in CSV, where
-            each holds one spread.
+            each holds one measure.
         unit: what the values are, to which the number of seeds is added.
         remarks: what follows, the first in the same line.
     """
@@ -97,21 +84,31 @@ def render(
     return write([headers, *rows], below)
 
 
-def cell(spreads: Sequence[Spread | None], is_count: bool = False) -> str:
+def cell(
+    measures: Sequence[Sequence[float] | None], is_count: bool = False
+) -> str:
     """``mean ± deviation`` with one digit of each; - where there is none.
 
     A count of one run is a whole number.
     """
-    texts = [_number(spread, 0 if is_count else 1) for spread in spreads]
-    return ' / '.join(texts) if any(spreads) else '-'
+    texts = [_text(values, 0 if is_count else 1) for values in measures]
+    return ' / '.join(texts) if any(measures) else '-'
 
 
-def _number(spread: Spread | None, digits: int) -> str:
-    if spread is None:
+def _text(values: Sequence[float] | None, digits: int) -> str:
+    if not values:
         return '-'
-    if math.isnan(spread.mean) or math.isnan(spread.deviation):
-        return f'{spread.mean:.{digits}f}'
-    return f'{spread.mean:.1f} ± {spread.deviation:.1f}'
+    mean, deviation = mean_and_deviation(values)
+    if math.isnan(deviation):
+        return f'{mean:.{digits}f}'
+    return f'{mean:.1f} ± {deviation:.1f}'
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample deviation, which is nan of one value."""
+    numbers = np.asarray(values, dtype=float)
+    deviation = numbers.std(ddof=1) if len(numbers) > 1 else math.nan
+    return float(numbers.mean()), float(deviation)
 
 
 def to_markdown(rows: list[list[str]], below: list[str]) -> str:
@@ -138,8 +135,9 @@ def to_latex(rows: list[list[str]], below: list[str]) -> str:
 def _numbers(line: Line) -> list[str]:
     """A line of CSV."""
     row = [*line.labels, str(line.finished)]
-    for (found,) in line.cells:
-        row += [f'{v:.6g}' for v in found] if found else ['', '']
+    for (values,) in line.cells:
+        pair = mean_and_deviation(values) if values else ()
+        row += [f'{v:.6g}' for v in pair] or ['', '']
     return row
 
 
