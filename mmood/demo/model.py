@@ -12,14 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement, PixelData
+from mmengine.visualization import Visualizer
 
 from mmood.launch import is_segmentor
-from mmood.ops.drawing import enlarge, enlarging, strip, text_size
+from mmood.ops.drawing import PAPER, WHITE, enlarge, enlarging, text_size
 from mmood.recipe import load
 from mmood.visualization import draw_outline
 
 from . import markup
-from .verdicts import Span, box_verdicts, class_shares, percent, span
+from .verdicts import Span, box_verdicts, class_shares, span
 
 _OWN_RULE = (
     'This model calls things unknown by a rule of its own; here the limit '
@@ -41,8 +42,7 @@ class Model:
 
     ``names`` are those of its scores, ``limits`` their thresholds, nan where
     the checkpoint has none, ``confidence`` the least of a box that counts,
-    None of a segmentor. One at a time may ask: inferencer and visualizer
-    have a state.
+    None of a segmentor. One at a time may ask: an inferencer has a state.
     """
 
     def __init__(
@@ -68,7 +68,9 @@ class Model:
         self.limits = {
             name: float(part.scores.thresholds[name]) for name in self.names
         }
-        self.classes = list(self._ask.model.dataset_meta['classes'])
+        meta = self._ask.model.dataset_meta
+        self._ask.visualizer.dataset_meta = meta
+        self.classes = list(meta['classes'])
         self.confidence = None
         if not self.is_segmentor:
             stored = float(part.score_threshold)
@@ -85,16 +87,9 @@ class Model:
             self, np.ascontiguousarray(picture[..., ::-1]), found.cpu()
         )
 
-    def draw(
-        self, image: np.ndarray, sample: BaseDataElement, **options: object
-    ) -> np.ndarray:
-        """What our visualizer makes of a sample that is judged."""
-        visualizer = self._ask.visualizer
-        with self._lock:
-            visualizer.add_datasample(
-                'demo', image, sample, draw_gt=False, show=False, **options
-            )
-            return visualizer.get_image()
+    @property
+    def visualizer(self) -> Visualizer:
+        return self._ask.visualizer
 
 
 class Answer:
@@ -144,7 +139,9 @@ class BoxAnswer(Answer):
         boxes.ood_scores = boxes[f'ood_scores_{name}']
         boxes.is_ood = boxes.ood_scores > limit
         self._say(name, limit)
-        drawn = self.model.draw(self.image, self.sample, pred_score_thr=least)
+        drawn = self.model.visualizer.drawn(
+            self.image, self.sample, draw_gt=False, pred_score_thr=least
+        )
         kept = boxes[boxes.scores >= least]
         names = dict(enumerate(self.model.classes))
         found = box_verdicts(
@@ -180,9 +177,9 @@ class MapAnswer(Answer):
         maps.data = maps.get(name)
         maps.is_ood = maps.data > limit
         self._say(name, limit)
-        drawn = self.model.draw(self.image, self.sample)
-        # Three panels of one width: the image, its classes, its scores.
-        _, classes, scores = np.split(drawn, 3, axis=1)
+        _, classes, scores = self.model.visualizer.panels(
+            self.image, self.sample, draw_gt=False
+        )
         is_unknown = maps.is_ood[0].numpy()
         shares = class_shares(
             self.model.classes,
@@ -198,7 +195,7 @@ class MapAnswer(Answer):
 
 
 def striped(panel: np.ndarray, is_unknown: np.ndarray) -> np.ndarray:
-    """A visualizer's panel with stripes on the unknown, and what they mean.
+    """A visualizer's panel with stripes on the unknown, and no empty end.
 
     The panel is that of an image of the size of ``is_unknown`` (H, W),
     enlarged, with a legend below.
@@ -208,10 +205,9 @@ def striped(panel: np.ndarray, is_unknown: np.ndarray) -> np.ndarray:
     height, width = mask.shape
     size = text_size(height, width)
     rows, columns = np.ogrid[:height, :width]
-    period = max(6, size // 2)
-    stripes = mask & ((rows + columns) % period < max(2, period // 3))
+    stripes = mask & ((rows + columns) % size < size // 3)
     drawn = panel.copy()
-    drawn[:height][stripes] = 255
-    drawn[:height] = draw_outline(drawn[:height], mask)
-    said = [(None, f'striped: unknown, {percent(is_unknown.mean())}')]
-    return np.concatenate([drawn, strip(width, 1, size, said)])
+    drawn[:height][stripes] = WHITE
+    drawn[:height] = draw_outline(drawn[:height], mask, WHITE)
+    written = np.flatnonzero((panel != PAPER).any((1, 2)))
+    return drawn[: written[-1] + size if written.size else height]

@@ -87,7 +87,7 @@ class Page:
     def _lay_pictures(self) -> None:
         labels = ['What it finds']
         if self.model.is_segmentor:
-            labels = ['What it sees', 'How unknown that is']
+            labels = ['What it sees; striped: unknown', 'How unknown']
         self.pictures = [
             self.gr.Image(
                 label=label,
@@ -132,7 +132,7 @@ class Page:
             self.least = gr.Slider(
                 _CONFIDENCE.low,
                 _CONFIDENCE.high,
-                round(model.confidence or 0, 2),
+                round(model.confidence or _CONFIDENCE.low, 2),
                 step=_CONFIDENCE.step,
                 label='Least confidence',
                 info='Boxes with less are left out.',
@@ -273,7 +273,7 @@ def served(
         tempfile.TemporaryDirectory(prefix='mmood-demo-') as folder,
         swept(Path(folder)),
     ):
-        os.environ['GRADIO_TEMP_DIR'] = folder
+        os.environ['GRADIO_TEMP_DIR'] = folder  # read whenever it writes
         blocks = page.build()
         blocks.queue(max_size=32)
         try:

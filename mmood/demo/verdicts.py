@@ -99,9 +99,10 @@ def span(scores: np.ndarray, limit: float) -> Span:
     values = values[np.isfinite(values)]
     low, high = (values.min(), values.max()) if values.size else (-1.0, 1.0)
     wide = (high - low) or max(abs(high), 1.0)
+    margin = wide * (0.05 if high > low else 0.5)
     step = 10.0 ** math.floor(math.log10(wide / _STEPS))
-    low = math.floor((low - 0.05 * wide) / step)
-    high = math.ceil((high + 0.05 * wide) / step)
+    low = math.floor((low - margin) / step)
+    high = math.ceil((high + margin) / step)
     digits = max(0, -round(math.log10(step)))
     return Span(*(round(n * step, digits) for n in (low, high, 1)))
 
