@@ -7,7 +7,7 @@ import os
 import os.path as osp
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 
 import cv2
 import numpy as np
@@ -104,27 +104,21 @@ def is_ended(frame: np.ndarray) -> bool:
 def watched(
     source: Iterator[np.ndarray], total: int | None, rate: FrameRate
 ) -> Iterator[np.ndarray]:
-    """The frames, with a line that says how far it is and how fast.
-
-    Ctrl-C ends them, as it does a camera's.
-    """
-    columns = (
-        *Progress.get_default_columns(),
-        TextColumn('{task.fields[said]}'),
-    )
-    with Progress(*columns) as bar:
+    """The frames, with a line that says how far it is and how fast."""
+    column = TextColumn('{task.fields[said]}')
+    with Progress(*Progress.get_default_columns(), column) as bar:
         task = bar.add_task('Frames', total=total, said='')
-        try:
-            for frame in source:
-                yield frame
-                said = f'{rate.count} drawn, {rate.now:.1f} frames/s'
-                bar.update(task, advance=1, said=said)
-        except KeyboardInterrupt:
-            bar.console.print('stopped')
+        for frame in source:
+            yield frame
+            said = f'{rate.count} drawn, {rate.now:.1f} frames/s'
+            bar.update(task, advance=1, said=said)
 
 
 def run(args: argparse.Namespace, cfg: Config) -> FrameRate:
-    """Draw the frames of the source, write and show them."""
+    """Draw the frames of the source, write and show them.
+
+    Ctrl-C ends them, as it has to end a camera's; what there is is kept.
+    """
     capture = open_source(args.source)
     is_file = not args.source.isdecimal()
     speed = stated(capture, cv2.CAP_PROP_FPS, _RATE)
@@ -135,8 +129,12 @@ def run(args: argparse.Namespace, cfg: Config) -> FrameRate:
         add = None
         if args.out:
             add = stack.enter_context(video_file(args.out, speed, args.codec))
-        rate, written = FrameRate(), 0
-        for frame in watched(frames(capture, args.limit), total, rate):
+        rate = FrameRate()
+        source = watched(frames(capture, args.limit), total, rate)
+        stack.enter_context(closing(source))
+        stack.enter_context(suppress(KeyboardInterrupt))
+        written = 0
+        for frame in source:
             drawn = draw(frame)
             rate.tick()
             drawn = with_rate(drawn, rate.now)
@@ -146,11 +144,11 @@ def run(args: argparse.Namespace, cfg: Config) -> FrameRate:
             written += repeats
             if args.show and is_ended(drawn):
                 break
-        if not rate.count:
-            raise ValueError(
-                f'source: {args.source} gave no frame: take another video, '
-                'or look whether the camera works'
-            )
+    if not rate.count:
+        raise ValueError(
+            f'source: {args.source} gave no frame: take another video, or '
+            'look whether the camera works'
+        )
     return rate
 
 
