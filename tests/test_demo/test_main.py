@@ -42,8 +42,17 @@ def test_this_machine_alone_unless_told(served, capsys):
 
 
 def test_options(served, capsys):
-    options = '--device cpu --host 0.0.0.0 --port 80 --side 9'.split()
-    sizes = '--max-megabytes 1.5 --max-megapixels 2'.split()
+    options = [
+        '--device',
+        'cpu',
+        '--host',
+        '0.0.0.0',
+        '--port',
+        '80',
+        '--side',
+        '9',
+    ]
+    sizes = ['--max-megabytes', '1.5', '--max-megapixels', '2']
     program.main(['b.py', 'd.pth', *options, *sizes])
     model, page = served
     assert model[2] == 'cpu'
