@@ -184,7 +184,10 @@ def _data_uri(
     ok, content = cv2.imencode('.jpg', picture, options)
     if not ok:
         raise NotWrittenError('cannot encode a picture of the contact sheet')
-    return 'data:image/jpeg;base64,' + base64.b64encode(content).decode()
+    return (
+        'data:image/jpeg;base64,'
+        + base64.b64encode(content.tobytes()).decode()
+    )
 
 
 def write_contact_sheet(
