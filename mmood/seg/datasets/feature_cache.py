@@ -177,8 +177,9 @@ def _read_sizes(path: Path) -> tuple[dict, list]:
 
 
 def _is_size(value: object) -> bool:
-    is_pair = isinstance(value, list) and len(value) == 2
-    return is_pair and all(type(side) is int and side > 0 for side in value)
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    return all(type(side) is int and side > 0 for side in value)
 
 
 def _open_shard(folder: str | Path, number: int, verify: bool) -> tuple:
