@@ -14,8 +14,10 @@ from .benchmarks import (
 from .feature_cache import CorruptShardError, FeatureCache
 from .feature_dataset import FeatureDataset
 from .ood_seg import OODSegDataset, OriginSegDataset
+from .paste_outliers import PasteOutliers
 from .training_sets import CamVidDataset, ShapesSegDataset, WHDLDDataset
 from .transforms import LoadIDAnnotations, LoadOODAnnotations
+from .visits import EpochSampler, InfiniteEpochSampler, Visit
 
 __all__ = [
     'ADEOoDDataset',
@@ -23,18 +25,22 @@ __all__ = [
     'CamVidDataset',
     'CorruptShardError',
     'DLRSDDataset',
+    'EpochSampler',
     'FeatureCache',
     'FeatureDataset',
     'FishyscapesDataset',
     'FishyscapesLostAndFoundDataset',
+    'InfiniteEpochSampler',
     'LoadIDAnnotations',
     'LoadOODAnnotations',
     'LostAndFoundNoKnownDataset',
     'OODSegDataset',
     'ObstacleTrackDataset',
     'OriginSegDataset',
+    'PasteOutliers',
     'RoadAnomalyDataset',
     'ShapesSegDataset',
+    'Visit',
     'WDPascalDataset',
     'WHDLDDataset',
 ]
