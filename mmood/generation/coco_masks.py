@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from typing import Union
 from types import ModuleType
+from typing import Union
 
 import cv2
 import numpy as np
