@@ -30,8 +30,10 @@ _TABLE_1 = ('FPR95', 'AUROC')
 _OPEN_SET = ('WI', 'AOSE', 'mAP_K', 'AP_U')
 _CLOSED_KEY = 'closed_mAP_K'
 _UP = (*_DETECTION, *_SEGMENTATION, 'sIoU', 'PPV', 'F1*', 'mAP_K', 'AP_K')
+_UP += ('sIoU_pred', 'F1@25', 'F1@50', 'F1@75', 'TP@25', 'TP@50', 'TP@75')
 _UP += ('AP_U', 'P_K', 'P_U', 'R_K', 'R_U', 'matched_AUROC', 'matched_AUPR')
 _DOWN = ('FPR95', 'matched_FPR95', 'WI', 'AOSE', 'nOSE', 'AP_K_cost')
+_DOWN += tuple(f'{name}@{t}' for name in ('FN', 'FP') for t in (25, 50, 75))
 _ARROWS = {**dict.fromkeys(_UP, ' ↑'), **dict.fromkeys(_DOWN, ' ↓')}
 
 
