@@ -14,6 +14,7 @@ from .benchmarks import (
 from .feature_cache import CorruptShardError, FeatureCache
 from .feature_dataset import FeatureDataset
 from .ood_seg import OODSegDataset, OriginSegDataset
+from .smiyc_frames import SMIYCFramesDataset
 from .training_sets import CamVidDataset, ShapesSegDataset, WHDLDDataset
 from .transforms import LoadIDAnnotations, LoadOODAnnotations
 
@@ -34,6 +35,7 @@ __all__ = [
     'ObstacleTrackDataset',
     'OriginSegDataset',
     'RoadAnomalyDataset',
+    'SMIYCFramesDataset',
     'ShapesSegDataset',
     'WDPascalDataset',
     'WHDLDDataset',
