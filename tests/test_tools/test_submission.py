@@ -14,7 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from helpers import QUIET, SEGMENTOR, assert_near, run_here
+from helpers import QUIET, SEGMENTOR, assert_near, run_here, run_script
 from mmood.registry import MODELS
 from mmood.seg import OODSegInferencer
 
@@ -135,6 +135,23 @@ def test_a_stopped_run_goes_on(submit, monkeypatch, capsys):
     monkeypatch.setattr('mmood.launch.build_runner', None)  # nothing to do
     submit()
     assert len(seen) == 2
+
+
+def test_two_processes_share_the_frames(submit, model, tracks, tmp_path):
+    one = frames_of(submit())
+    # An odd number, of which a sampler gives one process a frame twice.
+    (tracks['ObstacleTrack-all'] / 'images/gravel_bag_3.webp').unlink()
+    pairs = [f'{split}={folder}' for split, folder in tracks.items()]
+    out = tmp_path / 'two'
+    rest = ('--submission', 'smiyc', '--method', 'ours', '--out-dir', out)
+    work = ('--work-dir', tmp_path / 'work', '--launcher', 'pytorch')
+    arguments = (*model, *work, *rest, '--frames', *pairs)
+    output = run_script('tools/test.py', *arguments, ranks=2)
+    assert 'submission/frames: 3' in output
+    two = frames_of(out)
+    assert set(one) - set(two) == {'ObstacleTrack-all/gravel_bag_3'}
+    for name, value in two.items():
+        assert_near(value.astype(float), one[name].astype(float), atol=2e-3)
 
 
 def test_frames_of_another_score_are_not_mixed_in(submit, tmp_path, capsys):

@@ -178,7 +178,9 @@ def report(
             counts = len(method.finished), len(method.runs)
             lines.append(Line(list(labels), cells, *counts))
     names = ['method', 'score', 'ood_set' if is_csv else 'OOD set']
-    unit = 'in %, AOSE a count' if 'AOSE' in columns else 'in %'
+    counted = [column for column in columns if column in COUNTS]
+    are = 'a count' if len(counted) == 1 else 'counts'
+    unit = f'in %, {", ".join(counted)} {are}' if counted else 'in %'
     after = f'; OOD: {" / ".join(sets)}' if sets and not shown[2] else ''
     remarks = [after, *(text for m in methods for text in _remarks(m))]
     return render(

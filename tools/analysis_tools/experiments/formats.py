@@ -11,7 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-COUNTS = ('AOSE',)  # all other measures are shares, printed in %
+# All other measures are shares, printed in %.
+COUNTS = (
+    'AOSE',
+    *(f'{name}@{t}' for t in (25, 50, 75) for name in ('TP', 'FN', 'FP')),
+)
 _TEX = {
     **{character: f'\\{character}' for character in '&%$#_{}'},
     '\\': r'\textbackslash{}',
