@@ -12,7 +12,7 @@ from mmood.families import short_name, type_name
 
 # Keys of the `ood` block.
 DATA_KEYS = ('train_transforms', 'packer', 'painted', 'painted_share')
-DATA_KEYS += ('features', 'unknown')
+DATA_KEYS += ('features', 'unknown', 'outlier_fit')
 _PACKERS = ('PackDetInputs', 'PackOODInputs', 'PackSegInputs')
 # At the end of a training idle parts are named even if a validation fails;
 # a fit comes before the thresholds.
@@ -29,11 +29,14 @@ def add_data(cfg: Config, method: Mapping, is_detector: bool) -> None:
     if is_detector:
         _name_sets(cfg)
         _add_unknown(cfg, method.get('unknown'))
+    if method.get('outlier_fit') is not None:
+        _add_outlier_fit(cfg, method['outlier_fit'])
     train = cfg.get('train_dataloader')
     if train:
         _add_fit(cfg)
         for pipeline in _pipelines(train['dataset']):
             _change_packing(pipeline, method)
+        _tell_epochs(train)
         if method.get('painted'):
             _mix(train, method)
         if method.get('features') is not None:
@@ -123,14 +126,37 @@ def _pipelines(dataset: ConfigDict) -> Iterator[list]:
 
 
 def _change_packing(pipeline: list, method: Mapping) -> None:
-    """Put the method's transforms in front of what packs, and change it."""
+    """Put the method's transforms into a pipeline, and change what packs."""
     for i, step in enumerate(pipeline):
         if short_name(step) in _PACKERS:
             if method.get('packer'):
                 step.update(method['packer'])
             more = copy.deepcopy(list(method.get('train_transforms') or ()))
-            pipeline[i:i] = [one for one in more if one not in pipeline]
+            for one in more:
+                if one not in pipeline:
+                    pipeline.insert(_place_of(one, pipeline), one)
             return
+
+
+def _tell_epochs(train: ConfigDict) -> None:
+    """Where outliers are pasted, by a sampler that says which epoch it is."""
+    steps = [step for one in _pipelines(train['dataset']) for step in one]
+    sampler = train.get('sampler') or {}
+    if any(short_name(step) == 'PasteOutliers' for step in steps):
+        name = short_name(sampler) if sampler else ''
+        if name in ('DefaultSampler', 'InfiniteSampler'):
+            name = name.replace('Default', '').replace('Sampler', 'Epoch')
+            sampler['type'] = f'mmood.{name}Sampler'
+
+
+def _place_of(step: Mapping, pipeline: list) -> int:
+    """In front of what packs; outliers in front of what changes colours."""
+    names = [short_name(one) for one in pipeline]
+    place = next(i for i, name in enumerate(names) if name in _PACKERS)
+    if short_name(step) == 'PasteOutliers':
+        while place and names[place - 1] == 'PhotoMetricDistortion':
+            place -= 1
+    return place
 
 
 def _mix(train: ConfigDict, method: Mapping) -> None:
@@ -204,6 +230,35 @@ def _add_fit(cfg: Config) -> None:
         del made['sampler']
     made.merge(own)
     cfg.fit_dataloader = made
+
+
+def _add_outlier_fit(cfg: Config, outliers: Mapping) -> None:
+    """Synthetic outliers, for the fit, in the ID validation images.
+
+    The ``transforms`` that paste them come right behind the labels, and
+    these right behind the image, whose size they share there. What the
+    config says itself of ``outlier_dataloader`` stays. Raises ConfigError
+    without transforms or without a validation set.
+    """
+    transforms = outliers.get('transforms')
+    if not transforms or not isinstance(transforms, (list, tuple)):
+        raise ConfigError(
+            f'ood.outlier_fit.transforms is {transforms!r}: list the '
+            'transforms that paste outliers into ID images'
+        )
+    if not cfg.get('val_dataloader'):
+        raise ConfigError(
+            'ood.outlier_fit pastes outliers into ID validation images, and '
+            'the config has no val_dataloader: add it'
+        )
+    made = copy.deepcopy(cfg.val_dataloader)
+    steps = next(_sets(made['dataset'])).get('pipeline') or []
+    labels = [step for step in steps if _reads_labels(step)]
+    rest = [step for step in steps if not _reads_labels(step)]
+    own = copy.deepcopy(list(transforms))
+    steps[:] = [*rest[:1], *labels, *own, *rest[1:]]
+    made.merge(cfg.get('outlier_dataloader') or {})
+    cfg.outlier_dataloader = made
 
 
 def _reads_labels(step: Mapping) -> bool:

@@ -23,6 +23,7 @@ from mmood.method_data import DATA_KEYS, add_data
 from mmood.method_model import (
     HEAD_KEYS,
     MODEL_KEYS,
+    PIXEL_KEYS,
     add_to_model,
     filled,
     set_classes,
@@ -30,7 +31,8 @@ from mmood.method_model import (
 from mmood.references import expand, names
 
 _DETECTORS_ALONE = ('classifier', 'rpn_head', 'painted', 'unknown')
-_SEGMENTORS_ALONE = ('probe', 'features')
+_SEGMENTORS_ALONE = ('probe', 'features', 'outlier_fit', 'decode_head')
+_SEGMENTORS_ALONE += PIXEL_KEYS
 _SHARE = re.compile(r'\d+/\d+')
 # What is made, or changed, by a method's block.
 _MADE: tuple[str, ...] = (
@@ -39,7 +41,8 @@ _MADE: tuple[str, ...] = (
     'val_dataloader',
     'test_dataloader',
 )
-_MADE += ('fit_dataloader', 'val_evaluator', 'test_evaluator')
+_MADE += ('fit_dataloader', 'outlier_dataloader')
+_MADE += ('val_evaluator', 'test_evaluator')
 _MADE += ('custom_hooks', 'log_processor')
 # Not while `load` reads files, which are resolved when all are merged.
 _BAKES = ContextVar('whether `bake` does anything', default=True)

@@ -128,3 +128,24 @@ PAINTERS = Registry(
         *(['mmood.det.filters'] if 'mmdet' in _RIMS else []),
     ],
 )
+# Where the objects come from that `mmood.PasteOutliers` pastes.
+OBJECTS = Registry(
+    'source of objects', scope='mmood', locations=['mmood.generation']
+)
+
+
+def model_class(of: str | type, example: str) -> type:
+    """The class of a model's part, from any registry, or ``of`` itself.
+
+    Raises ValueError for a name that is in none; ``example`` has a scope.
+    """
+    if not isinstance(of, str):
+        return of
+    with MODELS.switch_scope_and_registry(None) as registry:
+        found = registry.get(of)
+    if found is None:
+        raise ValueError(
+            f'of={of!r} is in no registry: write its scope, as in '
+            f'of={example!r}'
+        )
+    return found

@@ -36,7 +36,7 @@ from waits import Waits
 
 def losses_of(loss: nn.Module, x: Tensor) -> dict[str, Tensor]:
     torch.manual_seed(0)
-    return loss(batch(x))
+    return loss(batch(x, loss=loss))
 
 
 def outliers_of(source: nn.Module, x: Tensor) -> dict[str, Tensor]:
@@ -66,7 +66,8 @@ PARTS: dict[str, tuple[Callable, Callable]] = {
 # layers of their own come before the rest.
 HALVES = (
     'CSILoss', 'DenoisingLoss', 'FlowFeatureSynthesis', 'GANSynthesis',
-    'VirtualOutlierSynthesis', 'csi', 'diffusion', 'godin', 'odin',
+    'RPLLoss', 'VirtualOutlierSynthesis', 'csi', 'diffusion', 'godin',
+    'odin', 'rpl',
 )  # fmt: skip
 
 
@@ -181,17 +182,20 @@ def test_losses_of_two_ranks_average_to_those_of_one(monkeypatch, name, cut):
     """As DDP averages their gradients; also if a rank has no row."""
     x = rows(12).requires_grad_()
     loss = build(name)
-    loss(batch(rows(20, seed=3)))  # what it follows is there now
+    loss(batch(rows(20, seed=3), loss=loss))  # what it follows is there now
     loss.eval()
     parts = as_ranks(
         monkeypatch,
-        lambda: loss(batch(x[:cut])),
-        lambda: loss(batch(x[cut:], start=cut)),
+        lambda: loss(batch(x[:cut], loss=loss)),
+        lambda: loss(batch(x[cut:], cut, loss)),
     )
-    for key, value in loss(batch(x)).items():
+    for key, value in loss(batch(x, loss=loss)).items():
         mean = (parts[0][key] + parts[1][key]) / 2
         torch.testing.assert_close(mean, value)
-        found, expected = (torch.autograd.grad(v, x)[0] for v in (mean, value))
+        found, expected = (
+            torch.autograd.grad(v, x, retain_graph=True)[0]
+            for v in (mean, value)
+        )
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
         assert expected.any()
 
@@ -204,8 +208,9 @@ CHECKING = ('DenoisingLoss',)
 def test_no_loss_waits_for_the_device(name):
     """But for which rows are known, and which on no object, once."""
     loss, x = build(name), rows(12).requires_grad_()
-    seen = batch(x)
-    assert len(seen.known) == 10 and len(seen.inliers) == 11
+    seen = batch(x, loss=loss)
+    if not loss.of_pixels:
+        assert len(seen.known) == 10 and len(seen.inliers) == 11
     with Waits():
         total = sum(loss(seen).values())
         total.backward()

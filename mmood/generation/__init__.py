@@ -1,7 +1,11 @@
 """Dream-Box: outlier objects painted into the annotated boxes of images."""
 
+from .coco_objects import CocoObjects
 from .diffusers_painter import DiffusersPainter
+from .drawn_objects import DrawnObjects
 from .filters import PixelDistance, StructuralDistance
+from .folder_objects import FolderObjects
+from .objects import Cutout, ObjectSource
 from .painter import Painter, Painting, paint_box
 from .procedural import ProceduralPainter, random_outline
 from .prompts import ClassEmbeddings, GenericPrompts, Prompt
@@ -12,8 +16,13 @@ __all__ = [
     'ID',
     'NEAR',
     'ClassEmbeddings',
+    'CocoObjects',
+    'Cutout',
     'DiffusersPainter',
+    'DrawnObjects',
+    'FolderObjects',
     'GenericPrompts',
+    'ObjectSource',
     'Painter',
     'Painting',
     'PixelDistance',

@@ -73,7 +73,7 @@ class ProceduralPainter(Painter):
         rng = np.random.default_rng(seed)
         swap = str(rng.choice(self.swaps))
         if swap == 'texture':
-            alpha, kind = _object_alpha(crop, mask), 'own'
+            alpha, kind = object_alpha(crop, mask), 'own'
             ground = crop.astype(np.float32)
         else:
             alpha, kind = _outline_alpha(rng, mask, self.outlines, label)
@@ -230,7 +230,7 @@ def _without_object(
     return np.where(mask[..., None], filled + noise, crop).astype(np.float32)
 
 
-def _object_alpha(crop: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def object_alpha(crop: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The object inside the mask, by GrabCut; all of it if none is found."""
     labels = np.where(mask, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
     models = np.zeros((2, 1, 65))

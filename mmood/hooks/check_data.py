@@ -28,7 +28,8 @@ class CheckDataHook(Hook):
     classes of their own, as OOD ones, are left out. A checkpoint with no
     weight of the model is refused, and so is a neck whose maps and losses do
     not fit the rest, see `check_neck`; the neck of a plain detector's is
-    loaded as the first in a list (`put_into_chain`). Before a test it warns
+    loaded as the first in a list (`put_into_chain`). Outliers that are pasted
+    must be what the losses on pixels learn from. Before a test it warns
     if the pipelines of its sets change images differently.
     Raises ValueError with both numbers, or the names, and the remedy.
     """
@@ -48,6 +49,11 @@ class CheckDataHook(Hook):
         self._learned = None  # what is learned is that of the training set
         self._check(runner, runner.train_dataloader.dataset, 'train')
         check_flags(unwrapped(runner), runner.train_dataloader.dataset)
+        note = check_outliers(
+            unwrapped(runner), runner.train_dataloader.dataset
+        )
+        if note:
+            runner.logger.warning(note)
         sets = list(sets_of(runner.train_dataloader.dataset))
         self._learned = classes_of(sets[0]) if sets else None
         if runner.val_loop is not None:  # it shows now, not at the end
@@ -157,6 +163,41 @@ def check_flags(model: nn.Module, dataset: object) -> None:
                 'end its pipeline with '
                 "dict(type='mmood.PackOODInputs', apart=True)"
             )
+
+
+def check_outliers(model: nn.Module, dataset: object) -> str | None:
+    """Raise ValueError if outliers are pasted that no loss is for.
+
+    What to say where losses wait for outliers and nothing pastes any; None
+    if all is well.
+    """
+    pasted = {
+        step.outlier_label
+        for leaf in sets_of(dataset)
+        for step in getattr(getattr(leaf, 'pipeline', None), 'transforms', ())
+        if hasattr(step, 'outlier_label')
+    }
+    losses = getattr(model, 'pixel_losses', None) or {}
+    if pasted and not losses:
+        raise ValueError(
+            f'the training pipeline labels outliers {sorted(pasted)}, which '
+            'the losses of this model would take for a class: list '
+            'pixel_losses, or leave out PasteOutliers'
+        )
+    label = getattr(model, 'outlier_label', None)
+    if pasted and pasted != {label}:
+        raise ValueError(
+            f'the training pipeline labels outliers {sorted(pasted)}, and the '
+            f'model has outlier_label={label}: give both the same'
+        )
+    waiting = [name for name, one in losses.items() if one.needs_outliers]
+    if not waiting or pasted:
+        return None
+    return (
+        f'{", ".join(waiting)} learn from outliers, and no transform of the '
+        'training set pastes any: only pixels that have the label '
+        f'{label} in the files count'
+    )
 
 
 def check_order(

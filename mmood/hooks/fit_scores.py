@@ -23,6 +23,17 @@ from mmood.scores import ScoreSet
 from .after_training import AfterTraining, share, unwrapped
 from .check_data import classes_of, sets_of
 
+# What scores are fitted on beside ID training images: the config's key of the
+# loader, and what to say where it is missing.
+_OTHERS = dict(
+    validation=('val_dataloader', 'ID validation images: set val_dataloader'),
+    outliers=(
+        'outlier_dataloader',
+        'ID validation images with synthetic outliers: set ood.outlier_fit '
+        'to transforms that paste some, or outlier_dataloader',
+    ),
+)
+
 
 @HOOKS.register_module()
 class FitScoresHook(AfterTraining):
@@ -38,7 +49,8 @@ class FitScoresHook(AfterTraining):
         dataloader: config of a loader of ID training images with labels, in
             the test's pipeline; None: ``fit_dataloader`` of the config.
             Scores that are fitted on ID validation images get the config's
-            ``val_dataloader``.
+            ``val_dataloader``, on synthetic outliers in such images its
+            ``outlier_dataloader``.
         max_images: of a loader and all ranks together; None: all of them.
     """
 
@@ -49,8 +61,14 @@ class FitScoresHook(AfterTraining):
 
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
-        if fittable(unwrapped(runner)) is not None:
-            self._loader(runner)  # what is missing shows now
+        part = fittable(unwrapped(runner))
+        if part is None:
+            return
+        self._loader(runner)  # what is missing shows now
+        for name, score in part.scores.fitted.items():
+            key, what = _OTHERS.get(score.fitted_on, ('fit_dataloader', ''))
+            if what and not runner.cfg.get(key):
+                raise ValueError(f'{name} is fitted on {what}')
 
     def before_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None
@@ -97,11 +115,14 @@ class FitScoresHook(AfterTraining):
         number = image_count(loader, self.max_images)
         if number < sys.maxsize:
             runner.logger.info(f'fitting scores on {number} images')
-        validation = None
-        if _validated(model) and runner.cfg.get('val_dataloader'):
-            # The runner's own loader may be in the middle of its images.
-            validation = runner.build_dataloader(runner.cfg['val_dataloader'])
-        done = fit_scores(model, loader, self.max_images, validation)
+        wanted = {s.fitted_on for s in fittable(model).scores.fitted.values()}
+        # Built anew: the runner's may be in the middle of its images.
+        others = {
+            images: runner.build_dataloader(runner.cfg[key])
+            for images, (key, _) in _OTHERS.items()
+            if images in wanted and runner.cfg.get(key)
+        }
+        done = fit_scores(model, loader, self.max_images, **others)
         runner.logger.info(done)
 
     def _loader(self, runner: Runner) -> Iterable:
@@ -127,8 +148,9 @@ def check_views(model: nn.Module) -> None:
             raise ValueError(
                 f'{type(part).__name__} merges the views of an image without '
                 'their OOD scores: set its type (tta_model.type) to '
-                "'mmood.OODDetTTAModel', which is for detectors, or test "
-                'without test-time augmentation'
+                "'mmood.OODDetTTAModel', of segmentors "
+                "'mmood.OODSegTTAModel', or test without test-time "
+                'augmentation'
             )
 
 
@@ -159,25 +181,22 @@ def fittable(model: nn.Module) -> nn.Module | None:
     return part if part is not None and part.scores.needs_fit else None
 
 
-def _validated(model: nn.Module) -> bool:
-    scores = fittable(model).scores.fitted.values()
-    return any(score.on_validation for score in scores)
-
-
 @torch.no_grad()
 def fit_scores(
     model: nn.Module,
     dataloader: Iterable,
     max_images: int | None = None,
     validation: Iterable | None = None,
+    outliers: Iterable | None = None,
 ) -> str:
     """Fit the model's scores, in one pass over the loaders of all ranks.
 
-    Compounds of fitted scores take a second pass, and scores that are fitted
-    on ID ``validation`` images one over these. The result lies in buffers
-    of the model; returned is what was done. Raises ValueError if the model
-    has no score to fit, or, after all others are fitted, for those that
-    cannot be, and for compounds of these.
+    Compounds of fitted scores take a second pass. Scores that are fitted on
+    ID ``validation`` images, or such images with ``outliers`` pasted in,
+    take one over these. The result lies in buffers of the model; returned is
+    what was done. Raises ValueError if the model has no score to fit, or,
+    after all others are fitted, for those that cannot be, and for compounds
+    of these.
     """
     part = fittable(model)
     if part is None:
@@ -186,6 +205,9 @@ def fit_scores(
             "'mahalanobis', to its list of scores"
         )
     metainfo = getattr(getattr(dataloader, 'dataset', None), 'metainfo', {})
+    loaders = dict(
+        training=dataloader, validation=validation, outliers=outliers
+    )
     was_training, done, errors = model.training, [], []
     model.eval()
     part.keeps_samples, part.scores.skips_unfitted = True, False
@@ -197,12 +219,11 @@ def fit_scores(
             if not names:
                 continue
             part.scores.start(names)
-            loader = validation if part.scores.on_validation else dataloader
+            images = part.scores.fitted_on
+            loader = loaders[images]
             if loader is None:
-                errors.append(
-                    f'{", ".join(names)} is fitted on ID validation images: '
-                    'set val_dataloader'
-                )
+                what = _OTHERS[images][1]
+                errors.append(f'{", ".join(names)} is fitted on {what}')
                 continue
             _together(_update, model, part, loader, max_images)
             try:

@@ -16,8 +16,13 @@ from .confidence import ConfidenceLoss, confidence_loss
 from .consistency import ConsistencyLoss, kl_consistency
 from .csi import CSILoss, CSIScore, nt_xent, rotations
 from .denoising import DenoisingLoss, DiffusionScore
+from .energy_hinge import EnergyHingeLoss
 from .energy_ood import DreamBoxScore, EnergyOODLoss, binary_focal_loss
+from .gaussian_mixtures import GaussianMixtures, MixtureScore
 from .logistic import LogisticUncertaintyLoss, weighted_energy
+from .mask_scores import Mask2AnomalyLoss, RbALoss
+from .pixels import PixelLoss, mean_of_sides, squared_hinge
+from .rpl import ResidualBlock, RPLLoss, RPLScore
 from .siren import SIRENKNN, SIRENLoss, VMFScore
 from .uncertainty import UncertaintyLoss, uncertainty_loss
 
@@ -32,11 +37,20 @@ __all__ = [
     'DenoisingLoss',
     'DiffusionScore',
     'DreamBoxScore',
+    'EnergyHingeLoss',
     'EnergyOODLoss',
+    'GaussianMixtures',
     'IGNORE',
     'LogisticUncertaintyLoss',
+    'Mask2AnomalyLoss',
+    'MixtureScore',
     'OODLoss',
     'OUTLIER',
+    'PixelLoss',
+    'RPLLoss',
+    'RPLScore',
+    'RbALoss',
+    'ResidualBlock',
     'SIRENKNN',
     'SIRENLoss',
     'UncertaintyLoss',
@@ -47,9 +61,11 @@ __all__ = [
     'confidence_loss',
     'find_loss',
     'kl_consistency',
+    'mean_of_sides',
     'nt_xent',
     'ood_losses',
     'rotations',
+    'squared_hinge',
     'uncertainty_loss',
     'weighted_energy',
 ]

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from mmood.registry import MODELS
-from mmood.scores import Samples, View
+from mmood.scores import MaskQueries, Samples, View
 from mmood.scores.samples import Part
 
 # Labels beside those of the classes 0..K-1.
@@ -42,6 +42,7 @@ class Batch:
         while nothing counts. `ood_losses` fills it in.
     ious: (R,) with the object of a row, 0 for background.
     kind: what the logits are of, see `Samples`.
+    queries: of maps, the `MaskQueries` of heads that classify masks.
     iteration, max_iters: how many steps have passed, of how many.
 
     What a head does not have is None. Raises ValueError for rows that do not
@@ -61,6 +62,7 @@ class Batch:
     outliers: Samples | Any = None
     ious: Part = None
     kind: str = 'softmax'
+    queries: MaskQueries | Any = None
     iteration: int = 0
     max_iters: int | None = None
 
@@ -152,6 +154,7 @@ class OODLoss(nn.Module):
     reads: tuple[str, ...] = ()  # of a `Batch`, beside rows and labels
     kinds: tuple[str, ...] = ('softmax', 'sigmoid')  # of logits
     maps: tuple[str, ...] = ()  # of the neck, by name
+    of_pixels = False  # its `Batch` holds maps of a segmentor's pixels
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Scalars by name, each a mean over all ranks; {} for none.
@@ -213,11 +216,14 @@ def build_part(config: dict, **sizes: int) -> nn.Module:
     return MODELS.build({**known, **own})
 
 
-def build_losses(configs: Sequence[dict], **sizes: int) -> nn.ModuleDict:
+def build_losses(
+    configs: Sequence[dict], *, of_pixels: bool = False, **sizes: int
+) -> nn.ModuleDict:
     """Losses by the name of their class, or the ``name`` of their config.
 
     Raises ValueError for what is no list, for a name that comes twice or
-    cannot be a part of a checkpoint's keys, and for what is no `OODLoss`.
+    cannot be a part of a checkpoint's keys, for what is no `OODLoss`, and
+    for losses on pixels among others or the reverse.
     """
     if not isinstance(configs, (list, tuple)):
         raise ValueError(f'losses must be a list of configs, got {configs!r}')
@@ -236,6 +242,12 @@ def build_losses(configs: Sequence[dict], **sizes: int) -> nn.ModuleDict:
                 f'a loss cannot be called {name!r}: its name becomes a part '
                 "of the checkpoint's keys"
             )
+        if loss.of_pixels != of_pixels:
+            raise ValueError(
+                f'{name} is a loss on {"pixels" if loss.of_pixels else "rows"}'
+                ': losses on pixels, and no others, are listed in '
+                "a segmentor's pixel_losses"
+            )
         losses[name] = loss
     return losses
 
@@ -250,7 +262,8 @@ def find_loss(
     for loss in losses:
         if isinstance(loss, kind):
             return loss
+    where = 'pixel_losses' if kind.of_pixels else 'losses'
     raise ValueError(
         f'the score {score!r} is trained by mmood.{kind.__name__}: add '
-        f"dict(type='mmood.{kind.__name__}') to losses"
+        f"dict(type='mmood.{kind.__name__}') to {where}"
     )

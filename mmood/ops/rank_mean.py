@@ -12,13 +12,19 @@ from mmengine.dist import all_reduce
 from torch import Tensor
 
 
-def rank_mean(values: Tensor) -> Tensor:
+def rank_mean(values: Tensor, where: Tensor | None = None) -> Tensor:
     """Sum of this rank's values (N, *) by the ranks' mean number of them.
 
-    A scalar. Without any value on any rank it is 0 and keeps the graph. A
-    collective call: every rank makes it, even with N = 0.
+    A scalar. Only those count that are True in ``where``, which is of the
+    same shape; the device is not waited for. Without any value on any rank
+    it is 0 and keeps the graph. A collective call: every rank makes it, even
+    with N = 0.
     """
-    return values.sum() / or_one(rank_count(values.flatten()))
+    if where is None:
+        return values.sum() / or_one(rank_count(values.flatten()))
+    count = where.sum().float()
+    all_reduce(count, 'mean')
+    return torch.where(where, values, 0).sum() / or_one(count)
 
 
 @torch.no_grad()

@@ -23,12 +23,17 @@ from .logits import (
     gen,
     joint_energy,
     max_logit,
+    mixture,
+    mixture_energy,
     msp,
 )
 from .mahalanobis import Mahalanobis, mahalanobis
+from .maskomaly import Maskomaly
+from .masks import Mask2Anomaly, ensemble_of_masks, mask_anomaly, rba
 from .nnguide import NNGuide, mean_of_largest_products
 from .odin import odin, odin_score, perturb
 from .openmax import OpenMax, openmax
+from .queries import MaskQueries
 from .react import ReAct
 from .relative_mahalanobis import RelativeMahalanobis
 from .reshaping import ASH, Scale, ash, scale
@@ -53,6 +58,9 @@ __all__ = [
     'KNN',
     'LinearClassifier',
     'Mahalanobis',
+    'Mask2Anomaly',
+    'MaskQueries',
+    'Maskomaly',
     'NNGuide',
     'NotFittedError',
     'OpenMax',
@@ -72,6 +80,7 @@ __all__ = [
     'diffusion_score',
     'directional_error',
     'energy',
+    'ensemble_of_masks',
     'entropy',
     'fdbd',
     'fit_temperature',
@@ -88,13 +97,17 @@ __all__ = [
     'log_vmf_density',
     'log_vmf_normalizer',
     'mahalanobis',
+    'mask_anomaly',
     'max_logit',
     'mean_of_largest_products',
+    'mixture',
+    'mixture_energy',
     'msp',
     'odin',
     'odin_score',
     'openmax',
     'perturb',
+    'rba',
     'register_score',
     'residual',
     'scale',

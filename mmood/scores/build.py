@@ -15,6 +15,7 @@ from mmood.registry import SCORES
 from .samples import Samples, Score, ScoreConfig
 
 _CALLED = dict(classifier='the last linear layer of the model')
+_MASKS = ('mask',)
 
 
 def split_config(config: ScoreConfig) -> tuple[str, str, dict]:
@@ -97,13 +98,15 @@ def check_fits(
     check_reads(name, own.reads, missing)
     kinds = own.kinds
     if kind not in kinds:
+        heads = ' (Mask2FormerHead, MaskFormerHead)' if kinds == _MASKS else ''
         raise ValueError(
-            f'the score {name!r} is defined for {" and ".join(kinds)} logits, '
-            f"and these are of {kind}: take 'max_logit' or a score of features"
+            f'the score {name!r} is defined for {" and ".join(kinds)} logits'
+            f'{heads}, and these are of {kind}: '
+            "take 'max_logit' or a score of features"
         )
     constant = ('msp', 'entropy', 'odin', 'gen', 'gradnorm', 'kl_matching')
     is_constant = name in constant
-    if kind == 'softmax' and num_classes == 1 and is_constant:
+    if kind != 'sigmoid' and num_classes == 1 and is_constant:
         raise ValueError(
             f'the score {name!r} is a softmax over one class, which says '
             "nothing: take 'energy' or 'max_logit'"
@@ -117,7 +120,10 @@ def check_value(name: str, value: Any, samples: Samples) -> None:
     rows = (len(samples),)
     parts = [x for x in (samples.logits, samples.features) if x is not None]
     # A list, as sizes that are symbols while a graph is traced have no hash.
-    shapes = [(*x.shape[:1], *x.shape[2:]) for x in parts] or [rows]
+    shapes = [(*x.shape[:1], *x.shape[2:]) for x in parts]
+    if samples.queries is not None:
+        shapes.append((*rows, *samples.queries.size))
+    shapes = shapes or [rows]
     x = samples.inputs  # maps of their own size, or of rows
     if x is not None and not (parts and rows in shapes):
         shapes.append((*x.shape[:1], *x.shape[2:]))

@@ -71,7 +71,8 @@ class FittedDerived(DerivedScore, FittedScore):
     """
 
     def _may_hold(self, inner: FittedScore) -> bool:
-        return isinstance(inner, FittedDerived) and not inner.on_validation
+        is_one = isinstance(inner, FittedDerived)
+        return is_one and inner.fitted_on == 'training'
 
     def _fitted_inner(self) -> list[FittedScore]:
         return [self.inner] if isinstance(self.inner, FittedScore) else []

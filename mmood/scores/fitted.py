@@ -18,6 +18,9 @@ from torch import Tensor, nn
 
 from .samples import Samples
 
+# What scores are fitted on, in the order of the passes.
+IMAGES = 'training', 'validation', 'outliers'
+
 
 class NotFittedError(RuntimeError):
     """A score is asked for that has to be fitted first."""
@@ -31,8 +34,9 @@ class FittedScore(nn.Module):
     buffers. A subclass implements `_start`, `_add`, `_finish` and `_score`.
     Buffers whose size follows the data are named in ``resizable``, with the
     dimension that is 0 until the fit; loading a checkpoint resizes them.
-    With ``on_validation`` it is fitted on labelled ID validation samples
-    instead, those that are classified wrongly too.
+    ``fitted_on`` ID ``'training'`` samples; ``'validation'``: on labelled ID
+    validation samples, those that are classified wrongly too;
+    ``'outliers'``: on ID validation images with synthetic outliers in them.
 
     Buffers: ``is_fitted``, and ``class_code`` of the class names it was
     fitted with, in their order.
@@ -41,7 +45,7 @@ class FittedScore(nn.Module):
     is_fitted: Tensor
     class_code: Tensor
     resizable: Mapping[str, int] = MappingProxyType({})
-    on_validation = False
+    fitted_on = 'training'
 
     def __init__(self) -> None:
         super().__init__()

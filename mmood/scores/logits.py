@@ -16,7 +16,8 @@ from mmood.ops import raised
 from .samples import KINDS, Samples, register_score
 
 
-def _check(logits: Tensor, dim: int) -> Tensor:
+def check_logits(logits: Tensor, dim: int) -> Tensor:
+    """In float32 at least; ValueError without a class in ``dim``."""
     if logits.dim() == 0 or logits.shape[dim] == 0:
         raise ValueError(
             f'logits of shape {tuple(logits.shape)} have no class in '
@@ -53,7 +54,7 @@ def msp(logits: Tensor, dim: int = 1) -> Tensor:
     Source: Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and
     Out-of-Distribution Examples", ICLR 2017. Raises ValueError for K = 0.
     """
-    return 1 - _check(logits, dim).softmax(dim).amax(dim)
+    return 1 - check_logits(logits, dim).softmax(dim).amax(dim)
 
 
 def max_logit(logits: Tensor, dim: int = 1) -> Tensor:
@@ -62,7 +63,7 @@ def max_logit(logits: Tensor, dim: int = 1) -> Tensor:
     Source: Hendrycks et al., "Scaling Out-of-Distribution Detection for
     Real-World Settings", ICML 2022. Raises ValueError for K = 0.
     """
-    return -_check(logits, dim).amax(dim)
+    return -check_logits(logits, dim).amax(dim)
 
 
 def energy(logits: Tensor, dim: int = 1, temperature: float = 1.0) -> Tensor:
@@ -75,7 +76,7 @@ def energy(logits: Tensor, dim: int = 1, temperature: float = 1.0) -> Tensor:
     """
     if not temperature > 0:
         raise ValueError(f'temperature must be positive, got {temperature}')
-    logits = _check(logits, dim)
+    logits = check_logits(logits, dim)
     return -temperature * torch.logsumexp(logits / temperature, dim=dim)
 
 
@@ -87,7 +88,7 @@ def joint_energy(logits: Tensor, dim: int = 1) -> Tensor:
     classification networks know what they don't know?", NeurIPS 2021, Eq. 6.
     Raises ValueError for K = 0.
     """
-    return -F.softplus(_check(logits, dim)).sum(dim)
+    return -F.softplus(check_logits(logits, dim)).sum(dim)
 
 
 def entropy(logits: Tensor, dim: int = 1) -> Tensor:
@@ -95,7 +96,33 @@ def entropy(logits: Tensor, dim: int = 1) -> Tensor:
 
     p is the softmax over the K logits. Raises ValueError for K = 0.
     """
-    return torch.special.entr(_check(logits, dim).softmax(dim)).sum(dim)
+    return torch.special.entr(check_logits(logits, dim).softmax(dim)).sum(dim)
+
+
+def mixture(maps: Tensor, dim: int = 1) -> Tensor:
+    """``p_k = L_k / sum_j L_j`` of sums over masks L >= 0, the same shape.
+
+    The softmax of ``log L``. Where no mask claims a pixel, all classes are
+    alike: sums below the smallest normal float count as that. Raises
+    ValueError for K = 0.
+    """
+    maps = _positive(maps, dim)
+    return maps / maps.sum(dim, keepdim=True)
+
+
+def mixture_energy(maps: Tensor, dim: int = 1) -> Tensor:
+    """``-log sum_k L_k`` of sums over masks, (N, K, *) -> (N, *), nats.
+
+    The free energy of the logits ``log L``: how little all masks together
+    claim of a pixel, whatever the class. From ``-log N``, of N masks, to
+    about 87, where none does. Raises ValueError for K = 0.
+    """
+    return -_positive(maps, dim).sum(dim).log()
+
+
+def _positive(maps: Tensor, dim: int) -> Tensor:
+    maps = check_logits(maps, dim)
+    return maps.clamp(min=torch.finfo(maps.dtype).tiny)
 
 
 def gen(
@@ -113,7 +140,7 @@ def gen(
         raise ValueError(f'gamma must be in (0, 1), got {gamma}')
     if top < 1:
         raise ValueError(f'top must be at least 1, got {top}')
-    p = _check(logits, dim).softmax(dim)
+    p = check_logits(logits, dim).softmax(dim)
     values, places = p.topk(min(top, p.shape[dim]), dim)
     # That of the largest one as a sum, which keeps the digits near 0.
     others = p.scatter(dim, places.narrow(dim, 0, 1), 0).sum(dim, True)
@@ -121,11 +148,16 @@ def gen(
     return (values * torch.cat([others, rest], dim)).pow(gamma).sum(dim)
 
 
-@register_score('msp')
+@register_score('msp', kinds=KINDS)
 def _msp(samples: Samples) -> Tensor:
-    """`msp`; of independent classes ``1 - max sigmoid(logits)``."""
+    """`msp`; of independent classes ``1 - max sigmoid(logits)``.
+
+    Of masks one minus the largest part of their `mixture`.
+    """
     if samples.kind == 'sigmoid':
         return 1 - max_logit(samples.logits).neg().sigmoid()
+    if samples.kind == 'mask':
+        return 1 - mixture(samples.logits).amax(1)
     return msp(samples.logits)
 
 
@@ -134,21 +166,25 @@ def _max_logit(samples: Samples) -> Tensor:
     return max_logit(samples.logits)
 
 
-@register_score('energy')
+@register_score('energy', kinds=KINDS)
 def _energy(samples: Samples, temperature: float = 1.0) -> Tensor:
-    """`energy`; of independent classes `joint_energy`."""
-    if samples.kind != 'sigmoid':
+    """`energy`; `joint_energy` of independent classes, `mixture_energy`."""
+    if samples.kind == 'softmax':
         return energy(samples.logits, temperature=temperature)
     if temperature != 1:
         raise ValueError(
-            f'the energy of sigmoid logits has no temperature, got '
+            f'the energy of {samples.kind} logits has no temperature, got '
             f'{temperature}: leave it out'
         )
-    return joint_energy(samples.logits)
+    of_masks = samples.kind == 'mask'
+    return (mixture_energy if of_masks else joint_energy)(samples.logits)
 
 
-@register_score('entropy', kinds=('softmax',))
+@register_score('entropy', kinds=('softmax', 'mask'))
 def _entropy(samples: Samples) -> Tensor:
+    """`entropy`; of masks that of their `mixture`."""
+    if samples.kind == 'mask':
+        return torch.special.entr(mixture(samples.logits)).sum(1)
     return entropy(samples.logits)
 
 

@@ -17,9 +17,10 @@ from torch import Tensor
 from mmood.registry import SCORES
 
 from .classifier import LinearClassifier
+from .queries import MaskQueries
 
 KINDS = ('softmax', 'sigmoid', 'mask')
-PARTS = ('logits', 'features', 'inputs', 'values', 'classifier')
+PARTS = ('logits', 'features', 'inputs', 'values', 'classifier', 'queries')
 # What may be absent, hence None. Who reads a part says so when it is built,
 # where it is checked, and need not ask again: mypy's `X | Any` says that.
 Part = Union[Tensor, Any]
@@ -38,6 +39,7 @@ class Samples:
     view: makes the samples of other inputs.
     keys: of maps, which image each one is of. It seeds random numbers.
     classifier: what makes the logits of the features, of all samples alike.
+    queries: of maps of kind ``'mask'``, the masks that they are sums of.
     values: other scores (N, *) of the same samples, by name.
     """
 
@@ -49,11 +51,14 @@ class Samples:
     view: View | Any = None
     keys: Sequence[Hashable] | None = None
     classifier: LinearClassifier | Any = None
+    queries: MaskQueries | Any = None
     values: Mapping[str, Tensor] = field(
         default_factory=lambda: MappingProxyType({})
     )
 
     def __len__(self) -> int:
+        if self.queries is not None:
+            return len(self.queries)
         return len(
             next(iter((*self._tensors().values(), *self.values.values())))
         )
@@ -63,6 +68,8 @@ class Samples:
         parts: dict[str, Any] = {
             name: part[index] for name, part in self._tensors().items()
         }
+        if self.queries is not None:
+            parts['queries'] = self.queries[index]
         values = {name: value[index] for name, value in self.values.items()}
         return replace(self, **parts, values=values)
 

@@ -17,7 +17,7 @@ from mmood.registry import SCORES
 
 from .build import build_score, check_fits, check_value, split_config
 from .compound import CompoundScore
-from .fitted import FittedScore
+from .fitted import IMAGES, FittedScore
 from .samples import Samples, Score, ScoreConfig
 from .thresholds import Thresholds, arguments_code, check_score_name
 
@@ -180,8 +180,8 @@ class ScoreSet(nn.Module):
     def stages(self) -> list[list[str]]:
         """What is fitted in one pass over the data, and what in the next.
 
-        What is fitted on validation samples has a pass of its own, and a
-        compound of fitted scores has to wait for these.
+        What is fitted on validation samples, or on synthetic outliers, has
+        a pass of its own, and a compound of fitted scores waits for these.
         """
         fitted = self.fitted
         late = [
@@ -189,15 +189,17 @@ class ScoreSet(nn.Module):
             for name, score in fitted.items()
             if any(part in fitted for part in getattr(score, 'of', ()))
         ]
-        early = [name for name in fitted if name not in late]
-        apart = [name for name in early if fitted[name].on_validation]
-        early = [name for name in early if name not in apart]
-        return [stage for stage in (early, apart, late) if stage]
+        of = {
+            images: [n for n in fitted if fitted[n].fitted_on == images]
+            for images in IMAGES
+        }
+        of['training'] = [n for n in of['training'] if n not in late]
+        return [stage for stage in (*of.values(), late) if stage]
 
     @property
-    def on_validation(self) -> bool:
-        """Whether those being fitted want samples of ID validation images."""
-        return any(self.fitted[n].on_validation for n in self.being_fitted)
+    def fitted_on(self) -> str:
+        """What those being fitted want, see `FittedScore`."""
+        return next((self.fitted[n].fitted_on for n in self.being_fitted), '')
 
     def start(self, names: Iterable[str]) -> None:
         """Fit these from the next `update` on."""

@@ -64,7 +64,7 @@ class Temperature(FittedDerived):
 
     temperature: Tensor
     gives = ('logits',)
-    on_validation = True
+    fitted_on = 'validation'
 
     def __init__(
         self,

@@ -92,6 +92,12 @@ def plan(
             f'test_cfg.mode={mode!r} looks at several windows of a picture, '
             "and the ONNX graph looks once: set test_cfg.mode='whole'"
         )
+    if model.scores.kind == 'mask':
+        raise ValueError(
+            f'{type(model.decode_head).__name__} cannot be exported: masks of '
+            'queries, and the attention that finds them, are no part of the '
+            'ONNX graph. Export a segmentor whose head judges pixels'
+        )
     names = check_scores(model.scores, names)
     about = describe(pipeline, model.data_preprocessor)
     thresholds = known_thresholds(model.scores, names)

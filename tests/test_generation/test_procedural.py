@@ -9,9 +9,9 @@ from mmood.generation.procedural import (
     OUTLINES,
     SWAPS,
     ProceduralPainter,
-    _object_alpha,
     _outline_alpha,
     noise_level,
+    object_alpha,
     random_outline,
 )
 from mmood.registry import PAINTERS
@@ -180,7 +180,7 @@ def test_provenance_says_what_was_swapped():
 
 def test_the_object_is_found_in_its_box():
     crop, inside, mask = disc()
-    found = _object_alpha(crop, mask) > 0.5
+    found = object_alpha(crop, mask) > 0.5
     assert (found & inside).sum() / (found | inside).sum() > 0.9
 
 

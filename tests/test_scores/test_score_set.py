@@ -216,11 +216,18 @@ def test_arguments_that_a_score_does_not_have():
 def test_scores_that_do_not_fit_the_logits():
     with pytest.raises(ValueError, match="'entropy' is defined for softmax"):
         build('entropy', kind='sigmoid')
-    with pytest.raises(ValueError, match="'energy' .* and these are of mask"):
-        build('energy', kind='mask')
+    with pytest.raises(ValueError, match="'gen' .* and these are of mask"):
+        build('gen', kind='mask')
+    for name in ('rba', 'mask2anomaly', 'eam', 'maskomaly'):
+        message = f"'{name}' is .* mask logits .Mask2FormerHead, .* of softmax"
+        with pytest.raises(ValueError, match=message):
+            build(name)
     for name in ('msp', 'entropy', 'odin'):
         with pytest.raises(ValueError, match='softmax over one class'):
             build(name, num_classes=1)
+    for name in ('msp', 'entropy'):
+        with pytest.raises(ValueError, match='softmax over one class'):
+            build(name, kind='mask', num_classes=1)
     assert build('energy', 'max_logit', num_classes=1).names
     assert build('msp', 'energy', kind='sigmoid', num_classes=1).names
 

@@ -13,6 +13,7 @@ from mmood.ops import write_json
 
 COLUMNS = ('ours_ms', 'direct_ms', 'ratio')
 PARTS = ['metrics', 'scoring', 'bfloat16', 'plain', 'training', 'cached']
+PARTS += ['paste']
 SCORE_PARTS = ['sampling', 'knn', 'cdnp', 'logits']
 
 

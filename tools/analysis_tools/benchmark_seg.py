@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 
+import benchmark_paste
 import numpy as np
 import torch
 from mmengine.hub import get_config
@@ -265,6 +266,9 @@ def rows(
         with DefaultScope.overwrite_default_scope('mmseg'):
             pair = plain_testers(device)
             table.append(measure('4 scores of CGNet', *pair, runs, device))
+    if 'paste' in parts:
+        with tempfile.TemporaryDirectory() as folder:
+            table += benchmark_paste.rows(folder, runs)
     for part, make, name in (
         ('training', trainers, 'training step'),
         ('cached', head_trainers, 'training step of a head'),

@@ -104,7 +104,8 @@ class BoxAdapter(FirstThreshold):
                 'boxes: the set to fit on must be an mmood.IDCocoDataset'
             )
         kept = sample.pred_instances
-        labels = fit_labels(kept, sample.instances, self.scores.on_validation)
+        on_validation = self.scores.fitted_on == 'validation'
+        labels = fit_labels(kept, sample.instances, on_validation)
         mask = labels >= 0
         rank = torch.arange(len(kept), device=mask.device)
         keys = zlib.crc32(str(sample.img_id).encode()) * 4096 + rank

@@ -14,9 +14,11 @@ from .benchmarks import (
 from .feature_cache import CorruptShardError, FeatureCache
 from .feature_dataset import FeatureDataset
 from .ood_seg import OODSegDataset, OriginSegDataset
+from .paste_outliers import PasteOutliers
 from .smiyc_frames import SMIYCFramesDataset
 from .training_sets import CamVidDataset, ShapesSegDataset, WHDLDDataset
 from .transforms import LoadIDAnnotations, LoadOODAnnotations
+from .visits import EpochSampler, InfiniteEpochSampler, Visit
 
 __all__ = [
     'ADEOoDDataset',
@@ -24,19 +26,23 @@ __all__ = [
     'CamVidDataset',
     'CorruptShardError',
     'DLRSDDataset',
+    'EpochSampler',
     'FeatureCache',
     'FeatureDataset',
     'FishyscapesDataset',
     'FishyscapesLostAndFoundDataset',
+    'InfiniteEpochSampler',
     'LoadIDAnnotations',
     'LoadOODAnnotations',
     'LostAndFoundNoKnownDataset',
     'OODSegDataset',
     'ObstacleTrackDataset',
     'OriginSegDataset',
+    'PasteOutliers',
     'RoadAnomalyDataset',
     'SMIYCFramesDataset',
     'ShapesSegDataset',
+    'Visit',
     'WDPascalDataset',
     'WHDLDDataset',
 ]

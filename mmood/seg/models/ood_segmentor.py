@@ -6,16 +6,15 @@ a feature map.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
 from mmengine.structures import PixelData
-from mmseg.models.decode_heads import Mask2FormerHead, MaskFormerHead
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmood.registry import MODELS
 from mmood.scores import (
@@ -27,18 +26,23 @@ from mmood.scores import (
 )
 from mmood.scores.samples import ScoreConfig
 
+from .extraction import OneExtraction
 from .feature_probe import keep_probes, probe_for, why_no_classifier
+from .fitting import FitsScores
 from .frozen import FrozenTraining
+from .mask_heads import (
+    kind_of,
+    metas_of_window,
+    record_queries,
+    why_no_queries,
+)
+from .pixel_training import PixelTraining
 from .windows import (
     both_classes,
-    flip_dim,
-    image_key,
-    label_as_seen,
-    labelled_rows,
     mean_of_windows,
     noise_key,
-    padding_of,
     row_scores,
+    unpadded,
     window_boxes,
 )
 
@@ -46,7 +50,14 @@ _UPSAMPLE = ('nearest', 'bilinear')
 
 
 @MODELS.register_module()
-class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
+class OODEncoderDecoder(
+    FirstThreshold,
+    FitsScores,
+    FrozenTraining,
+    PixelTraining,
+    OneExtraction,
+    EncoderDecoder,
+):
     """Any `EncoderDecoder` of mmseg with OOD scores for each pixel.
 
     Class maps, logits, state keys and the training are the parent's. Each
@@ -62,19 +73,27 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
 
     With ``losses`` the segmentor comes from ``load_from``, stays in eval
     mode and gets no gradients: the losses alone are trained, on the features
-    of images or on cached ones.
+    of images or on cached ones. With ``pixel_losses`` it learns as the
+    parent does, from them too.
 
     Args:
         scores: see `mmood.scores.ScoreSet`.
         losses: configs of losses on features, e.g. ``mmood.DenoisingLoss``.
+        pixel_losses: configs of losses on pixels, e.g. ``mmood.RbALoss``.
+        outlier_label: of the pixels of outliers, for ``pixel_losses``.
+        supervised: whether the parent's losses count beside them.
+        trains: names of the parameters that learn, or of the parts that they
+            are in, such as ``'decode_head.cls_embed'``; all else stays in
+            eval mode, as it comes from ``load_from``. None: all learn.
         probe: arguments of `FeatureProbe`, which finds the features; None:
-            the attention keys of the last layer, where there are some, or,
-            if all scores of features read the classifier, what that gets.
+            the decode head's own, if it has some, what the classifier gets,
+            if all scores of features read it, or the last attention keys.
         upsample: of scores of features: ``'nearest'``, as in DOoD's public
             code, or ``'bilinear'``.
 
-    Raises ValueError as `ScoreSet` does, and for scores of features without
-    a probe.
+    Raises ValueError as `ScoreSet` does, for scores of features without a
+    probe, for losses that do not fit the segmentor or each other, and for
+    names of no parameter.
     """
 
     exact_buffers = ('ood_threshold',)
@@ -84,6 +103,10 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
         *args,
         scores: Sequence[ScoreConfig],
         losses: Sequence[dict] = (),
+        pixel_losses: Sequence[dict] = (),
+        outlier_label: int = 254,
+        supervised: bool = True,
+        trains: Sequence[str] | None = None,
         probe: dict | None = None,
         upsample: str = 'nearest',
         **kwargs,
@@ -98,24 +121,23 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
         self.probe = probe_for(scores, losses, probe, self)
         keep_probes(self)
         channels = self.probe and self.probe.width(self)
+        self._freeze(trains)
         self._build_losses(losses, channels)
+        self._build_pixel_losses(pixel_losses, outlier_label, supervised)
         for loss in self.losses.values():
             channels = channels or getattr(loss, 'channels', None)
         self.scores = ScoreSet(
             scores,
             num_classes=max(self.out_channels, 2),
             channels=channels,
-            kind=_kind(self.decode_head),
-            losses=tuple(self.losses.values()),
-            missing=dict(classifier=why_no_classifier(self.probe)),
+            kind=kind_of(self.decode_head),
+            losses=self.learned,
+            missing=dict(
+                classifier=why_no_classifier(self.probe),
+                queries=why_no_queries(self.decode_head),
+            ),
         )
-        self._of_windows = self._reading('features', 'inputs')
-        self._of_pixels = set(self.scores.names) - self._of_windows
-
-    def _reading(self, *parts: str) -> set[str]:
-        """The scores that read one of these parts of `Samples`."""
-        names = self.scores.names
-        return {n for n in names if set(parts) & set(self.scores.reads(n))}
+        self.sort_scores()
 
     def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         self.check_weights()
@@ -127,32 +149,55 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
     ) -> Tensor:
         """The parent's; notes the scores of this window."""
         decode = super().encode_decode
+        metas = batch_img_metas
+        if self.scores.kind == 'mask':
+            metas = metas_of_window(metas, inputs)
         if self._windows is None or not self._of_windows:
-            return decode(inputs, batch_img_metas)
-        recording = self.probe.record(self) if self.probe else nullcontext()
-        with recording as maps:
-            logits = decode(inputs, batch_img_metas)
+            return decode(inputs, metas)
+        again = bool(self._of_windows & self.reading('inputs'))
+        with self.extracting_once(again):
+            return self._scored_pass(decode, inputs, metas)
+
+    def _scored_pass(
+        self,
+        decode: Callable[[Tensor, list[dict]], Tensor],
+        inputs: Tensor,
+        metas: list[dict],
+    ) -> Tensor:
+        """The logits of a window; notes its scores."""
+        probe, head = self.probe, self.decode_head
+        recording = probe.record(self) if probe else nullcontext()
+        asking = record_queries(head) if self._of_queries else nullcontext()
+        with recording as maps, asking as queries:
+            logits = decode(inputs, metas)
 
         def view(images: Tensor) -> Samples:
-            found = both_classes(decode(images, batch_img_metas))
+            found = both_classes(decode(images, metas))
             return Samples(logits=found, kind=self.scores.kind)
 
         features = maps[-1] if maps else None
-        classifier = self.probe and self.probe.linear(self)
-        samples = Samples(
-            features=features,
-            logits=self._logits_of_cells(logits, features, classifier),
-            classifier=classifier,
+        classifier = probe and probe.linear(self)
+        size = tuple(logits.shape[-2:])
+        pixels = Samples(
+            logits=both_classes(logits),
             kind=self.scores.kind,
             inputs=inputs,
             view=view,
-            keys=[*map(noise_key, batch_img_metas, inputs)],
+            queries=replace(queries[-1], size=size) if queries else None,
+            keys=[*map(noise_key, metas, inputs)],
+        )
+        cells = replace(
+            pixels,
+            features=features,
+            logits=self._logits_of_cells(logits, features, classifier),
+            classifier=classifier,
         )
         names = self._of_windows
         if self.keeps_samples:
             names = names & self.scores.compounded
-        scores = self.scores(samples, names)
-        kept = replace(samples, inputs=None, view=None)
+        scores = self.scores(cells, names & self._of_cells)
+        scores.update(self.scores(pixels, names - self._of_cells))
+        kept = replace(cells, inputs=None, view=None)
         self._windows.append((scores, kept if self.keeps_samples else None))
         return logits
 
@@ -175,7 +220,7 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
         classifier: LinearClassifier | None,
     ) -> Tensor | None:
         """Logits (B, K, h, w) for scores that read them beside features."""
-        if features is None or not self._of_windows & self._reading('logits'):
+        if features is None or not self._of_cells & self.reading('logits'):
             return None
         if classifier is not None:
             return classifier(features)
@@ -200,7 +245,7 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
             values = {name: value[i] for name, value in merged.items()}
             if data_samples is not None:
                 values = {
-                    name: self._to_original(value, sample.metainfo)
+                    name: self._to_original(name, value, sample.metainfo)
                     for name, value in values.items()
                 }
             if self.keeps_samples:
@@ -232,68 +277,18 @@ class OODEncoderDecoder(FirstThreshold, FrozenTraining, EncoderDecoder):
             is_ood=is_ood,
         )
 
-    def _to_original(self, score: Tensor, meta: dict) -> Tensor:
+    def _to_original(self, name: str, score: Tensor, meta: dict) -> Tensor:
         """Undo padding, flip and resizing of a map (1, H, W)."""
-        left, right, top, bottom = padding_of(meta)
-        height, width = score.shape[-2:]
-        score = score[:, top : height - bottom, left : width - right]
-        if flip_dim(meta) is not None:
-            score = score.flip(flip_dim(meta))
-        return self.resized(score[None], meta['ori_shape'])[0]
+        upsample = self.upsample if name in self._of_cells else 'bilinear'
+        maps, size = unpadded(score, meta)[None], meta['ori_shape']
+        return self.resized(maps, size, upsample)[0]
 
-    def resized(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
+    def resized(
+        self, scores: Tensor, size: Sequence[int], upsample: str | None = None
+    ) -> Tensor:
         """(B, 1, h, w) -> (B, 1, *size)."""
         if tuple(scores.shape[-2:]) == tuple(size):
             return scores
-        is_nearest = self.upsample == 'nearest'
-        corners = None if is_nearest else self.align_corners
-        return resize(scores, tuple(size), None, self.upsample, corners, False)
-
-    def fit_samples(
-        self, sample: SegDataSample
-    ) -> Iterator[tuple[Samples, Tensor, Tensor, set[str]]]:
-        """What a predicted image gives to the fit, see `ScoreSet.update`.
-
-        Rows of labelled cells of its windows for scores of features, and of
-        labelled pixels for the others. Raises ValueError for an image
-        without a label.
-        """
-        if 'gt_sem_seg' not in sample:
-            raise ValueError(
-                f'{sample.get("img_path")} has no label to fit scores on: add '
-                'LoadAnnotations to the pipeline of fit_dataloader'
-            )
-        logits = class_logits(sample.seg_logits.data)[None]
-        label = sample.gt_sem_seg.data[0].to(logits.device)
-        ignored = getattr(self.decode_head, 'ignore_index', 255)
-        key = image_key(noise_key(sample.metainfo, label), label)
-        names = self._of_windows & set(self.scores.being_fitted)
-        if names:
-            size, meta = sample.windows[-1][0][2:], sample.metainfo
-            whole = label_as_seen(label, meta, size, ignored)
-            for i, (box, seen) in enumerate(sample.windows):
-                top, left, bottom, right = box
-                here = whole[top:bottom, left:right]
-                yield *labelled_rows(seen, here, ignored, key, i), names
-        names = self._of_pixels & set(self.scores.being_fitted)
-        if names:
-            of_windows, kind = sample.window_scores, self.scores.kind
-            seen = Samples(logits, kind=kind, values=of_windows)
-            wanted = self._of_pixels & self.scores.compounded
-            of_pixels = row_scores(self.scores, seen, wanted)
-            if not names & self._reading('logits'):
-                logits = None
-            values = {**of_windows, **of_pixels}
-            seen = replace(seen, logits=logits, values=values)
-            yield *labelled_rows(seen, label, ignored, key), names
-
-
-def _kind(head: nn.Module) -> str:
-    """Of the head's logits; one channel stands for a softmax over two."""
-    if isinstance(head, (MaskFormerHead, Mask2FormerHead)):
-        return 'mask'
-    # Also of heads within the head, as K-Net has.
-    losses = [part for part in head.modules() if hasattr(part, 'loss_name')]
-    flags = [getattr(loss, 'use_sigmoid', False) for loss in losses]
-    is_sigmoid = flags and all(flags) and head.out_channels > 1
-    return 'sigmoid' if is_sigmoid else 'softmax'
+        mode = upsample or self.upsample
+        corners = None if mode == 'nearest' else self.align_corners
+        return resize(scores, tuple(size), None, mode, corners, False)

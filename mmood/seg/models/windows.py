@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import os.path as osp
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
+from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmood.losses.denoising import downsample
@@ -117,6 +118,15 @@ def flip_dim(meta: Mapping) -> int | None:
     return -2 if meta['flip_direction'] == 'vertical' else -1
 
 
+def unpadded(maps: Tensor, meta: Mapping) -> Tensor:
+    """Maps (*, H, W) of the image without its padding and flip."""
+    left, right, top, bottom = padding_of(meta)
+    height, width = maps.shape[-2:]
+    maps = maps[..., top : height - bottom, left : width - right]
+    dim = flip_dim(meta)
+    return maps if dim is None else maps.flip(dim)
+
+
 def label_as_seen(
     label: Tensor, meta: Mapping, size: Sequence[int], ignore_index: int
 ) -> Tensor:
@@ -145,6 +155,16 @@ def image_key(name: object, label: Tensor) -> int:
     content = hashlib.blake2b(repr(name).encode(), digest_size=8)
     content.update(label.cpu().numpy().tobytes())
     return int.from_bytes(content.digest(), 'big', signed=True)
+
+
+def labelled_windows(
+    sample: SegDataSample, label: Tensor, ignore_index: int
+) -> Iterator[tuple[Samples, Tensor]]:
+    """What was kept of each window of an image, and its label (h, w)."""
+    size = sample.windows[-1][0][2:]
+    whole = label_as_seen(label, sample.metainfo, size, ignore_index)
+    for (top, left, bottom, right), seen in sample.windows:
+        yield seen, whole[top:bottom, left:right]
 
 
 def labelled_rows(
