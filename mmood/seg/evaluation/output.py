@@ -67,15 +67,6 @@ def report(
 def report_components(
     found: Mapping[tuple[str, str], Mapping[str, float]],
 ) -> str:
-<<<<<<< HEAD
-    """Table of the component measures of (set, score), in %."""
-    table = [
-        [*key, *(f'{100 * value:.2f}' for value in row.values())]
-        for key, row in found.items()
-    ]
-    columns = next(iter(found.values()))
-    return _tabulate(table, list(columns))
-=======
     """Table of the component measures of (set, score).
 
     Shares in %, and true positives, false negatives and false positives.
@@ -89,7 +80,6 @@ def report_components(
         table.append([*key, *cells])
     counts = [f'{" / ".join(COUNTS)} @{t}' for t in PERCENT]
     return _tabulate(table, (*SHARES, *counts))
->>>>>>> 3e2f5027919808d4e09ba9186ea1b2502720f493
 
 
 def _tabulate(table: list, columns: Sequence[str]) -> str:

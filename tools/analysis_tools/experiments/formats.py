@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from tabulate import tabulate
 
-<<<<<<< HEAD
-COUNTS = ('AOSE',)  # all other measures are shares, printed in %
+# All other measures are shares, printed in %.
+COUNTS = (
+    'AOSE',
+    *(f'{name}@{t}' for t in (25, 50, 75) for name in ('TP', 'FN', 'FP')),
+)
 STYLES = ('github', 'latex', 'tsv', 'csv')
 LABELS = ('method', 'stage', 'score', 'OOD set')
 # What tabulate leaves as it is in LaTeX.
@@ -24,39 +27,6 @@ _TEX = str.maketrans(
         '↓': r'$\downarrow$',
     }
 )
-=======
-# All other measures are shares, printed in %.
-COUNTS = (
-    'AOSE',
-    *(f'{name}@{t}' for t in (25, 50, 75) for name in ('TP', 'FN', 'FP')),
-)
-_TEX = {
-    **{character: f'\\{character}' for character in '&%$#_{}'},
-    '\\': r'\textbackslash{}',
-    '~': r'\textasciitilde{}',
-    '^': r'\textasciicircum{}',
-    '<': r'\textless{}',
-    '>': r'\textgreater{}',
-    '|': r'\textbar{}',
-    '±': r'$\pm$',
-    '↑': r'$\uparrow$',
-    '↓': r'$\downarrow$',
-}
-
-
-class Spread(NamedTuple):
-    """Mean and sample deviation in %, of counts as such; nan: of one run."""
-
-    mean: float
-    deviation: float
-
-
-def spread(values: Sequence[float], scale: float = 100) -> Spread:
-    """Shares to mean and sample deviation in %; one value has none."""
-    numbers = scale * np.asarray(values, dtype=float)
-    deviation = numbers.std(ddof=1) if len(numbers) > 1 else float('nan')
-    return Spread(float(numbers.mean()), float(deviation))
->>>>>>> 3e2f5027919808d4e09ba9186ea1b2502720f493
 
 
 @dataclass(frozen=True)
