@@ -132,6 +132,8 @@ def test_a_full_disk(tmp_path, monkeypatch):
     class Full:
         """A writer whose bytes do not reach the disk."""
 
+        fourcc = cv2.VideoWriter.fourcc
+
         def __init__(self, *args):
             self._path = Path(args[0])
 
