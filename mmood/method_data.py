@@ -127,7 +127,7 @@ def _pipelines(dataset: ConfigDict) -> Iterator[list]:
 
 def _change_packing(pipeline: list, method: Mapping) -> None:
     """Put the method's transforms into a pipeline, and change what packs."""
-    for i, step in enumerate(pipeline):
+    for step in pipeline:
         if short_name(step) in _PACKERS:
             if method.get('packer'):
                 step.update(method['packer'])
