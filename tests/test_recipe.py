@@ -568,3 +568,25 @@ def test_outliers_without_images_to_paste_them_into():
         resolve(cfg)
     with pytest.raises(ConfigError, match='outlier_fit is for segmentors'):
         resolve(detector(ood=dict(outlier_fit=dict(transforms=[PASTE]))))
+
+
+def test_outliers_come_before_colours_change_by_a_sampler_that_tells_epochs():
+    paste = dict(type='mmood.PasteOutliers', prob=0.5)
+    blur = dict(type='mmood.Blur')
+    path = ROOT / 'configs/posthoc/fcn_lite0_1k_shapes.py'
+    colours = dict(type='mmseg.PhotoMetricDistortion')
+    changes = [
+        (('ood', 'train_transforms'), [paste, blur]),
+        (('flip_pipeline', 2), colours),
+    ]
+    cfg = resolve(Config.fromfile(path), changes)
+    steps = cfg.train_dataloader.dataset.pipeline
+    kinds = [step.type.split('.')[-1] for step in steps]
+    assert kinds[2:] == [
+        'PasteOutliers', 'PhotoMetricDistortion', 'Blur', 'PackSegInputs',
+    ]  # fmt: skip
+    sampler = cfg.train_dataloader.sampler
+    assert sampler.type == 'mmood.InfiniteEpochSampler' and sampler.shuffle
+    plain = load(path).train_dataloader.sampler
+    assert plain.type == 'InfiniteSampler'
+    assert 'PasteOutliers' not in str(cfg.fit_dataloader)

@@ -2,7 +2,12 @@
 
 import numpy as np
 import pytest
-from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.dataset import (
+    ConcatDataset,
+    DefaultSampler,
+    InfiniteSampler,
+    RepeatDataset,
+)
 from torch.utils.data import DataLoader
 
 from mmood.registry import DATA_SAMPLERS, TRANSFORMS
@@ -169,6 +174,23 @@ def test_samplers_say_the_epoch(monkeypatch, world):
             assert visits == list(stock)
             assert {visit.epoch for visit in visits} == {epoch}
     assert DATA_SAMPLERS.get('mmood.EpochSampler') is EpochSampler
+
+
+def test_wrappers_hand_the_epoch_on(tmp_path):
+    images = dataset(tmp_path)
+    seen = []
+    images.pipeline = lambda results: (
+        seen.append(results['sample_idx']) or results
+    )
+    ConcatDataset([images, images])[Visit(8, 4)]
+    ConcatDataset([images, images])[Visit(3, 4)]
+    repeated = RepeatDataset(images, 3)
+    for i in (2, 8, 14):
+        repeated[Visit(i, 1)]
+    assert seen == [2, 3, 2, 2, 2]
+    assert [visit.epoch for visit in seen[:2]] == [4, 4]
+    epochs = [visit.epoch for visit in seen[2:]]
+    assert len(set(epochs)) == 3 and min(epochs) > 4
 
 
 def test_objects_larger_than_the_image_are_shrunk(tmp_path):
