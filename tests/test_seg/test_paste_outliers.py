@@ -179,9 +179,9 @@ def test_samplers_say_the_epoch(monkeypatch, world):
 def test_wrappers_hand_the_epoch_on(tmp_path):
     images = dataset(tmp_path)
     seen = []
-    images.pipeline = lambda results: (
-        seen.append(results['sample_idx']) or results
-    )
+    images.pipeline.transforms = [
+        lambda results: seen.append(results['sample_idx']) or results
+    ]
     ConcatDataset([images, images])[Visit(8, 4)]
     ConcatDataset([images, images])[Visit(3, 4)]
     repeated = RepeatDataset(images, 3)
@@ -272,7 +272,7 @@ def test_labels_without_room(results, message):
         build()(results)
 
 
-def test_it_says_what_there_is_to_paste(monkeypatch):
+def test_it_says_what_there_is_to_paste(monkeypatch, log):
     lines = []
     monkeypatch.setattr(
         'mmood.seg.datasets.paste_outliers.print_log',
@@ -283,3 +283,4 @@ def test_it_says_what_there_is_to_paste(monkeypatch):
         'outliers of label 254: objects drawn of the outlines blob, polygon, '
         'union, hybrid'
     ]
+    assert not log['warning']
