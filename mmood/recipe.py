@@ -32,7 +32,8 @@ from mmood.references import expand, names
 
 _DETECTORS_ALONE = ('classifier', 'rpn_head', 'painted', 'unknown')
 _SEGMENTORS_ALONE: tuple[str, ...] = ('probe', 'features', 'outlier_fit')
-_SEGMENTORS_ALONE += ('decode_head', *PIXEL_KEYS)
+_SEGMENTORS_ALONE += ('decode_head',)
+_SEGMENTORS_ALONE += PIXEL_KEYS
 _SHARE = re.compile(r'\d+/\d+')
 # What is made, or changed, by a method's block.
 _MADE: tuple[str, ...] = (

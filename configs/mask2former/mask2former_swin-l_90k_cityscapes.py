@@ -1,4 +1,5 @@
-# Train it, or test a checkpoint of mmseg's mask2former_swin-l-in22k of Cityscapes.
+# Train it, or test a checkpoint of mmseg's mask2former_swin-l-in22k of
+# Cityscapes.
 _base_ = [
     '../_base_/models/mask2former_swin-l.py',
     '../_base_/datasets/segmentation.py',
