@@ -382,7 +382,7 @@ def test_a_block_that_means_nothing_is_refused(change, message):
         resolve(cfg)
 
 
-@pytest.mark.parametrize('key', ['probe', 'features'])
+@pytest.mark.parametrize('key', ['probe', 'features', 'decode_head'])
 def test_a_segmentors_part_on_a_detector_is_refused(key):
     message = rf'ood\.{key} is for segmentors, and the model is a FasterRCNN'
     with pytest.raises(ConfigError, match=message):
@@ -394,6 +394,19 @@ def test_a_detectors_part_on_a_segmentor_is_refused(key):
     message = rf'ood\.{key} is for detectors, and the model is a Enc.*={None}'
     with pytest.raises(ConfigError, match=message):
         resolve(segmentor(ood={key: dict(type='A')}))
+
+
+def test_a_decode_head_goes_around_the_models_own():
+    """Once, and what the model says of it wins."""
+    wrapper = dict(type='mmood.GMMSegHead', mixtures=dict(channels=8))
+    method = dict(scores=['gmmseg'], decode_head=wrapper)
+    cfg = resolve(segmentor(ood=method))
+    expected = dict(wrapper, of='FCNHead', num_classes=19)
+    assert cfg.model.decode_head.to_dict() == expected
+    cfg.ood = dict(
+        method, decode_head=dict(wrapper, mixtures=dict(channels=9))
+    )
+    assert resolve(cfg).model.decode_head.to_dict() == expected
 
 
 def test_one_class_is_no_text():
