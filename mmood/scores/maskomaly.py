@@ -166,22 +166,27 @@ class Maskomaly(FittedScore):
             return queries.mask_logits.new_zeros(0, *queries.size)
         return torch.stack(parts)
 
+    @torch.no_grad()
     def _of_image(self, queries: MaskQueries, image: int) -> Tensor:
         p = queries.probabilities[image]
         best, classes = p.max(-1)
-        is_known = classes < p.shape[-1] - 1
-        is_sure = is_known & (best > self.confidence)
-        is_kept = torch.zeros_like(is_known)
-        is_kept[self.kept] = True
+        known = classes < p.shape[-1] - 1
+        sure = (known & (best > self.confidence)).tolist()
+        kept = torch.zeros_like(known)
+        kept[self.kept] = True
         claimed = best.new_zeros(queries.size)
         outliers = torch.zeros_like(claimed)
-        borders = torch.zeros_like(claimed, dtype=torch.int64)
-        wanted = (is_known | is_kept).nonzero()[:, 0]
+        borders = torch.zeros_like(claimed, dtype=torch.int16)
+        wanted = (known | kept).nonzero()[:, 0]
+        is_known, is_kept = known.tolist(), kept.tolist()
         for chosen, masks in queries.masks(image, wanted):
-            borders += (masks[is_known[chosen]] > self.overlap).sum(0)
-            shown = masks * best[chosen, None, None]
-            for found, of in ((claimed, is_sure), (outliers, is_kept)):
-                if of[chosen].any():
-                    found.copy_(found.maximum(shown[of[chosen]].amax(0)))
+            for n, mask in zip(chosen.tolist(), masks):  # few passes each
+                if is_known[n]:
+                    borders += mask > self.overlap
+                shown = mask.mul_(best[n])
+                if sure[n]:
+                    torch.maximum(claimed, shown, out=claimed)
+                if is_kept[n]:
+                    torch.maximum(outliers, shown, out=outliers)
         rejected = (1 - claimed).masked_fill(borders > 1, 0)
         return self.weight * rejected + (1 - self.weight) * outliers

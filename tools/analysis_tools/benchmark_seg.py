@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from benchmark_masks import rows as mask_rows
 from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
@@ -265,6 +266,9 @@ def rows(
         with DefaultScope.overwrite_default_scope('mmseg'):
             pair = plain_testers(device)
             table.append(measure('4 scores of CGNet', *pair, runs, device))
+    if 'masks' in parts:
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            table += mask_rows(device, runs, size)
     for part, make, name in (
         ('training', trainers, 'training step'),
         ('cached', head_trainers, 'training step of a head'),
