@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from mmengine.config import ConfigDict
 
 from mmood.config import ConfigError
-from mmood.families import Adapter, adapter_of, short_name
+from mmood.families import Adapter, adapter_of, short_name, type_name
 
 # Keys of the `ood` block that become arguments of the adapter, and the rest.
 PIXEL_KEYS = ('pixel_losses', 'trains', 'supervised', 'outlier_label')
 HEAD_KEYS = ('scores', 'losses', 'outliers', 'probe', *PIXEL_KEYS)
 MODEL_KEYS = ('frozen', 'head', 'neck', 'classifier', 'rpn_head')
+MODEL_KEYS += ('decode_head',)
 _CLASS_HEADS = ('bbox_head', 'mask_head', 'decode_head', 'auxiliary_head')
 
 
@@ -42,6 +43,8 @@ def add_to_model(model: ConfigDict, method: ConfigDict) -> Adapter:
             head['cls_predictor_cfg'] = filled(
                 head.get('cls_predictor_cfg') or {}, method['classifier']
             )
+    if method.get('decode_head'):
+        _wrap(model['decode_head'], method['decode_head'])
     if method.get('frozen') is not None:
         model['backbone'] = ConfigDict(
             type='mmood.FrozenBackbone',
@@ -53,6 +56,14 @@ def add_to_model(model: ConfigDict, method: ConfigDict) -> Adapter:
     if method.get('rpn_head'):
         _change_rpn(model, method['rpn_head'])
     return adapter
+
+
+def _wrap(head: ConfigDict, wrapper: Mapping) -> None:
+    """A head of ours around the model's, which becomes its ``of``."""
+    if type_name(head) != type_name(wrapper):
+        head['of'] = head['type']
+        head['type'] = wrapper['type']
+    head.update(filled(head, wrapper))
 
 
 def _add_neck(model: ConfigDict, neck: Mapping) -> None:

@@ -19,6 +19,7 @@ from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import DefaultScope, Registry, build_runner_from_cfg
 
@@ -115,6 +116,12 @@ RUNNERS = Registry(
 VISUALIZERS = RimRegistry(
     'visualizer', parent=MMENGINE_VISUALIZERS, room='visualizer'
 )
+VISBACKENDS = Registry(
+    'visualizer backend',
+    parent=MMENGINE_VISBACKENDS,
+    scope='mmood',
+    locations=['mmood.visualization.mlflow_backend'],
+)
 # Functions and modules, by the names that configs and tables have for them.
 SCORES = Registry(
     'score', scope='mmood', locations=['mmood.scores', 'mmood.losses']
@@ -132,3 +139,20 @@ PAINTERS = Registry(
 OBJECTS = Registry(
     'source of objects', scope='mmood', locations=['mmood.generation']
 )
+
+
+def model_class(of: str | type, example: str) -> type:
+    """The class of a model's part, from any registry, or ``of`` itself.
+
+    Raises ValueError for a name that is in none; ``example`` has a scope.
+    """
+    if not isinstance(of, str):
+        return of
+    with MODELS.switch_scope_and_registry(None) as registry:
+        found = registry.get(of)
+    if found is None:
+        raise ValueError(
+            f'of={of!r} is in no registry: write its scope, as in '
+            f'of={example!r}'
+        )
+    return found

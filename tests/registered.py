@@ -6,6 +6,7 @@ Shapes: N samples, C = 6 channels, K = 4 classes.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import replace
 
 import torch
@@ -36,9 +37,19 @@ C, K = 6, 4
 OPTIONS = dict(
     CSILoss=dict(channels=4),
     DenoisingLoss=dict(channels=C),
+    RPLLoss=dict(
+        source_channels=C,
+        target_channels=C,
+        source='part',
+        target='part',
+        channels=4,
+        dilations=(1,),
+    ),
     SIRENLoss=dict(channels=8),
     VirtualOutlierSynthesis=dict(queue_size=3, num_candidates=20, patience=0),
 )
+# A model whose part gets maps (N, C, *), the first K channels the logits.
+MODEL = nn.Sequential(OrderedDict(part=nn.Identity()))
 SCORE_OPTIONS = dict(
     compound=dict(of=['energy', 'max_logit']),
     diffusion=dict(timesteps=3),
@@ -74,7 +85,12 @@ def build(name: str) -> nn.Module:
     """A loss, or a source of outliers."""
     width = 'in_channels' if name in LOSSES else 'channels'
     config = dict(type=f'mmood.{name}', **OPTIONS.get(name, {}))
-    return build_part(config, num_classes=K, **{width: C})
+    built = build_part(config, num_classes=K, **{width: C})
+    if hasattr(built, 'attach'):
+        built.attach(MODEL)
+    if isinstance(built, mmood.losses.RPLLoss):
+        nn.init.normal_(built.block.out.weight)  # else it changes nothing
+    return built
 
 
 def rows(count: int, seed: int = 1) -> Tensor:
@@ -97,8 +113,15 @@ def batch(x: Tensor, start: int = 0, loss: object = None) -> Batch:
     if getattr(loss, 'of_pixels', False):
         own[torch.arange(start, start + len(x)) % 3 == 1] = OUTLIER
         own[own == BACKGROUND] = IGNORE
-        maps = x[:, :K, None, None]
-        return Batch(maps, own[:, None, None], num_classes=K, kind='mask')
+        maps = x[..., None, None]
+        return Batch(
+            maps[:, :K],
+            own[:, None, None],
+            num_classes=K,
+            kind='mask',
+            inputs=maps,
+            view=lambda maps: Samples(logits=MODEL(maps)[:, :K]),
+        )
     return full_batch(x, 0.5 * x.flip(1), own, K)
 
 
@@ -106,7 +129,7 @@ def seen(x: Tensor) -> Samples:
     """All that an adapter can show of rows (N, C)."""
 
     def view(maps: Tensor) -> Samples:
-        features = maps[..., 0, 0]
+        features = MODEL(maps)[..., 0, 0]
         return Samples(
             features[:, :K],
             features,
@@ -138,10 +161,18 @@ def trained() -> list[nn.Module]:
     """Losses that have learned something, for the scores that need them."""
     losses = [build(name) for name in LOSSES]
     for loss in losses:
-        loss(batch(rows(20)))
+        loss(batch(rows(20), loss=loss))
         if isinstance(loss, mmood.losses.CSILoss):
             loss.shift_classifier.bias.data += 5
-    return losses
+        loss.eval()
+    return [*losses, mixtures()]
+
+
+def mixtures() -> nn.Module:
+    """Those of a decode head, all of whose components have seen something."""
+    made = mmood.losses.GaussianMixtures(K, C, queue_size=3)
+    made.queues.seen.fill_(1)
+    return made
 
 
 class Score(nn.Module):

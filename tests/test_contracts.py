@@ -66,7 +66,8 @@ PARTS: dict[str, tuple[Callable, Callable]] = {
 # layers of their own come before the rest.
 HALVES = (
     'CSILoss', 'DenoisingLoss', 'FlowFeatureSynthesis', 'GANSynthesis',
-    'VirtualOutlierSynthesis', 'csi', 'diffusion', 'godin', 'odin',
+    'RPLLoss', 'VirtualOutlierSynthesis', 'csi', 'diffusion', 'godin',
+    'odin', 'rpl',
 )  # fmt: skip
 
 
@@ -191,7 +192,10 @@ def test_losses_of_two_ranks_average_to_those_of_one(monkeypatch, name, cut):
     for key, value in loss(batch(x, loss=loss)).items():
         mean = (parts[0][key] + parts[1][key]) / 2
         torch.testing.assert_close(mean, value)
-        found, expected = (torch.autograd.grad(v, x)[0] for v in (mean, value))
+        found, expected = (
+            torch.autograd.grad(v, x, retain_graph=True)[0]
+            for v in (mean, value)
+        )
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
         assert expected.any()
 

@@ -14,8 +14,8 @@ from mmood.registry import HOOKS
 from .after_training import unwrapped
 from .check_neck import check_neck, put_into_chain
 
-_HEADS = ('roi_head', 'bbox_head', 'mask_head', 'decode_head')
-_HEADS += ('auxiliary_head',)
+_HEADS: tuple[str, ...] = ('roi_head', 'bbox_head', 'mask_head')
+_HEADS += ('decode_head', 'auxiliary_head')
 
 
 @HOOKS.register_module()
@@ -63,8 +63,9 @@ class CheckDataHook(Hook):
         """Other hooks have built the loaders that they fit on by now."""
         for hook in runner.hooks:
             loader = getattr(hook, 'dataloader', None)
-            if hasattr(loader, 'dataset'):
-                self._check(runner, loader.dataset, 'fit')
+            dataset = getattr(loader, 'dataset', None)
+            if dataset is not None:
+                self._check(runner, dataset, 'fit')
 
     def before_val(self, runner: Runner) -> None:
         dataset = runner.val_dataloader.dataset
@@ -227,17 +228,17 @@ def check_categories(metrics: Sequence[object], dataset: object) -> None:
     mmdet's own goes by the order of its file, as mmdet's own sets do.
     """
     sets = [part for part in sets_of(dataset) if hasattr(part, 'origin')]
-    classes = classes_of(sets[0]) if sets else None
+    classes = list(classes_of(sets[0]) or ()) if sets else []
     for metric in metrics if classes else ():
         coco = getattr(metric, '_coco_api', None)
         if coco is None:
             continue
         ids = coco.get_cat_ids(cat_names=classes)
         found = [coco.cats[i]['name'] for i in ids]
-        if found != list(classes):
+        if found != classes:
             raise ValueError(
                 f'the ann_file of {type(metric).__name__} has the classes '
-                f'{found}, label by label, and the set {list(classes)}: '
+                f'{found}, label by label, and the set {classes}: '
                 'leave out the ann_file of the evaluator, or use '
                 'mmood.OODDetMetric, which goes by names'
             )

@@ -18,9 +18,11 @@ from .csi import CSILoss, CSIScore, nt_xent, rotations
 from .denoising import DenoisingLoss, DiffusionScore
 from .energy_hinge import EnergyHingeLoss
 from .energy_ood import DreamBoxScore, EnergyOODLoss, binary_focal_loss
+from .gaussian_mixtures import GaussianMixtures, MixtureScore
 from .logistic import LogisticUncertaintyLoss, weighted_energy
 from .mask_scores import Mask2AnomalyLoss, RbALoss
 from .pixels import PixelLoss, mean_of_sides, squared_hinge
+from .rpl import ResidualBlock, RPLLoss, RPLScore
 from .siren import SIRENKNN, SIRENLoss, VMFScore
 from .uncertainty import UncertaintyLoss, uncertainty_loss
 
@@ -37,13 +39,18 @@ __all__ = [
     'DreamBoxScore',
     'EnergyHingeLoss',
     'EnergyOODLoss',
+    'GaussianMixtures',
     'IGNORE',
     'LogisticUncertaintyLoss',
     'Mask2AnomalyLoss',
+    'MixtureScore',
     'OODLoss',
     'OUTLIER',
     'PixelLoss',
+    'RPLLoss',
+    'RPLScore',
     'RbALoss',
+    'ResidualBlock',
     'SIRENKNN',
     'SIRENLoss',
     'UncertaintyLoss',

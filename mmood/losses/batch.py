@@ -262,7 +262,8 @@ def find_loss(
     for loss in losses:
         if isinstance(loss, kind):
             return loss
+    where = 'pixel_losses' if kind.of_pixels else 'losses'
     raise ValueError(
         f'the score {score!r} is trained by mmood.{kind.__name__}: add '
-        f"dict(type='mmood.{kind.__name__}') to losses"
+        f"dict(type='mmood.{kind.__name__}') to {where}"
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmood.ops import rank_mean
 
@@ -18,11 +18,19 @@ class PixelLoss(OODLoss):
     """Base of the losses whose `Batch` holds maps, for ``pixel_losses``.
 
     Then ``logits`` are (B, K, h, w) with gradients, of the kind ``'mask'``
-    the sums over masks, ``labels`` (B, H, W) with `IGNORE` and `OUTLIER`.
+    the sums over masks, ``labels`` (B, H, W) with `IGNORE` and `OUTLIER`. For
+    a loss that reads ``'view'`` there are ``inputs``, the images, and
+    ``view``: from them to the `Samples` with logits like these.
     """
 
     needs_outliers = True
     of_pixels = True
+
+    def attach(self, model: nn.Module) -> None:
+        """Find what the loss wants to know of its segmentor, if anything.
+
+        Raises ValueError if that is not there.
+        """
 
     def score(self, logits: Tensor, kind: str) -> Tensor:
         """Of logits (B, K, h, w) in float32, (B, h, w)."""

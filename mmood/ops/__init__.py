@@ -15,6 +15,13 @@ from .exact_state import copy_exact, exact_parts, exact_state, forget_fits
 from .feature_range import FeatureRange
 from .files import NotWrittenError, atomic_write, write_arrays, write_json
 from .gather import gather_labelled, gather_parts, gather_rows
+from .gaussian_mixtures import (
+    evenly_spread,
+    log_gaussians,
+    moments_of_directions,
+    sinkhorn,
+    sinkhorn_assignment,
+)
 from .images import image_size, list_files, list_images
 from .labels import read_labels
 from .locks import FolderInUseError, lock_folder
@@ -59,6 +66,7 @@ __all__ = [
     'check_set_name',
     'coco_problems',
     'copy_exact',
+    'evenly_spread',
     'exact_parts',
     'exact_state',
     'farthest_points',
@@ -79,7 +87,9 @@ __all__ = [
     'lock_folder',
     'log_bessel_i',
     'log_scaled_bessel_i',
+    'log_gaussians',
     'log_weibull_density',
+    'moments_of_directions',
     'or_one',
     'raised',
     'rank_count',
@@ -87,6 +97,8 @@ __all__ = [
     'read_coco',
     'read_json',
     'read_labels',
+    'sinkhorn',
+    'sinkhorn_assignment',
     'stated_origin',
     'weibull_cdf',
     'versions',

@@ -6,6 +6,7 @@ Shapes: N samples, K classes, C channels, Q places per class.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .gather import gather_labelled
@@ -14,16 +15,34 @@ from .gather import gather_labelled
 class ClassQueues(nn.Module):
     """First in, first out: the newest ``size`` vectors of each class.
 
-    Buffers, so in checkpoints: ``memory`` (K, Q, C) float32, a ring per
-    class whose sample number i lies at place ``i % Q``, and ``seen`` (K,),
-    how many samples were ever added.
+    Buffers, so in checkpoints: ``memory`` (K, Q, C), a ring per class whose
+    sample number i lies at place ``i % Q``, and ``seen`` (K,), how many
+    samples were ever added. Q is ``size``; of queues that grow it is at
+    first 0, and at most twice what the fullest class needs.
+
+    Args:
+        num_classes: K.
+        channels: C.
+        size: of each queue.
+        grows: take memory, and room in checkpoints, as the queues fill.
+        dtype: of the memory.
+
+    Raises ValueError for a K, C or size below 1.
     """
 
     memory: Tensor
     seen: Tensor
     exact_buffers = ('memory', 'seen')
 
-    def __init__(self, num_classes: int, channels: int, size: int) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        channels: int,
+        size: int,
+        *,
+        grows: bool = False,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
         shape = num_classes, channels, size
         if min(shape) < 1:
@@ -31,19 +50,21 @@ class ClassQueues(nn.Module):
                 'num_classes, channels and size of the queues must be at '
                 f'least 1, got {shape}'
             )
-        memory = torch.zeros(num_classes, size, channels)
+        self.size, self.grows = size, grows
+        places = 0 if grows else size
+        memory = torch.zeros(num_classes, places, channels, dtype=dtype)
         self.register_buffer('memory', memory)
         self.register_buffer('seen', torch.zeros(num_classes).long())
 
     @property
     def counts(self) -> Tensor:
         """How many samples each class holds now, (K,)."""
-        return self.seen.clamp(max=self.memory.shape[1])
+        return self.seen.clamp(max=self.size)
 
     @property
     def is_full(self) -> Tensor:
         """Which classes hold ``size`` samples, (K,) bool."""
-        return self.seen >= self.memory.shape[1]
+        return self.seen >= self.size
 
     @property
     def means(self) -> Tensor:
@@ -81,9 +102,12 @@ class ClassQueues(nn.Module):
         """
         self._check(features, labels)
         order, number = by_class(labels, len(self.seen))
-        features, labels = features[order].float(), labels[order]
+        features = features[order].to(self.memory.dtype)
+        labels = labels[order]
         counts = class_counts(labels, len(self.seen))
-        size = self.memory.shape[1]
+        if self.grows:
+            self._make_room(counts)
+        size = max(self.memory.shape[1], 1)
         # Of those that share a place all write the newest one's features: a
         # mask of the newest would wait for the device.
         later = (counts[labels] - 1 - number) // size
@@ -91,6 +115,15 @@ class ClassQueues(nn.Module):
         place = (self.seen[labels] + number) % size
         self.memory[labels, place] = features[newest]
         self.seen += counts
+
+    def _make_room(self, counts: Tensor) -> None:
+        """For so many more of each class (K,); no ring comes round before
+        it has its whole size."""
+        held = self.memory.shape[1]
+        needed = min(self.size, int((self.seen + counts).max()))
+        if needed > held:
+            places = min(self.size, max(needed, 2 * held))
+            self.memory = F.pad(self.memory, (0, 0, 0, places - held))
 
     def _check(self, features: Tensor, labels: Tensor) -> None:
         bad = (~torch.isfinite(features)).any(1).sum()
@@ -116,7 +149,18 @@ class ClassQueues(nn.Module):
         """A checkpoint of another queue size leaves the queues empty.
 
         Its mismatch is reported by the loader; ``seen`` alone would fit.
+        Queues that grow take any that have not come round.
         """
+        given = state_dict.get(f'{prefix}memory')
+        if self.grows and given is not None and given.dim() == 3:
+            own = len(self.memory), given.shape[1], self.memory.shape[2]
+            seen = state_dict.get(f'{prefix}seen', self.seen)
+            is_whole = given.shape[1] == self.size
+            fits = given.shape == own and given.shape[1] <= self.size
+            if fits and (is_whole or not (seen > given.shape[1]).any()):
+                self.memory = self.memory.new_zeros(own)
+            else:  # as empty as new ones
+                self.memory = self.memory[:, :0]
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         memory = state_dict.get(f'{prefix}memory', self.memory)
         if memory.shape != self.memory.shape:

@@ -32,19 +32,20 @@ def reference(batches, classes, size):
     return [list(queue) for queue in queues]
 
 
-def filled(batches, classes, size):
-    queues = ClassQueues(classes, 2, size)
+def filled(batches, classes, size, **options):
+    queues = ClassQueues(classes, 2, size, **options)
     for features, labels in batches:
         queues.add(features, labels)
     return queues
 
 
+@pytest.mark.parametrize('grows', [False, True])
 @pytest.mark.parametrize('classes', [1, 3])
 @pytest.mark.parametrize('size', [1, 4, 1000])
-def test_holds_what_a_deque_holds(classes, size):
+def test_holds_what_a_deque_holds(classes, size, grows):
     """Also more of a class in a batch than fit, and none at all."""
     batches = [batch(n, classes) for n in (0, 3, 1, 40, 7, 0, 13)]
-    queues = filled(batches, classes, size)
+    queues = filled(batches, classes, size, grows=grows)
     expected = reference(batches, classes, size)
     assert contents(queues) == expected
     assert queues.counts.tolist() == [len(part) for part in expected]
@@ -187,3 +188,36 @@ def test_many_samples_are_fast_enough_to_be_vectorised():
         assert np.array_equal(
             np.sort(queues.memory[label, :, 0].numpy()), expected
         )
+
+
+def test_memory_grows_to_its_size_and_no_further():
+    queues, places = ClassQueues(2, 3, 10, grows=True), []
+    for n in (0, 1, 2, 3, 9, 4):
+        queues.append(torch.randn(n, 3), torch.zeros(n).long())
+        places.append(queues.memory.shape[1])
+    assert places == [0, 1, 3, 6, 10, 10]
+
+
+@pytest.mark.parametrize('n', [0, 5, 30])
+def test_growing_queues_load_any_filling(n):
+    saved = filled([batch(n)], 3, 8, grows=True, dtype=torch.float16)
+    other = filled([batch(4)], 3, 8, grows=True, dtype=torch.float16)
+    other.load_state_dict(saved.state_dict())
+    assert contents(other) == contents(saved)
+    more = batch(9)
+    for queues in (saved, other):
+        queues.append(*more)
+    assert contents(other) == contents(saved)
+    assert other.memory.dtype == torch.float16
+
+
+@pytest.mark.parametrize('size', [4, 100])
+def test_growing_queues_refuse_a_ring_of_another_size(size):
+    """One that has come round, or holds more than there is room for."""
+    saved = filled([batch(100, 1)], 1, size, grows=True)
+    other = filled([batch(4, 1)], 1, 8, grows=True)
+    with pytest.raises(RuntimeError, match='size mismatch for memory'):
+        other.load_state_dict(saved.state_dict())
+    assert other.counts.tolist() == [0]
+    other.append(*batch(3, 1))
+    assert other.counts.tolist() == [3]

@@ -12,8 +12,8 @@ from tabulate import tabulate
 from mmood.ops import write_json
 
 COLUMNS = ('ours_ms', 'direct_ms', 'ratio')
-PARTS = ['metrics', 'scoring', 'bfloat16', 'plain', 'masks', 'training']
-PARTS += ['cached']
+PARTS = ['metrics', 'scoring', 'bfloat16', 'plain', 'training', 'cached']
+PARTS += ['masks', 'paste']
 
 
 def parse_args() -> argparse.Namespace:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 
+import benchmark_paste
 import numpy as np
 import torch
 from benchmark_masks import rows as mask_rows
@@ -269,6 +270,9 @@ def rows(
     if 'masks' in parts:
         with DefaultScope.overwrite_default_scope('mmseg'):
             table += mask_rows(device, runs, size)
+    if 'paste' in parts:
+        with tempfile.TemporaryDirectory() as folder:
+            table += benchmark_paste.rows(folder, runs)
     for part, make, name in (
         ('training', trainers, 'training step'),
         ('cached', head_trainers, 'training step of a head'),

@@ -16,6 +16,21 @@ val_set = dict(
     seg_map_suffix='_gtFine_labelTrainIds.png',
     pipeline='$test_pipeline',
 )
+# The crops that MMSegmentation trains on.
+augmented_pipeline = [
+    dict(type='LoadImageFromFile'),
+    '$load_labels',
+    dict(
+        type='RandomResize',
+        scale=(2048, 1024),
+        ratio_range=(0.5, 2.0),
+        keep_ratio=True,
+    ),
+    dict(type='mmseg.RandomCrop', crop_size='$crop_size', cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='mmseg.PhotoMetricDistortion'),
+    dict(type='mmseg.PackSegInputs'),
+]
 test_sets = [
     dict(type=f'mmood.{kind}', data_root=f'data/{folder}', **more,
          pipeline='$test_pipeline', test_mode=True)

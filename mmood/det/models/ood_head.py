@@ -9,7 +9,7 @@ from mmdet.models.dense_heads import DETRHead
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from torch import nn
 
-from mmood.registry import MODELS
+from mmood.registry import MODELS, model_class
 
 from .dense import DenseAdapter
 from .query import QueryAdapter
@@ -44,16 +44,7 @@ def OODHead(
     Raises ValueError for a class of no known family, and for what the
     adapter refuses.
     """
-    if isinstance(of, str):
-        with MODELS.switch_scope_and_registry(None) as registry:
-            head = registry.get(of)
-    else:
-        head = of
-    if head is None:
-        raise ValueError(
-            f'of={of!r} is in no registry: write its scope, as in '
-            "of='mmdet.RetinaHead'"
-        )
+    head = model_class(of, 'mmdet.RetinaHead')
     scoring = _with_scores(head)
     made = head(**kwargs)
     # Not by the constructor: heads ask in theirs which class they are.

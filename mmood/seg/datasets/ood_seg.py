@@ -240,7 +240,7 @@ class OODSegDataset(OriginSegDataset):
             labels = read_label_ids(path, self.backend_args)
             counts = np.bincount(labels.ravel(), minlength=256)
             found.update(np.flatnonzero(counts).tolist())
-            if found.intersection(wanted):
+            if found.intersection(wanted or ()):
                 return
         if wanted:
             raise ValueError(

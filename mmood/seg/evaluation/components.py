@@ -49,8 +49,11 @@ class ComponentStore:
         check_component_protocol(protocol)
         self.protocol = protocol
         self._sizes = (min_prediction_size, min_object_size)
-        self._temporary = None if folder else tempfile.TemporaryDirectory()
-        self._folder = folder or self._temporary.name
+        self._temporary = None
+        if not folder:
+            self._temporary = tempfile.TemporaryDirectory()
+            folder = self._temporary.name
+        self._folder = folder
         self._files: list[tuple[str, str, np.ndarray]] = []
 
     def add(
@@ -80,7 +83,7 @@ class ComponentStore:
 
         All nan where the threshold is. A collective call.
         """
-        exceeds = np.greater_equal
+        exceeds: np.ufunc = np.greater_equal
         if self.protocol == 'smiyc':
             exceeds, thresholds = np.greater, self._edges(thresholds)
         frames: dict[str, list] = {origin: [] for origin in thresholds}

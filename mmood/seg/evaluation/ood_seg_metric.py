@@ -103,9 +103,11 @@ class OODSegMetric(BaseMetric):
         self._pending: dict | None = None
         self._merged: dict = {}
         self._reasons: dict = {}
-        self._store = None
+        self._store: ComponentStore | None = None
         if self.component_args is not None or self.save_maps:
-            folder = osp.join(self.out_dir, 'maps') if self.save_maps else None
+            folder = None
+            if self.out_dir and self.save_maps:
+                folder = osp.join(self.out_dir, 'maps')
             arguments = dict(self.component_args or {})
             self._map_score = arguments.pop('score', None)
             if self.protocol == 'smiyc':
@@ -242,7 +244,7 @@ class OODSegMetric(BaseMetric):
         if self._components:
             self._print(report_components(self._components))
         if self.out_dir:
-            self._dump(metrics, sets)
+            self._dump(self.out_dir, metrics, sets)
         return metrics
 
     def _pooled(self) -> dict[tuple, ScoreHistogram]:
@@ -262,7 +264,7 @@ class OODSegMetric(BaseMetric):
 
     def _component_measures(self) -> dict[tuple, dict[str, float]]:
         """A collective call: every rank measures its own images."""
-        if self.component_args is None:
+        if self.component_args is None or self._store is None:
             return {}
         sets = self._pooled()
         score = self._map_score or next((key for _, key in sets), None)
@@ -279,7 +281,9 @@ class OODSegMetric(BaseMetric):
             note = f'protocol {self.protocol}, in %'
             MMLogger.get_current_instance().info(f'{note}\n{table}')
 
-    def _dump(self, metrics: dict[str, float], sets: dict) -> None:
+    def _dump(
+        self, folder: str, metrics: dict[str, float], sets: dict
+    ) -> None:
         for origin in {origin for origin, _ in sets} - {'id'}:
             curves = {
                 score: histogram.curve()[1:]
@@ -289,10 +293,11 @@ class OODSegMetric(BaseMetric):
                 and histogram.num_negative
             }
             if curves:
-                path = osp.join(self.out_dir, f'curves_{origin}.png')
+                path = osp.join(folder, f'curves_{origin}.png')
                 plot_counted_curves(curves, path, origin)
-        self._details.write(
-            self.out_dir, sets, protocol=self.protocol, tpr=self.tpr
-        )
+        if self._details is not None:
+            self._details.write(
+                folder, sets, protocol=self.protocol, tpr=self.tpr
+            )
         values = {k: float(v) for k, v in metrics.items()}
-        write_json(osp.join(self.out_dir, 'metrics.json'), values)
+        write_json(osp.join(folder, 'metrics.json'), values)

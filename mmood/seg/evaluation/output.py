@@ -71,7 +71,8 @@ def report_components(
         [*key, *(f'{100 * value:.2f}' for value in row.values())]
         for key, row in found.items()
     ]
-    return _tabulate(table, next(iter(found.values())))
+    columns = next(iter(found.values()))
+    return _tabulate(table, list(columns))
 
 
 def _tabulate(table: list, columns: Sequence[str]) -> str:

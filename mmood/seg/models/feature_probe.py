@@ -177,8 +177,9 @@ def probe_for(
 ) -> FeatureProbe | None:
     """The probe of a segmentor's config, or what its scores allow.
 
-    Without ``arguments``: what the classifier gets, if all that read
-    features read the classifier too, otherwise the last attention keys. None
+    Without ``arguments``: what the decode head has in ``own_probe``, such as
+    the embeddings of a ``mmood.GMMSegHead``; what the classifier gets, if all
+    that read features read the classifier too; the last attention keys. None
     if neither a score nor a loss reads features. Raises ValueError if one
     does, and nothing says which features or, for scores alone, how many.
     """
@@ -186,6 +187,8 @@ def probe_for(
     readers = [config.get('type') for config in losses] + of_features
     if not readers:
         return None
+    if arguments is None:
+        arguments = getattr(model.decode_head, 'own_probe', None)
     if arguments is None and readers == _reading('classifier', scores):
         arguments = dict(classifier=True)
     backbone = thawed(model.backbone)

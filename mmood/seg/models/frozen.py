@@ -28,6 +28,7 @@ class FrozenTraining:
     """
 
     losses: nn.ModuleDict
+    pixel_losses: nn.ModuleDict
     probe: FeatureProbe | None
     _unfit: str | None = None
     _trains: tuple[str, ...] | None = None  # None: all of it
@@ -47,6 +48,13 @@ class FrozenTraining:
             sizes.update(channels=channels, in_channels=channels)
         self.losses = build_losses(configs, **sizes)
         self.register_load_state_dict_post_hook(_expect_no_losses)
+
+    @property
+    def learned(self) -> tuple[nn.Module, ...]:
+        """What scores may ask for: the losses, and what the head has."""
+        of_head = getattr(self.decode_head, 'learned', ())
+        losses = (*self.losses.values(), *self.pixel_losses.values())
+        return (*losses, *of_head)
 
     def _freeze(self, trains: Sequence[str] | None) -> None:
         """No gradients but for parameters of those names; None: for all.

@@ -6,7 +6,7 @@ a feature map.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -26,6 +26,7 @@ from mmood.scores import (
 )
 from mmood.scores.samples import ScoreConfig
 
+from .extraction import OneExtraction
 from .feature_probe import keep_probes, probe_for, why_no_classifier
 from .fitting import FitsScores
 from .frozen import FrozenTraining
@@ -50,7 +51,12 @@ _UPSAMPLE = ('nearest', 'bilinear')
 
 @MODELS.register_module()
 class OODEncoderDecoder(
-    FirstThreshold, FitsScores, FrozenTraining, PixelTraining, EncoderDecoder
+    FirstThreshold,
+    FitsScores,
+    FrozenTraining,
+    PixelTraining,
+    OneExtraction,
+    EncoderDecoder,
 ):
     """Any `EncoderDecoder` of mmseg with OOD scores for each pixel.
 
@@ -80,8 +86,8 @@ class OODEncoderDecoder(
             are in, such as ``'decode_head.cls_embed'``; all else stays in
             eval mode, as it comes from ``load_from``. None: all learn.
         probe: arguments of `FeatureProbe`, which finds the features; None:
-            the attention keys of the last layer, where there are some, or,
-            if all scores of features read the classifier, what that gets.
+            the decode head's own, if it has some, what the classifier gets,
+            if all scores of features read it, or the last attention keys.
         upsample: of scores of features: ``'nearest'``, as in DOoD's public
             code, or ``'bilinear'``.
 
@@ -125,7 +131,7 @@ class OODEncoderDecoder(
             num_classes=max(self.out_channels, 2),
             channels=channels,
             kind=kind_of(self.decode_head),
-            losses=(*self.losses.values(), *self.pixel_losses.values()),
+            losses=self.learned,
             missing=dict(
                 classifier=why_no_classifier(self.probe),
                 queries=why_no_queries(self.decode_head),
@@ -148,6 +154,17 @@ class OODEncoderDecoder(
             metas = metas_of_window(metas, inputs)
         if self._windows is None or not self._of_windows:
             return decode(inputs, metas)
+        again = bool(self._of_windows & self.reading('inputs'))
+        with self.extracting_once(again):
+            return self._scored_pass(decode, inputs, metas)
+
+    def _scored_pass(
+        self,
+        decode: Callable[[Tensor, list[dict]], Tensor],
+        inputs: Tensor,
+        metas: list[dict],
+    ) -> Tensor:
+        """The logits of a window; notes its scores."""
         probe, head = self.probe, self.decode_head
         recording = probe.record(self) if probe else nullcontext()
         asking = record_queries(head) if self._of_queries else nullcontext()
@@ -167,7 +184,7 @@ class OODEncoderDecoder(
             inputs=inputs,
             view=view,
             queries=replace(queries[-1], size=size) if queries else None,
-            keys=[*map(noise_key, batch_img_metas, inputs)],
+            keys=[*map(noise_key, metas, inputs)],
         )
         cells = replace(
             pixels,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from mmengine.logging import MessageHub
 from mmengine.structures import PixelData
+from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
@@ -22,8 +23,9 @@ from mmood.losses import (
     ood_losses,
 )
 from mmood.ops import Activity
+from mmood.scores import Samples
 
-from .heads import record_training
+from .heads import TrainOutputs, record_training
 from .mask_heads import kind_of
 from .windows import both_classes
 
@@ -61,6 +63,7 @@ class PixelTraining:
         )
         for name, loss in self.pixel_losses.items():
             _check_loss(name, loss, kind)
+            loss.attach(self)
         if configs:
             ignored = getattr(self.decode_head, 'ignore_index', 255)
             check_outlier_label(outlier_label, classes, ignored)
@@ -87,24 +90,44 @@ class PixelTraining:
         labels = torch.cat([one.gt_sem_seg.data for one in data_samples])
         is_outlier = labels == self.outlier_label
         known = labels.masked_fill(is_outlier, ignored)
-        with record_training(self.decode_head) as found:
-            losses = super().loss(inputs, _labelled(data_samples, known))
-        if not self.supervised:
-            losses = {k: v for k, v in losses.items() if 'loss' not in k}
         if hasattr(self, 'outlier_pixels'):
             self.outlier_pixels.add(is_outlier.sum())
-        labels = known.long().masked_fill(known == ignored, IGNORE)
+        views = any('view' in one.reads for one in self.pixel_losses.values())
+        with self.extracting_once(views):
+            with record_training(self.decode_head) as found:
+                losses = super().loss(inputs, _labelled(data_samples, known))
+            labels = known.long().masked_fill(known == ignored, IGNORE)
+            labels = labels.masked_fill(is_outlier, OUTLIER)
+            batch = self._batch_of_pixels(found, labels, inputs)
+            of_pixels = ood_losses(batch, self.pixel_losses)
+        if not self.supervised:
+            losses = {k: v for k, v in losses.items() if 'loss' not in k}
+        return {**losses, **of_pixels}
+
+    def _batch_of_pixels(
+        self, said: TrainOutputs, labels: Tensor, inputs: Tensor
+    ) -> Batch:
+        """Of what the head said, labels (B, H, W) and the images."""
+        kind, size = kind_of(self.decode_head), tuple(labels.shape[1:])
+
+        def view(images: Tensor) -> Samples:
+            found = self.decode_head.forward(self.extract_feat(images))
+            corners = self.align_corners
+            found = resize(found, size, None, 'bilinear', corners, False)
+            return Samples(logits=both_classes(found), kind=kind)
+
         hub = MessageHub.get_current_instance()
-        batch = Batch(
-            logits=both_classes(found.maps()),
-            labels=labels.masked_fill(is_outlier, OUTLIER),
+        return Batch(
+            logits=both_classes(said.maps()),
+            labels=labels,
             num_classes=max(self.out_channels, 2),
-            kind=kind_of(self.decode_head),
-            queries=found.queries(tuple(labels.shape[-2:])),
+            inputs=inputs,
+            view=view,
+            kind=kind,
+            queries=said.queries(size),
             iteration=hub.get_info('iter', 0),
             max_iters=hub.get_info('max_iters'),
         )
-        return {**losses, **ood_losses(batch, self.pixel_losses)}
 
 
 def check_outlier_label(label: int, classes: int, ignored: int) -> None:
