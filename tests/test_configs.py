@@ -34,7 +34,6 @@ _RESOLVED = {path: load(path) for path in CONFIGS}
 SEGMENTORS = [p for p in CONFIGS if _RESOLVED[p].default_scope == 'mmseg']
 DETECTORS = [path for path in CONFIGS if path not in SEGMENTORS]
 DOOD = [path for path in SEGMENTORS if path.parent.name == 'dood']
-MASKS = [path for path in SEGMENTORS if path.parent.name == 'mask2former']
 PLAIN = ('posthoc', 'fmiyc')  # detectors as they are
 TRAINED = [path for path in DETECTORS if path.parent.name not in PLAIN]
 TWO_STAGE = [path for path in TRAINED if 'faster-rcnn' in path.stem]
@@ -57,10 +56,10 @@ def mmseg_scope():
 
 
 def test_each_folder_holds_what_its_name_says():
-    assert len(DOOD) == 10 and len(SEGMENTORS) == 19 and len(DETECTORS) == 67
+    assert len(DOOD) == 10 and len(SEGMENTORS) == 16 and len(DETECTORS) == 67
     for path in CONFIGS:
         scope = resolved(path).default_scope
-        known = {'posthoc': scope, 'dood': 'mmseg', 'mask2former': 'mmseg'}
+        known = {'posthoc': scope, 'dood': 'mmseg'}
         assert scope == known.get(path.parent.name, 'mmdet')
 
 
@@ -183,7 +182,7 @@ def test_segmentor_is_fitted_and_calibrated_on_id_images(path, mmseg_scope):
     assert ('mmood.CheckFeaturesHook' in hooks) == (path in DOOD)
 
 
-@by_name([path for path in SEGMENTORS if path not in (*DOOD, *MASKS)])
+@by_name([path for path in SEGMENTORS if path not in DOOD])
 def test_plain_segmentor_trains_as_mmsegs_own(path, mmseg_scope, request):
     want_timm(path, request)
     model = build_segmentor(resolved(path))
@@ -197,47 +196,6 @@ def test_plain_segmentor_trains_as_mmsegs_own(path, mmseg_scope, request):
         backbone = resolved(path).model.backbone
         assert any(trained) and (all(trained) or backbone.frozen_stages)
     assert resolved(path).val_evaluator[0].type == 'mmseg.IoUMetric'
-
-
-MASK_SCORES = ('rba', 'mask2anomaly', 'eam', 'maskomaly', 'max_logit', 'msp')
-MASK_SCORES += ('energy', 'entropy')
-
-
-@by_name(MASKS)
-def test_mask2former_has_all_scores_of_masks(path, mmseg_scope):
-    cfg = resolved(path)
-    backbone = cfg.model.backbone
-    if 'depths' in backbone:  # Swin-L
-        backbone.depths = (1, 1, 1, 1)
-    model = build_segmentor(cfg)
-    assert type(model) is OODEncoderDecoder and not model.losses
-    assert model.scores.names == MASK_SCORES and model.scores.kind == 'mask'
-    assert model.scores.fitted['maskomaly'].fitted_on == 'outliers'
-    steps = [s.type for s in cfg.outlier_dataloader.dataset.pipeline]
-    assert steps[1:3] == ['mmood.LoadIDAnnotations', 'mmood.PasteOutliers']
-    assert cfg.outlier_dataloader.dataset.data_prefix == cfg.val_prefix
-    queries = model.decode_head.query_feat.weight
-    loss = model.decode_head.loss_cls.class_weight
-    assert len(loss) == model.num_classes + 1
-    if 'cityscapes' in path.stem:
-        name = path.stem.removesuffix('_90k_cityscapes')
-        name += '-in22k-384x384-pre' if 'swin' in name else ''
-        mmsegs = get_config(
-            f'mmseg::mask2former/{name}_8xb2-90k_cityscapes-512x1024.py'
-        )
-        assert cfg.optim_wrapper == mmsegs.optim_wrapper
-        own, theirs = cfg.param_scheduler[0], mmsegs.param_scheduler[0]
-        assert {**theirs, **own} == theirs
-        assert cfg.train_cfg == mmsegs.train_cfg
-        kinds = [
-            [step.type.split('.')[-1] for step in one.train_pipeline]
-            for one in (cfg, mmsegs)
-        ]
-        kinds[1][1] = 'LoadIDAnnotations'
-        assert kinds[0] == kinds[1]
-        assert cfg.train_pipeline[2].scales == mmsegs.train_pipeline[2].scales
-        assert cfg.crop_size == mmsegs.crop_size
-        assert len(queries) == 100
 
 
 @by_name(DOOD)
