@@ -34,6 +34,10 @@ _RESOLVED = {path: load(path) for path in CONFIGS}
 SEGMENTORS = [p for p in CONFIGS if _RESOLVED[p].default_scope == 'mmseg']
 DETECTORS = [path for path in CONFIGS if path not in SEGMENTORS]
 DOOD = [path for path in SEGMENTORS if path.parent.name == 'dood']
+GMMSEG = [path for path in SEGMENTORS if path.parent.name == 'gmmseg']
+RPL = [path for path in SEGMENTORS if path.parent.name == 'rpl']
+OF_SEGMENTORS = ('dood', 'gmmseg', 'rpl', 'mask2former')
+OF_SEGMENTORS += ('rba', 'mask2anomaly', 'energy_hinge')
 PLAIN = ('posthoc', 'fmiyc')  # detectors as they are
 TRAINED = [path for path in DETECTORS if path.parent.name not in PLAIN]
 TWO_STAGE = [path for path in TRAINED if 'faster-rcnn' in path.stem]
@@ -56,10 +60,11 @@ def mmseg_scope():
 
 
 def test_each_folder_holds_what_its_name_says():
-    assert len(DOOD) == 10 and len(SEGMENTORS) == 16 and len(DETECTORS) == 67
+    assert len(DOOD) == 10 and len(SEGMENTORS) == 36 and len(DETECTORS) == 67
     for path in CONFIGS:
         scope = resolved(path).default_scope
-        known = {'posthoc': scope, 'dood': 'mmseg'}
+        known = {'posthoc': scope}
+        known.update(dict.fromkeys(OF_SEGMENTORS, 'mmseg'))
         assert scope == known.get(path.parent.name, 'mmdet')
 
 
@@ -182,7 +187,7 @@ def test_segmentor_is_fitted_and_calibrated_on_id_images(path, mmseg_scope):
     assert ('mmood.CheckFeaturesHook' in hooks) == (path in DOOD)
 
 
-@by_name([path for path in SEGMENTORS if path not in DOOD])
+@by_name([p for p in SEGMENTORS if p.parent.name not in OF_SEGMENTORS])
 def test_plain_segmentor_trains_as_mmsegs_own(path, mmseg_scope, request):
     want_timm(path, request)
     model = build_segmentor(resolved(path))
@@ -246,6 +251,45 @@ def test_dood_trains_as_in_the_paper(path):
     dataset = path.stem.split('_')[-1]
     expected = dict(cityscapes=(6, 3, 'periodic'), ade20k=(8, 4, 'scalar'))
     assert form == expected.get(dataset, (6, 3, 'scalar'))
+
+
+@by_name(GMMSEG)
+def test_gmmseg_takes_the_last_layer_of_the_heads(path, mmseg_scope):
+    cfg = resolved(path)
+    model = build_segmentor(cfg)
+    mixtures = model.decode_head.conv_seg.mixtures
+    classes = cfg.model.decode_head.num_classes
+    assert mixtures.means.shape == (classes, 5, 64)
+    assert model.scores.first == 'gmmseg'
+    assert model.probe.module == 'decode_head.conv_seg.embed'
+    assert type(model.decode_head).__name__.startswith('GMMSeg')
+    if 'cityscapes' in path.stem:  # as published
+        assert cfg.train_cfg.max_iters == 80_000
+        assert mixtures.queues.size == 32_000
+        assert mixtures.kept == (0.999, 0.0) and mixtures.interval == 5
+        assert mixtures.max_enqueued == 20
+        assert mixtures.contrast_weight == 0.01
+
+
+@by_name(RPL)
+def test_rpl_trains_the_block_alone(path, mmseg_scope):
+    cfg = resolved(path)
+    model = build_segmentor(cfg)
+    trained = {n.split('.')[0] for n, p in model.named_parameters()
+               if p.requires_grad}  # fmt: skip
+    assert trained == {'pixel_losses'} and not model.supervised
+    assert model.scores.first == 'rpl'
+    size = cfg.get('crop_size')[0] // 4
+    with model.pixel_losses.RPLLoss.beside(), torch.no_grad():
+        logits = model._forward(torch.zeros(1, 3, size, size))
+    assert logits.shape[1] == cfg.model.decode_head.num_classes
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    paste = [t for t in pipeline if t.type == 'mmood.PasteOutliers']
+    assert len(paste) == 1 and paste[0].prob == 1.0
+    if 'cityscapes' in path.stem:  # as published
+        assert cfg.train_cfg.max_iters == 40 * (2975 // 8)
+        assert cfg.optim_wrapper.optimizer.lr == 7.5e-5
+        assert model.pixel_losses.RPLLoss.energy_weight == 0.05
 
 
 @by_name(CONFIGS)

@@ -382,7 +382,7 @@ def test_a_block_that_means_nothing_is_refused(change, message):
         resolve(cfg)
 
 
-@pytest.mark.parametrize('key', ['probe', 'features'])
+@pytest.mark.parametrize('key', ['probe', 'features', 'decode_head'])
 def test_a_segmentors_part_on_a_detector_is_refused(key):
     message = rf'ood\.{key} is for segmentors, and the model is a FasterRCNN'
     with pytest.raises(ConfigError, match=message):
@@ -394,6 +394,19 @@ def test_a_detectors_part_on_a_segmentor_is_refused(key):
     message = rf'ood\.{key} is for detectors, and the model is a Enc.*={None}'
     with pytest.raises(ConfigError, match=message):
         resolve(segmentor(ood={key: dict(type='A')}))
+
+
+def test_a_decode_head_goes_around_the_models_own():
+    """Once, and what the model says of it wins."""
+    wrapper = dict(type='mmood.GMMSegHead', mixtures=dict(channels=8))
+    method = dict(scores=['gmmseg'], decode_head=wrapper)
+    cfg = resolve(segmentor(ood=method))
+    expected = dict(wrapper, of='FCNHead', num_classes=19)
+    assert cfg.model.decode_head.to_dict() == expected
+    cfg.ood = dict(
+        method, decode_head=dict(wrapper, mixtures=dict(channels=9))
+    )
+    assert resolve(cfg).model.decode_head.to_dict() == expected
 
 
 def test_one_class_is_no_text():
@@ -568,3 +581,25 @@ def test_outliers_without_images_to_paste_them_into():
         resolve(cfg)
     with pytest.raises(ConfigError, match='outlier_fit is for segmentors'):
         resolve(detector(ood=dict(outlier_fit=dict(transforms=[PASTE]))))
+
+
+def test_outliers_come_before_colours_change_by_a_sampler_that_tells_epochs():
+    paste = dict(type='mmood.PasteOutliers', prob=0.5)
+    blur = dict(type='mmood.Blur')
+    path = ROOT / 'configs/posthoc/fcn_lite0_1k_shapes.py'
+    colours = dict(type='mmseg.PhotoMetricDistortion')
+    changes = [
+        (('ood', 'train_transforms'), [paste, blur]),
+        (('flip_pipeline', 2), colours),
+    ]
+    cfg = resolve(Config.fromfile(path), changes)
+    steps = cfg.train_dataloader.dataset.pipeline
+    kinds = [step.type.split('.')[-1] for step in steps]
+    assert kinds[2:] == [
+        'PasteOutliers', 'PhotoMetricDistortion', 'Blur', 'PackSegInputs',
+    ]  # fmt: skip
+    sampler = cfg.train_dataloader.sampler
+    assert sampler.type == 'mmood.InfiniteEpochSampler' and sampler.shuffle
+    plain = load(path).train_dataloader.sampler
+    assert plain.type == 'InfiniteSampler'
+    assert 'PasteOutliers' not in str(cfg.fit_dataloader)

@@ -22,7 +22,6 @@ model = dict(
     data_preprocessor=dict(size='$crop_size'),
     backbone=dict(depth=101, norm_cfg=norm_cfg),
 )
-val_set = '$id_val_set'
 
 from mmood.recipe import bake
 

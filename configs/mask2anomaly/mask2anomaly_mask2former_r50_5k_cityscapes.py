@@ -16,7 +16,6 @@ train_dataloader = dict(batch_size=1)  # of 8 GPUs
 optim_wrapper = dict(optimizer=dict(lr=1e-5))
 train_cfg = dict(val_interval=1000)
 model = dict(data_preprocessor=dict(size='$crop_size'))
-val_set = '$id_val_set'
 
 from mmood.recipe import bake
 

@@ -15,7 +15,6 @@ coco_objects = dict(max_images=300)
 train_pipeline = '$crop_pipeline'
 train_dataloader = dict(batch_size=2)  # of 8 GPUs
 train_cfg = dict(val_interval=1000)
-val_set = '$id_val_set'
 
 from mmood.recipe import bake
 

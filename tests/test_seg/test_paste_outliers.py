@@ -2,7 +2,12 @@
 
 import numpy as np
 import pytest
-from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.dataset import (
+    ConcatDataset,
+    DefaultSampler,
+    InfiniteSampler,
+    RepeatDataset,
+)
 from torch.utils.data import DataLoader
 
 from mmood.registry import DATA_SAMPLERS, TRANSFORMS
@@ -171,6 +176,23 @@ def test_samplers_say_the_epoch(monkeypatch, world):
     assert DATA_SAMPLERS.get('mmood.EpochSampler') is EpochSampler
 
 
+def test_wrappers_hand_the_epoch_on(tmp_path):
+    images = dataset(tmp_path)
+    seen = []
+    images.pipeline.transforms = [
+        lambda results: seen.append(results['sample_idx']) or results
+    ]
+    ConcatDataset([images, images])[Visit(8, 4)]
+    ConcatDataset([images, images])[Visit(3, 4)]
+    repeated = RepeatDataset(images, 3)
+    for i in (2, 8, 14):
+        repeated[Visit(i, 1)]
+    assert seen == [2, 3, 2, 2, 2]
+    assert [visit.epoch for visit in seen[:2]] == [4, 4]
+    epochs = [visit.epoch for visit in seen[2:]]
+    assert len(set(epochs)) == 3 and min(epochs) > 4
+
+
 def test_objects_larger_than_the_image_are_shrunk(tmp_path):
     write_cutout(tmp_path / 'a.png', (50, 300))
     source = dict(type='mmood.FolderObjects', folder=str(tmp_path))
@@ -250,7 +272,7 @@ def test_labels_without_room(results, message):
         build()(results)
 
 
-def test_it_says_what_there_is_to_paste(monkeypatch):
+def test_it_says_what_there_is_to_paste(monkeypatch, log):
     lines = []
     monkeypatch.setattr(
         'mmood.seg.datasets.paste_outliers.print_log',
@@ -261,3 +283,4 @@ def test_it_says_what_there_is_to_paste(monkeypatch):
         'outliers of label 254: objects drawn of the outlines blob, polygon, '
         'union, hybrid'
     ]
+    assert not log['warning']

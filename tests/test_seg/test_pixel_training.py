@@ -228,6 +228,10 @@ def build_unloaded(**options):
         (dict(trains=['decode_head.cls']),
          r"trains has 'decode_head.cls'.*'decode_head.conv_seg'"),
         (dict(trains='backbone'), r"is a text: one part is \['backbone'\]"),
+        (dict(pixel_losses=[HINGE], decode_head=dict(
+            FAMILIES['fcn']['decode_head'],
+            loss_decode=dict(type='CrossEntropyLoss', class_weight=[1.0] * 4),
+        )), 'decode_head.loss_decode has class_weight.*class_weight=None'),
         (dict(losses=[HINGE]), 'EnergyHingeLoss is a loss on pixels'),
     ],
 )  # fmt: skip

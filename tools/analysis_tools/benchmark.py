@@ -13,7 +13,7 @@ from mmood.ops import write_json
 
 COLUMNS = ('ours_ms', 'direct_ms', 'ratio')
 PARTS = ['metrics', 'scoring', 'bfloat16', 'plain', 'training', 'cached']
-PARTS += ['paste']
+PARTS += ['masks', 'paste']
 SCORE_PARTS = ['sampling', 'knn', 'cdnp', 'logits']
 
 
@@ -28,7 +28,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--runs', type=int, default=15)
     parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'])
     parser.add_argument(
-        '--size', type=int, help='of images, pixels; 512, seg 768'
+        '--size',
+        type=int,
+        help='of images, pixels; 512, seg 768; of masks the height',
     )
     parser.add_argument(
         '--batch-size', type=int, help='images per step; 2 det, 16 seg'

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import benchmark_paste
 import numpy as np
 import torch
+from benchmark_masks import rows as mask_rows
 from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
@@ -266,6 +267,9 @@ def rows(
         with DefaultScope.overwrite_default_scope('mmseg'):
             pair = plain_testers(device)
             table.append(measure('4 scores of CGNet', *pair, runs, device))
+    if 'masks' in parts:
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            table += mask_rows(device, runs, size)
     if 'paste' in parts:
         with tempfile.TemporaryDirectory() as folder:
             table += benchmark_paste.rows(folder, runs)

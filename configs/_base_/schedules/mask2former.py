@@ -15,9 +15,9 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys=dict(
             backbone=dict(lr_mult=0.1, decay_mult=1.0),
-            query_embed='$embedding',
-            query_feat='$embedding',
-            level_embed='$embedding',
+            query_embed=embedding,
+            query_feat=embedding,
+            level_embed=embedding,
         ),
         norm_decay_mult=0.0,
     ),
