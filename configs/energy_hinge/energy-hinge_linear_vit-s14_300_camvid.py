@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/linear_vit-s14_camvid.py',
     '../_base_/methods/energy_hinge.py',
 ]
-max_iters, objects = 300, '$coco_objects'
+max_iters, objects = 300, '$cut_objects'
 paste = dict(prob=0.5, area=(0.002, 0.05))
 train_dataloader = dict(batch_size=4)
 train_cfg = dict(val_begin=10**9)

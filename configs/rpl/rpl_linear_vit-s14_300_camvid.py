@@ -1,6 +1,6 @@
 # Needs load_from: a checkpoint of posthoc/linear_vit-s14_1k_camvid.py.
 _base_ = ['../_base_/linear_vit-s14_camvid.py', '../_base_/methods/rpl.py']
-max_iters, objects = 300, '$coco_objects'
+max_iters, objects = 300, '$cut_objects'
 paste = dict(area=(0.002, 0.05))
 block = dict(
     source='backbone',

@@ -6,7 +6,7 @@ Shapes: images (H, W, 3) uint8 RGB, cutouts (h, w, 4) uint8 RGBA.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import cv2
@@ -53,24 +53,38 @@ def cut_object(image: np.ndarray, box: Box) -> np.ndarray | None:
 
 
 def cut_objects(
-    ann_file: Path, img_root: Path, out: Path, min_side: int = 24
+    ann_file: Path,
+    img_root: Path,
+    out: Path,
+    min_side: int = 24,
+    exclude: Collection[str] = (),
 ) -> Counter[str]:
     """Write the objects of a COCO file as PNG to a folder; what came of all.
 
     Of a file with ``ood`` flags those flagged, as Dream-Box writes it,
-    otherwise all; but for crowds, and for boxes with a side below
-    ``min_side`` pixels. Their names are CLASS_ID.png. Raises ValueError for
-    a file whose images lie outside of ``img_root``, and as `read_coco` and
-    `read_image` do.
+    otherwise all; but for crowds, for boxes with a side below ``min_side``
+    pixels and for the classes to ``exclude``, the known ones. Their names are
+    CLASS_ID.png. Raises ValueError for classes that the file does not have,
+    for images outside of ``img_root``, and as `read_coco` and `read_image`
+    do.
     """
     coco = read_coco(ann_file)
     names = {one['id']: one['name'] for one in coco['categories']}
+    unknown = sorted({*exclude} - {*names.values()})
+    if unknown:
+        raise ValueError(
+            f'exclude names {unknown}, and {ann_file} has the classes '
+            f'{sorted(names.values())}'
+        )
     images = {one['id']: one for one in coco['images']}
     has_flags = any('ood' in one for one in coco['annotations'])
     found: Counter[str] = Counter()
     seen: tuple[object, np.ndarray] = (None, np.empty(0))
     for one in sorted(coco['annotations'], key=lambda a: str(a['image_id'])):
         if one['iscrowd'] or (has_flags and not one.get('ood')):
+            continue
+        if names[one['category_id']] in exclude:
+            found['of excluded classes'] += 1
             continue
         record = images[one['image_id']]
         box = clip_box(one['bbox'], record['width'], record['height'])

@@ -63,6 +63,12 @@ def test_a_folder_of_objects(tmp_path):
     out.mkdir()
     found = cut_objects(path, tmp_path, out, min_side=16)
     assert found == {'written': 2, 'too small': 1}
+    (tmp_path / 'dogs').mkdir()
+    known = dict(min_side=16, exclude=['cat'])
+    found = cut_objects(path, tmp_path, tmp_path / 'dogs', **known)
+    assert found == {'written': 1, 'too small': 1, 'of excluded classes': 1}
+    with pytest.raises(ValueError, match=r"exclude names \['cow'\]"):
+        cut_objects(path, tmp_path, out, exclude=['cow'])
     source = FolderObjects(out)
     assert source.names == ['cat_1.png', 'dog_2.png']
     drawn = source.draw(np.random.default_rng(0), None, (99, 99))

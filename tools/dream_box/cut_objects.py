@@ -27,6 +27,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--min-side', type=int, default=24, help='of a box, in pixels'
     )
+    parser.add_argument(
+        '--exclude', nargs='+', default=(), help='known classes, left out'
+    )
     return parser.parse_args(argv)
 
 
@@ -39,6 +42,7 @@ def main(argv: list[str] | None = None) -> None:
             args.img_root or args.ann_file.parent,
             args.out,
             args.min_side,
+            args.exclude,
         )
     except (OSError, ValueError, NotWrittenError) as error:
         raise SystemExit(f'error: {error}') from error

@@ -59,14 +59,9 @@ fs_static = dict(
     pipeline='$test_pipeline',
 )
 test_sets = ['$anomaly_track', '$fs_static']
-# COCO objects of no class of CamVid, in the folder coco_ood: what some methods
-# learn from.
-coco_objects = dict(
-    type='mmood.CocoObjects',
-    ann_file='${folder}coco_ood/annotations/test.json',
-    img_prefix='${folder}coco_ood/images',
-    id_classes=['person', 'bicycle', 'car', 'motorcycle', 'bus', 'train',
-                'truck', 'traffic light', 'stop sign'],
-    exclude=['parking meter', 'potted plant'],
-    overlap='drop',
-)  # fmt: skip
+# What some methods learn from: objects of COCO images, cut out of their boxes.
+#   python tools/dream_box/cut_objects.py DATA/coco_ood/annotations/test.json \
+#       --img-root DATA/coco_ood/images --out data/coco_cut \
+#       --exclude 'stop sign' truck 'traffic light' 'parking meter'
+cut_folder = 'data/coco_cut'
+cut_objects = dict(type='mmood.FolderObjects', folder='$cut_folder')
