@@ -292,6 +292,20 @@ def test_a_count_of_one_seed_is_whole(tmp_path, capsys):
     assert lines[1].startswith('run\tmsp\t7 / 7\t125.0 / 150.0\t')
 
 
+def test_components_of_a_segmentor(tmp_path, capsys):
+    for seed in range(2):
+        row = {'sIoU_pred': 0.25, 'F1@50': 0.5, 'TP@50': 3 + seed, 'FP@50': 7}
+        content = {f'near/msp/{key}': value for key, value in row.items()}
+        write(tmp_path / f'run/seed_{seed}/ood/metrics.json', content)
+    options = ('--format', 'tsv', '--columns', *row)
+    assert output(capsys, tmp_path, *options).splitlines() == [
+        'method\tscore\tsIoU_pred ↑\tF1@50 ↑\tTP@50 ↑\tFP@50 ↓',
+        'run\tmsp\t25.0 ± 0.0\t50.0 ± 0.0\t3.5 ± 0.7\t7.0 ± 0.0',
+        'in %, TP@50, FP@50 counts, mean ± sample deviation over 2 seeds; '
+        'OOD: near',
+    ]
+
+
 def test_a_test_without_the_open_set_columns(results, capsys):
     error = refusal(capsys, results / 'vos', '--columns', 'AP_U')
     assert 'has no near/energy/AP_U, but' in error

@@ -30,8 +30,10 @@ _TABLE_1 = ('FPR95', 'AUROC')
 _OPEN_SET = ('WI', 'AOSE', 'mAP_K', 'AP_U')
 _CLOSED_KEY = 'closed_mAP_K'
 _UP = (*_DETECTION, *_SEGMENTATION, 'sIoU', 'PPV', 'F1*', 'mAP_K', 'AP_K')
+_UP += ('sIoU_pred', 'F1@25', 'F1@50', 'F1@75', 'TP@25', 'TP@50', 'TP@75')
 _UP += ('AP_U', 'P_K', 'P_U', 'R_K', 'R_U', 'matched_AUROC', 'matched_AUPR')
 _DOWN = ('FPR95', 'matched_FPR95', 'WI', 'AOSE', 'nOSE', 'AP_K_cost')
+_DOWN += tuple(f'{name}@{t}' for name in ('FN', 'FP') for t in (25, 50, 75))
 _ARROWS = {**dict.fromkeys(_UP, ' ↑'), **dict.fromkeys(_DOWN, ' ↓')}
 
 
@@ -176,7 +178,9 @@ def report(
             counts = len(method.finished), len(method.runs)
             lines.append(Line(list(labels), cells, *counts))
     names = ['method', 'score', 'ood_set' if is_csv else 'OOD set']
-    unit = 'in %, AOSE a count' if 'AOSE' in columns else 'in %'
+    counted = [column for column in columns if column in COUNTS]
+    are = 'a count' if len(counted) == 1 else 'counts'
+    unit = f'in %, {", ".join(counted)} {are}' if counted else 'in %'
     after = f'; OOD: {" / ".join(sets)}' if sets and not shown[2] else ''
     remarks = [after, *(text for m in methods for text in _remarks(m))]
     return render(

@@ -43,11 +43,11 @@ class OODSegMetric(BaseMetric):
 
     Returns ``<set>/<score>/{AP,AUROC,FPR95,Fmax}`` in [0, 1] under the prefix
     ``ood``, nan with a warning where a set has no OOD or no ID pixel, or a
-    map of that score has nan; with
-    ``resample`` also ``..._mean`` and ``..._std``, with ``components``
-    ``{sIoU,PPV,F1*}``; and ``ood_threshold/<score>``, the value that ``tpr``
-    of the pixels of the set named ``id`` do not exceed, and
-    ``ood_threshold``, that of the first score.
+    map of that score has nan; with ``resample`` also ``..._mean`` and
+    ``..._std``, with ``components`` what `ComponentStore.measure` returns;
+    and ``ood_threshold/<score>``, the value that ``tpr`` of the pixels of the
+    set named ``id`` do not exceed, and ``ood_threshold``, that of the first
+    score.
 
     Args:
         scores: of the logits of a stock segmentor, which predicts no scores;
@@ -242,7 +242,8 @@ class OODSegMetric(BaseMetric):
         ):
             MMLogger.get_current_instance().info(remark)
         if self._components:
-            self._print(report_components(self._components))
+            table = report_components(self._components)
+            self._print(table, 'shares in %, numbers of components')
         if self.out_dir:
             self._dump(self.out_dir, metrics, sets)
         return metrics
@@ -276,9 +277,9 @@ class OODSegMetric(BaseMetric):
         found = self._store.measure(thresholds)
         return {(origin, score): row for origin, row in found.items()}
 
-    def _print(self, table: str) -> None:
+    def _print(self, table: str, unit: str = 'in %') -> None:
         if table:
-            note = f'protocol {self.protocol}, in %'
+            note = f'protocol {self.protocol}, {unit}'
             MMLogger.get_current_instance().info(f'{note}\n{table}')
 
     def _dump(

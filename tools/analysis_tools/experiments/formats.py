@@ -11,7 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from tabulate import tabulate
 
-COUNTS = ('AOSE',)  # all other measures are shares, printed in %
+# All other measures are shares, printed in %.
+COUNTS = (
+    'AOSE',
+    *(f'{name}@{t}' for t in (25, 50, 75) for name in ('TP', 'FN', 'FP')),
+)
 STYLES = ('github', 'latex', 'tsv', 'csv')
 LABELS = ('method', 'stage', 'score', 'OOD set')
 # What tabulate leaves as it is in LaTeX.
