@@ -151,7 +151,7 @@ class Maskomaly(FittedScore):
             )
         self.kept = kept.to(self.kept.device)
         self.mean_iou = mean.to(self.mean_iou.device)
-        self.fitted_for.copy_(self._settings())
+        self.fitted_for.copy_(self.fit_settings())
         self._start()
 
     def _score(self, samples: Samples) -> Tensor:
@@ -162,7 +162,7 @@ class Maskomaly(FittedScore):
                 f'Maskomaly was fitted on {len(self.mean_iou)} queries, and '
                 f'there are {count}: run tools/fit_scores.py with this config'
             )
-        if not torch.equal(self.fitted_for.cpu(), self._settings()):
+        if not torch.equal(self.fitted_for.cpu(), self.fit_settings()):
             threshold, least = self.fitted_for.tolist()
             raise ValueError(
                 f'Maskomaly was fitted for mask_threshold={threshold} and '
@@ -174,7 +174,7 @@ class Maskomaly(FittedScore):
             return queries.mask_logits.new_zeros(0, *queries.size)
         return torch.stack(parts)
 
-    def _settings(self) -> Tensor:
+    def fit_settings(self) -> Tensor:
         """Those that the kept queries depend on."""
         values = [self.mask_threshold, self.min_iou]
         return torch.tensor(values, dtype=torch.float64)

@@ -37,7 +37,7 @@ def ready(kept, count, **options):
     score = Maskomaly(**options)
     score.kept = torch.tensor(kept)
     score.mean_iou = torch.zeros(count, dtype=torch.float64)
-    score.fitted_for.copy_(score._settings())
+    score.fitted_for.copy_(score.fit_settings())
     score.is_fitted.fill_(True)
     return score
 

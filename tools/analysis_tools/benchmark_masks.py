@@ -42,7 +42,7 @@ def testers(
             score = model.scores.fitted['maskomaly']
             score.mean_iou = torch.zeros(100, device=device).double()
             score.kept = torch.arange(4, device=device)
-            score.fitted_for.copy_(score._settings())
+            score.fitted_for.copy_(score.fit_settings())
             score.is_fitted.fill_(True)
 
         def step(model: torch.nn.Module = model) -> torch.Tensor:
