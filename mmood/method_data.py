@@ -36,6 +36,7 @@ def add_data(cfg: Config, method: Mapping, is_detector: bool) -> None:
         _add_fit(cfg)
         for pipeline in _pipelines(train['dataset']):
             _change_packing(pipeline, method)
+        _tell_epochs(train)
         if method.get('painted'):
             _mix(train, method)
         if method.get('features') is not None:
@@ -125,14 +126,37 @@ def _pipelines(dataset: ConfigDict) -> Iterator[list]:
 
 
 def _change_packing(pipeline: list, method: Mapping) -> None:
-    """Put the method's transforms in front of what packs, and change it."""
-    for i, step in enumerate(pipeline):
+    """Put the method's transforms into a pipeline, and change what packs."""
+    for step in pipeline:
         if short_name(step) in _PACKERS:
             if method.get('packer'):
                 step.update(method['packer'])
             more = copy.deepcopy(list(method.get('train_transforms') or ()))
-            pipeline[i:i] = [one for one in more if one not in pipeline]
+            for one in more:
+                if one not in pipeline:
+                    pipeline.insert(_place_of(one, pipeline), one)
             return
+
+
+def _tell_epochs(train: ConfigDict) -> None:
+    """Where outliers are pasted, by a sampler that says which epoch it is."""
+    steps = [step for one in _pipelines(train['dataset']) for step in one]
+    sampler = train.get('sampler') or {}
+    if any(short_name(step) == 'PasteOutliers' for step in steps):
+        name = short_name(sampler) if sampler else ''
+        if name in ('DefaultSampler', 'InfiniteSampler'):
+            name = name.replace('Default', '').replace('Sampler', 'Epoch')
+            sampler['type'] = f'mmood.{name}Sampler'
+
+
+def _place_of(step: Mapping, pipeline: list) -> int:
+    """In front of what packs; outliers in front of what changes colours."""
+    names = [short_name(one) for one in pipeline]
+    place = next(i for i, name in enumerate(names) if name in _PACKERS)
+    if short_name(step) == 'PasteOutliers':
+        while place and names[place - 1] == 'PhotoMetricDistortion':
+            place -= 1
+    return place
 
 
 def _mix(train: ConfigDict, method: Mapping) -> None:

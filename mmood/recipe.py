@@ -23,6 +23,7 @@ from mmood.method_data import DATA_KEYS, add_data
 from mmood.method_model import (
     HEAD_KEYS,
     MODEL_KEYS,
+    PIXEL_KEYS,
     add_to_model,
     filled,
     set_classes,
@@ -30,7 +31,9 @@ from mmood.method_model import (
 from mmood.references import expand, names
 
 _DETECTORS_ALONE = ('classifier', 'rpn_head', 'painted', 'unknown')
-_SEGMENTORS_ALONE = ('probe', 'features', 'outlier_fit', 'decode_head')
+_SEGMENTORS_ALONE: tuple[str, ...] = ('probe', 'features', 'outlier_fit')
+_SEGMENTORS_ALONE += ('decode_head',)
+_SEGMENTORS_ALONE += PIXEL_KEYS
 _SHARE = re.compile(r'\d+/\d+')
 # What is made, or changed, by a method's block.
 _MADE: tuple[str, ...] = (

@@ -19,6 +19,7 @@ from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import DefaultScope, Registry, build_runner_from_cfg
 
@@ -114,6 +115,12 @@ RUNNERS = Registry(
 )
 VISUALIZERS = RimRegistry(
     'visualizer', parent=MMENGINE_VISUALIZERS, room='visualizer'
+)
+VISBACKENDS = Registry(
+    'visualizer backend',
+    parent=MMENGINE_VISBACKENDS,
+    scope='mmood',
+    locations=['mmood.visualization.mlflow_backend'],
 )
 # Functions and modules, by the names that configs and tables have for them.
 SCORES = Registry(

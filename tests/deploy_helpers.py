@@ -68,8 +68,13 @@ def one_stage(kind: str, scores: Iterable, **more: object) -> nn.Module:
     return model.eval()
 
 
-def fit_scores(scores: ScoreSet, channels: int, classes: int) -> None:
-    """On random samples, the features of which are above 0."""
+def fit_scores(
+    scores: ScoreSet,
+    channels: int,
+    classes: int,
+    names: Iterable[str] | None = None,
+) -> None:
+    """All, or some, on random samples, whose features are above 0."""
     generator = torch.Generator().manual_seed(0)
     count = 300
     samples = Samples(
@@ -78,7 +83,7 @@ def fit_scores(scores: ScoreSet, channels: int, classes: int) -> None:
         kind=scores.kind,
     )
     labels, keys = torch.arange(count) % classes, torch.arange(count)
-    for stage in scores.stages():
+    for stage in scores.stages() if names is None else [list(names)]:
         scores.start(stage)
         scores.update(scores_of(scores, samples), labels, keys)
         scores.finish()

@@ -25,7 +25,7 @@ _FENCE = re.compile(r'^( *)```(\w+)\n(.*?)^ *```$', re.S | re.M)
 _FILE = re.compile(r'# (\w+\.py)\n')
 OOD_KEYS = {*HEAD_KEYS, *MODEL_KEYS, *DATA_KEYS, 'optim_wrapper'}
 _REGISTRIES = ('MODELS', 'DATASETS', 'DATA_SAMPLERS', 'TRANSFORMS', 'METRICS')
-_REGISTRIES += ('HOOKS', 'VISUALIZERS', 'VISBACKENDS')
+_REGISTRIES += ('HOOKS', 'VISUALIZERS', 'VISBACKENDS', 'OBJECTS')
 # Keys that a config's reader takes before a constructor is called.
 _TAKEN = {'type', 'name', '_delete_'}
 

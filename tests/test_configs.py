@@ -36,7 +36,8 @@ DETECTORS = [path for path in CONFIGS if path not in SEGMENTORS]
 DOOD = [path for path in SEGMENTORS if path.parent.name == 'dood']
 GMMSEG = [path for path in SEGMENTORS if path.parent.name == 'gmmseg']
 RPL = [path for path in SEGMENTORS if path.parent.name == 'rpl']
-OF_SEGMENTORS = ('dood', 'gmmseg', 'rpl')
+OF_SEGMENTORS = ('dood', 'gmmseg', 'rpl', 'mask2former')
+OF_SEGMENTORS += ('rba', 'mask2anomaly', 'energy_hinge')
 PLAIN = ('posthoc', 'fmiyc')  # detectors as they are
 TRAINED = [path for path in DETECTORS if path.parent.name not in PLAIN]
 TWO_STAGE = [path for path in TRAINED if 'faster-rcnn' in path.stem]
@@ -59,7 +60,7 @@ def mmseg_scope():
 
 
 def test_each_folder_holds_what_its_name_says():
-    assert len(DOOD) == 10 and len(SEGMENTORS) == 21 and len(DETECTORS) == 67
+    assert len(DOOD) == 10 and len(SEGMENTORS) == 30 and len(DETECTORS) == 67
     for path in CONFIGS:
         scope = resolved(path).default_scope
         known = {'posthoc': scope}

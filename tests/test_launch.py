@@ -151,7 +151,11 @@ def test_a_config_without_a_model(tmp_path):
         ('[1, 2.5]', [1, 2.5]),
         ('(a, b)', ('a', 'b')),
         ('1e-3', 0.001),
+        ("'1e-3'", '1e-3'),
         ('None', None),
+        ('[{"a": (1, 2)}]', [{'a': (1, 2)}]),
+        ("['a, b', c]", ['a', 'b', 'c']),  # no Python: as MMEngine has it
+        ("don't", "don't"),
     ],
 )
 def test_options(text, expected, capsys):

@@ -522,3 +522,84 @@ def test_a_written_config_is_the_same_again(path, tmp_path):
     assert not re.search(
         r"'\$[A-Za-z_]", Path(tmp_path / 'written.py').read_text()
     )
+
+
+PASTE = dict(type='mmood.PasteOutliers', source=dict(type='A'))
+
+
+def with_outliers(fit=None, steps=None, **more) -> Config:
+    steps = steps or [
+        dict(type='LoadImageFromFile'),
+        dict(type='Resize', scale=(9, 9)),
+        dict(type='mmood.LoadIDAnnotations'),
+        dict(type='PackSegInputs'),
+    ]
+    fit = dict(transforms=[PASTE]) if fit is None else fit
+    cfg = segmentor(ood=dict(scores=['energy'], outlier_fit=fit), **more)
+    cfg.val_dataloader.dataset.pipeline = steps
+    return cfg
+
+
+def test_outliers_are_pasted_into_the_validation_images():
+    """Where image and labels have one size, in a loader of its own."""
+    cfg = with_outliers()
+    found = resolve(cfg)
+    steps = found.outlier_dataloader.dataset.pipeline
+    assert [step.type for step in steps] == [
+        'LoadImageFromFile',
+        'mmood.LoadIDAnnotations',
+        'mmood.PasteOutliers',
+        'Resize',
+        'PackSegInputs',
+    ]
+    assert steps[2] == PASTE
+    assert found.val_dataloader == cfg.val_dataloader
+    rest = dict(found.outlier_dataloader)
+    rest['dataset'] = cfg.val_dataloader.dataset
+    assert rest == cfg.val_dataloader
+    assert 'outlier_dataloader' not in resolve(segmentor(ood={}))
+
+
+def test_what_a_config_says_of_the_loader_of_outliers_stays():
+    cfg = with_outliers(outlier_dataloader=dict(batch_size=7))
+    found = resolve(cfg, [(('outlier_dataloader', 'num_workers'), 3)])
+    assert found.outlier_dataloader.batch_size == 7
+    assert found.outlier_dataloader.num_workers == 3
+    assert found.val_dataloader.batch_size == 4
+
+
+@pytest.mark.parametrize('transforms', [None, [], 'paste', PASTE])
+def test_outliers_without_transforms(transforms):
+    with pytest.raises(ConfigError, match='outlier_fit.transforms is .*: li'):
+        resolve(with_outliers(dict(transforms=transforms)))
+
+
+def test_outliers_without_images_to_paste_them_into():
+    cfg = with_outliers()
+    cfg.pop('val_dataloader')
+    with pytest.raises(ConfigError, match='no val_dataloader: add it'):
+        resolve(cfg)
+    with pytest.raises(ConfigError, match='outlier_fit is for segmentors'):
+        resolve(detector(ood=dict(outlier_fit=dict(transforms=[PASTE]))))
+
+
+def test_outliers_come_before_colours_change_by_a_sampler_that_tells_epochs():
+    paste = dict(type='mmood.PasteOutliers', prob=0.5)
+    blur = dict(type='mmood.Blur')
+    path = ROOT / 'configs/posthoc/fcn_lite0_1k_shapes.py'
+    colours = dict(type='mmseg.PhotoMetricDistortion')
+    changes = [
+        (('ood', 'train_transforms'), [paste, blur]),
+        (('flip_pipeline', 2), colours),
+    ]
+    cfg = resolve(Config.fromfile(path), changes)
+    steps = cfg.train_dataloader.dataset.pipeline
+    kinds = [step.type.split('.')[-1] for step in steps]
+    assert kinds[2:] == [
+        'PasteOutliers', 'PhotoMetricDistortion', 'Blur', 'PackSegInputs',
+    ]  # fmt: skip
+    sampler = cfg.train_dataloader.sampler
+    assert sampler.type == 'mmood.InfiniteEpochSampler' and sampler.shuffle
+    plain = load(path).train_dataloader.sampler
+    assert plain.type == 'InfiniteSampler'
+    assert 'PasteOutliers' not in str(cfg.fit_dataloader)

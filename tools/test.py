@@ -1,4 +1,7 @@
-"""Test a checkpoint on all OOD sets of a config in one pass."""
+"""Test a checkpoint on all OOD sets of a config in one pass.
+
+With --submission NAME it writes what the server of a benchmark takes instead.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from mmood.launch import (
     add_common_arguments,
     build_runner,
     clear_errors,
+    is_first_process,
     is_segmentor,
     load_config,
     metric_configs,
@@ -73,9 +77,71 @@ def write_boxes(cfg: Config, folder: str) -> None:
     cfg.test_evaluator = [*metric_configs(cfg.get('test_evaluator')), own]
 
 
-@clear_errors(OSError, NotFittedError)
+def submit(cfg: Config, args: argparse.Namespace) -> int:
+    """Write a submission in --out-dir, or have a test of the config do so.
+
+    Returns the number of frames to test. Raises ValueError for a detector
+    and for arguments that do not fit.
+    """
+    if not is_segmentor(cfg):
+        raise ValueError('--submission is for segmentors: it writes maps')
+    if not args.out_dir or args.results:
+        raise ValueError(
+            '--submission needs --out-dir, the folder to write in, and has '
+            'no boxes for --results'
+        )
+    about = dict(method=args.method, score=args.score)
+    place = (cfg, args.checkpoint)
+    is_first = is_first_process(args.launcher)
+    if args.submission == 'smiyc':
+        from mmood.seg.submission.smiyc import prepare
+
+        frames = frames_by_split(args.frames)
+        return prepare(*place, frames, args.out_dir, **about, writes=is_first)
+    if args.frames:
+        raise ValueError('--frames is for --submission smiyc')
+    if is_first:
+        from mmood.seg.submission.fishyscapes import write_package
+
+        print(write_package(*place, args.out_dir, **about))
+    return 0
+
+
+def frames_by_split(pairs: list[str]) -> dict[str, str]:
+    """``SPLIT=FOLDER`` pairs; ValueError for anything else, or one twice."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        split, sign, folder = pair.partition('=')
+        if not (sign and folder) or split in found:
+            raise ValueError(
+                f'--frames {pair!r} is not SPLIT=FOLDER, or the split is '
+                'there twice'
+            )
+        found[split] = folder
+    return found
+
+
+def add_submission_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('submission, of a segmentor')
+    group.add_argument(
+        '--submission',
+        choices=['smiyc', 'fishyscapes'],
+        help='write for SegmentMeIfYouCan or Fishyscapes, in --out-dir',
+    )
+    group.add_argument('--method', help='name of the method, without spaces')
+    group.add_argument('--score', help='a predicted score; default: the first')
+    group.add_argument(
+        '--frames',
+        nargs='+',
+        default=[],
+        metavar='SPLIT=FOLDER',
+        help='of smiyc: such as AnomalyTrack-all=data/dataset_AnomalyTrack',
+    )
+
+
+@clear_errors(OSError, NotFittedError, ImportError)
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     add_common_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
@@ -91,11 +157,19 @@ def main() -> None:
         '--show-dir', help='folder for drawn images, one in it for each set'
     )
     parser.add_argument('--show', action='store_true', help='open windows')
+    add_submission_arguments(parser)
     args = parser.parse_args()
     cfg = load_config(args)
     use_checkpoint(cfg, args.checkpoint)
     try:
-        if args.out_dir:
+        if args.submission:
+            if submit(cfg, args) == 0:
+                return
+        elif args.method or args.score or args.frames:
+            raise ValueError(
+                '--method, --score and --frames are for --submission'
+            )
+        elif args.out_dir:
             write_results(cfg, args.out_dir)
         if args.results:
             write_boxes(cfg, args.results)

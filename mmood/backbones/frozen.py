@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -18,6 +19,7 @@ from mmood.registry import MODELS
 from .store import (
     Maps,
     OutputStore,
+    T,
     digest,
     map_tensors,
     picture_key,
@@ -114,30 +116,34 @@ class FrozenBackbone(BaseModule):
         if inputs.requires_grad or self._store is None:
             outputs, features = self._run(inputs)
         else:
-            outputs, features = self._remembered(inputs)
+            outputs, features = self._remembered(inputs, self._store)
         for name, maps in self._asked.items():
             maps.append(features[name])
         return outputs
 
-    def _remembered(self, inputs: Tensor) -> tuple[Maps, dict[str, Tensor]]:
-        folder = self._folder()
+    def _remembered(
+        self, inputs: Tensor, store: OutputStore
+    ) -> tuple[Maps, dict[str, Tensor]]:
+        folder = self._folder(store)
         keys = [picture_key(picture) for picture in inputs]
-        found = [self._store.read(folder, key) for key in keys]
+        found: list[Any] = [store.read(folder, key) for key in keys]
         missing = [
             i
             for i, kept in enumerate(found)
             if kept is None or not set(self.recorders) <= set(kept[1])
         ]
         if missing:
-            new = split(self._run(inputs[missing]), len(missing))
+            new: list[Any] = split(self._run(inputs[missing]), len(missing))
             for i, made in zip(missing, new):
                 if found[i] is not None:
                     made[1].update({**found[i][1], **made[1]})
                 if self.fills_cache:
-                    self._store.write(folder, keys[i], made, self.dtype)
+                    store.write(folder, keys[i], made, self.dtype)
                 found[i] = made
         names = set.intersection(*(set(kept[1]) for kept in found))
-        features = {n: stack([kept[1][n] for kept in found]) for n in names}
+        features: Any = {
+            n: stack([kept[1][n] for kept in found]) for n in names
+        }
         outputs = stack([kept[0] for kept in found])
         return map_tensors(lambda x: x.to(inputs), (outputs, features))
 
@@ -155,16 +161,16 @@ class FrozenBackbone(BaseModule):
         features = {name: found[-1] for name, found in maps.items()}
         return self._rounded(outputs), self._rounded(features)
 
-    def _rounded(self, maps: Maps) -> Maps:
+    def _rounded(self, maps: T) -> T:
         return map_tensors(lambda x: x.to(self.dtype).float(), maps)
 
-    def _folder(self) -> str:
+    def _folder(self, store: OutputStore) -> str:
         """Of this config and these weights; anew when they have changed."""
         state = self.body.state_dict()
         seen = tuple((v.data_ptr(), v._version) for v in state.values())
         if seen != self._seen:
             name = digest(self.config, state)
-            self._store.open(name, self.config)
+            store.open(name, self.config)
             self._seen, self._name = seen, name
         return self._name
 

@@ -6,6 +6,7 @@ Shapes: B images, L tokens, C channels, H x W the patches of an image.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,7 @@ def key_layers(model: nn.Module) -> list[nn.Module]:
     if not hasattr(model, 'num_prefix_tokens'):
         return []
     layers = [getattr(b, 'attn', None) for b in getattr(model, 'blocks', ())]
-    return [layer for layer in layers if _key_weight(layer) is not None]
+    return [layer for layer in layers if layer and _has_keys(layer)]
 
 
 def key_width(attention: nn.Module) -> int:
@@ -30,7 +31,7 @@ def key_width(attention: nn.Module) -> int:
 
 
 def hook_keys(
-    model: nn.Module, attention: nn.Module, take: Callable[[Tensor], None]
+    model: Any, attention: nn.Module, take: Callable[[Tensor], None]
 ) -> list:
     """Give ``take`` the keys (B, C, H, W) of every forward pass.
 
@@ -38,7 +39,7 @@ def hook_keys(
     """
     size: list[tuple[int, int]] = []
 
-    def remember(embed: nn.Module, args: tuple) -> None:
+    def remember(embed: Any, args: tuple) -> None:
         size[:] = [embed.dynamic_feat_size(tuple(args[0].shape[-2:]))]
 
     def keys(module: nn.Module, args: tuple) -> None:
@@ -52,7 +53,7 @@ def hook_keys(
 
 @torch.no_grad()
 def fused_keys(
-    attention: nn.Module, tokens: Tensor, size: tuple[int, int]
+    attention: Any, tokens: Tensor, size: tuple[int, int]
 ) -> Tensor:
     """``W_k x + b_k`` of the last H W tokens, (B, L, C) -> (B, C, H, W).
 
@@ -74,15 +75,21 @@ def fused_keys(
     return keys.transpose(1, 2).reshape(batch, -1, *size)
 
 
-def _key_weight(attention: nn.Module | None) -> Tensor | None:
-    if isinstance(getattr(attention, 'qkv', None), nn.Linear):
+def _is_linear(attention: nn.Module, name: str) -> bool:
+    return isinstance(getattr(attention, name, None), nn.Linear)
+
+
+def _has_keys(attention: nn.Module) -> bool:
+    return _is_linear(attention, 'qkv') or _is_linear(attention, 'k_proj')
+
+
+def _key_weight(attention: Any) -> Tensor:
+    if _is_linear(attention, 'qkv'):
         return attention.qkv.weight.chunk(3)[1]
-    if isinstance(getattr(attention, 'k_proj', None), nn.Linear):
-        return attention.k_proj.weight
-    return None
+    return attention.k_proj.weight
 
 
-def _key_bias(attention: nn.Module) -> Tensor | None:
+def _key_bias(attention: Any) -> Tensor | None:
     if getattr(attention, 'qkv', None) is None:
         return attention.k_proj.bias
     if attention.qkv.bias is not None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from pathlib import Path
-from typing import Union
+from typing import Any, TypeVar, Union, cast
 
 import torch
 from mmengine.logging import print_log
@@ -20,13 +21,14 @@ from torch import Tensor
 from mmood.ops import atomic_write, write_json
 
 Maps = Union[Tensor, list, tuple, dict]
+T = TypeVar('T')  # such maps, of the same form before and after
 
 
 def picture_key(picture: Tensor) -> str:
     """A hash of a picture's values, shape and type."""
     array = picture.detach().cpu().contiguous().numpy()
     found = hashlib.blake2b(repr((array.shape, array.dtype)).encode())
-    found.update(array)
+    found.update(array.tobytes())
     return found.hexdigest()[:32]
 
 
@@ -36,22 +38,26 @@ def digest(config: Mapping, state: Mapping[str, Tensor]) -> str:
     for name, value in sorted(state.items()):
         value = value.detach().cpu().contiguous()
         found.update(repr((name, value.shape, value.dtype)).encode())
-        found.update(value.reshape(-1).view(torch.uint8).numpy())
+        found.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()[:16]
 
 
-def map_tensors(function: object, maps: Maps) -> Maps:
+def map_tensors(function: Callable[[Tensor], Tensor], maps: T) -> T:
     """The same lists, tuples and dicts with the function's results."""
+    found: Any = maps
     if isinstance(maps, Mapping):
-        return {k: map_tensors(function, part) for k, part in maps.items()}
-    if isinstance(maps, (list, tuple)):
-        return type(maps)(map_tensors(function, part) for part in maps)
-    return function(maps)
+        found = {k: map_tensors(function, part) for k, part in maps.items()}
+    elif isinstance(maps, (list, tuple)):
+        kind: Callable = type(maps)
+        found = kind(map_tensors(function, part) for part in maps)
+    else:
+        found = function(found)
+    return found
 
 
 def split(maps: Maps, count: int) -> list[Maps]:
     """Outputs of a batch -> those of each of its pictures."""
-    return [map_tensors(lambda x, i=i: x[i], maps) for i in range(count)]
+    return [map_tensors(itemgetter(i), maps) for i in range(count)]
 
 
 def stack(parts: list[Maps]) -> Maps:
@@ -61,7 +67,7 @@ def stack(parts: list[Maps]) -> Maps:
         return {k: stack([part[k] for part in parts]) for k in first}
     if isinstance(first, (list, tuple)):
         return type(first)(stack([*found]) for found in zip(*parts))
-    return torch.stack([part.float() for part in parts])
+    return torch.stack([x.float() for x in cast('list[Tensor]', parts)])
 
 
 class OutputStore:

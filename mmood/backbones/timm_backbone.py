@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -21,7 +22,11 @@ from .weights import find_weights, fitting_state, read_state
 
 # What lets a network take images of other sizes than its training's: one of
 # them, where it has any.
-_ANY_SIZE = (dict(dynamic_img_size=True), dict(strict_img_size=False), {})
+_ANY_SIZE: tuple[dict[str, bool], ...] = (
+    dict(dynamic_img_size=True),
+    dict(strict_img_size=False),
+    {},
+)
 
 
 @MODELS.register_module()
@@ -79,7 +84,7 @@ class TimmBackbone(BaseModule):
         self.name, self.weights, self.pretrained = name, weights, pretrained
         self.frozen, self.norm_eval = frozen, norm_eval
         self.options = options
-        self.model = _create(name, options)
+        self.model: Any = _create(name, options)
         levels = _levels(self.model)
         if not 0 <= frozen_stages <= len(levels):
             raise ValueError(
@@ -163,7 +168,7 @@ def import_timm() -> ModuleType:
     return timm
 
 
-def _create(name: str, options: dict, pretrained: bool = False) -> nn.Module:
+def _create(name: str, options: dict, pretrained: bool = False) -> Any:
     """A network without classifier that takes images of any size."""
     create = import_timm().create_model
     for extra in _ANY_SIZE:
@@ -179,7 +184,7 @@ def _create(name: str, options: dict, pretrained: bool = False) -> nn.Module:
     raise AssertionError('the last try has nothing of its own')
 
 
-def _levels(model: nn.Module) -> list[dict]:
+def _levels(model: Any) -> list[dict]:
     """What timm says of the maps: num_chs, reduction, module."""
     info = model.feature_info
     return list(getattr(info, 'info', info))

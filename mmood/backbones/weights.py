@@ -98,11 +98,13 @@ def fitting_state(
     wanted = _without_counters(target)
     given = _without_counters(state)
     known = sum(name in given for name in wanted)
+    sources: Mapping[str, str | None]
     if 2 * known >= len(wanted):
         sources = {name: name if name in given else None for name in wanted}
         _check_depth(given, wanted)
     else:
         sources = _in_order(given, wanted)
+    found = {}
     for name, source in sources.items():
         if source is None:
             raise ValueError(f'the weights lack {name!r}')
@@ -112,7 +114,8 @@ def fitting_state(
                 f'{tuple(given[source].shape)}, the model has {name!r} '
                 f'{tuple(wanted[name].shape)}; is it another architecture?'
             )
-    return {name: given[source] for name, source in sources.items()}
+        found[name] = given[source]
+    return found
 
 
 def _without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

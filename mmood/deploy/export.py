@@ -6,22 +6,25 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.export import Dim
 
 from mmood.ops import atomic_write
 
+from .pipeline import multiples
 from .trace import SameNoise
 
 PACKAGES = ('onnx', 'onnxruntime', 'onnxscript')
 KEY = 'mmood'  # in the file's metadata
 _FAR = 0.5  # share of what differs, from which a graph is wrong
+_OF_NOISE = 'its noise has the size of a map'
 _TALKATIVE = (
     'onnx_ir',
     'onnxscript',
@@ -38,12 +41,14 @@ class Plan:
         others its sizes (2,).
     outputs: names of what it returns.
     about: what the file says of itself, of JSON's types.
+    left_out: why scores of the model are not in the file, by name.
     """
 
     graph: nn.Module
     inputs: Sequence[str]
     outputs: Sequence[str]
     about: dict
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_packages() -> None:
@@ -73,12 +78,12 @@ def write(
     size too. Raises ValueError for a model that cannot be exported.
     """
     check_packages()
-    divisor = plan.about['divisor']
+    divisor = multiples(plan.about)
     _check_size(size, divisor)
     inputs = _example(plan, size)
     graph = SameNoise(plan.graph, inputs).eval()
-    reason = None
-    if not is_fixed:
+    reason = _OF_NOISE if graph.count else None
+    if not is_fixed and not reason:
         other = (size[0] + divisor, size[1])
         content, reason = _tried(graph, plan, inputs, other)
     if is_fixed or reason:
@@ -87,6 +92,7 @@ def write(
             raise ValueError(f'the model cannot be exported: {error}')
     with atomic_write(path, 'wb') as file:
         file.write(content)
+    path = f'{path}, {len(content) / 1e6:.1f} MB'
     if not is_fixed and reason is None:
         return f'{path}: for pictures of any size'
     why = f', as no graph of any size can be traced ({reason})'
@@ -156,8 +162,8 @@ def _differing(
 def _check_size(size: Sequence[int], divisor: int) -> None:
     if any(side % divisor for side in size):
         raise ValueError(
-            f'size must be of multiples of {divisor}, to which the model pads '
-            f'pictures, got {tuple(size)}'
+            f'size must be of multiples of {divisor}, to which pictures are '
+            f'padded or resized, got {tuple(size)}'
         )
 
 
@@ -169,8 +175,9 @@ def _exported(
 
     sizes: list[dict | None] = [None] * len(inputs)
     if not is_fixed:
-        divisor = plan.about['divisor']
-        sides = [torch.export.Dim(name) for name in ('rows', 'columns')]
+        divisor = multiples(plan.about)
+        # One row of cells would be another case wherever sizes are compared.
+        sides = [Dim(name, min=2) for name in ('rows', 'columns')]
         sides = [side if divisor == 1 else divisor * side for side in sides]
         sizes[0] = dict(enumerate(sides, 2))
     with _quiet():

@@ -47,6 +47,16 @@ def preprocessor_padding(preprocessor: nn.Module) -> dict:
     )
 
 
+def multiples(about: Mapping) -> int:
+    """What the sides of all that the network gets are multiples of."""
+    found = 1
+    for step in about['steps']:
+        found = step.get('divisor') or 1
+    padded = about['divisor']
+    keeps = found % padded == 0 and not about['pad_size']
+    return found if keeps else padded
+
+
 def _step(step: Mapping) -> list[dict]:
     """A step of the runner, or none, for one of a pipeline."""
     name = type_name(step).rsplit('.', 1)[-1]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,43 +15,82 @@ from mmood.scores import KNN, NotFittedError, ScoreSet
 
 # Buffers that a score asks for in an `if`.
 _ASKED = ('is_fitted', 'fitted_percentile', 'fitted_for')
-_GRADIENTS = (
-    'it runs a part of the model again on other inputs, by gradients, and an '
-    'ONNX graph goes one way: name the other scores, as --scores does'
-)
+_GRADIENTS = 'it takes a gradient, and an ONNX graph goes one way'
 
 
-def check_scores(scores: ScoreSet, names: Iterable[str] | None) -> list[str]:
-    """The scores that a graph has, all by default.
+class Chosen(NamedTuple):
+    """The scores of a graph, and why the others are left out, by name."""
 
-    Raises ValueError for a name that is not in the list and for scores that
-    cannot be exported, NotFittedError for one that is not fitted.
+    names: list[str]
+    left_out: dict[str, str]
+
+
+def choose_scores(scores: ScoreSet, names: Iterable[str] | None) -> Chosen:
+    """All scores by default, without those that cannot be exported.
+
+    The first one decides what is OOD, so it is never left out, and nor are
+    those in ``names``. Raises ValueError for one of these that cannot be
+    exported, NotFittedError for one that is not fitted, and ValueError for a
+    name that is not in the list.
     """
-    names = list(scores.names if names is None else names)
-    unknown = [name for name in names if name not in scores.names]
-    if unknown or not names:
+    asked = list(scores.names if names is None else names)
+    unknown = [name for name in asked if name not in scores.names]
+    if unknown or not asked:
         raise ValueError(
             f'scores must be of {list(scores.names)}, got {unknown or "none"}'
         )
-    for name in names:
-        if 'inputs' in scores.reads(name):
-            raise ValueError(
-                f'the score {name!r} cannot be exported: {_GRADIENTS}'
-            )
-        score = scores.fitted.get(name)
-        if score is not None and not score.is_fitted:
-            raise NotFittedError(
-                f'the score {name!r} is not fitted: run tools/fit_scores.py '
-                'CONFIG CHECKPOINT and export what it writes, or leave the '
-                'score out'
-            )
-        missing = set(getattr(score, 'of', ())) - set(names)
-        if missing:
-            raise ValueError(
-                f'the compound {name!r} is of {sorted(missing)}, which are '
-                'left out: name them too'
-            )
-    return names
+    kept: list[str] = []
+    errors: dict[str, Exception] = {}
+    # Those that compounds are made of come before these.
+    for name in sorted(asked, key=lambda name: bool(_parts(scores, name))):
+        error = _objection(scores, name, kept)
+        if error is None:
+            kept.append(name)
+        else:
+            errors[name] = error
+    for name in asked[:1] if names is None else asked:
+        if name in errors:
+            raise _with_remedy(errors[name], kept)
+    left_out = {name: str(error) for name, error in errors.items()}
+    return Chosen([name for name in asked if name in kept], left_out)
+
+
+def _parts(scores: ScoreSet, name: str) -> Sequence[str]:
+    """What a compound is made of."""
+    return getattr(scores.fitted.get(name), 'of', ())
+
+
+def _objection(
+    scores: ScoreSet, name: str, others: Iterable[str]
+) -> Exception | None:
+    """Why a score cannot be exported beside these others."""
+    if scores.by_gradient(name):
+        return ValueError(
+            f'the score {name!r} cannot be exported: {_GRADIENTS}'
+        )
+    score = scores.fitted.get(name)
+    if score is not None and not score.is_fitted:
+        return NotFittedError(
+            f'the score {name!r} is not fitted: run tools/fit_scores.py '
+            'CONFIG CHECKPOINT and export what it writes'
+        )
+    missing = set(_parts(scores, name)) - set(others)
+    if missing:
+        return ValueError(
+            f'the compound {name!r} is of {sorted(missing)}, which are not '
+            'exported: name them too'
+        )
+    return None
+
+
+def _with_remedy(error: Exception, others: Sequence[str]) -> Exception:
+    """With the scores that can be exported, the first of which decides."""
+    if not others:
+        return error
+    return type(error)(
+        f'{error}; or name the others, the first of which is to decide: '
+        f'--scores {" ".join(others)}'
+    )
 
 
 def known_thresholds(
@@ -61,8 +101,12 @@ def known_thresholds(
     return {name: value for name, value in found.items() if value == value}
 
 
-def traceable(model: nn.Module) -> nn.Module:
-    """A copy in eval mode in which no `if` depends on a tensor."""
+def traceable(model: nn.Module, divisor: int = 1) -> nn.Module:
+    """A copy in eval mode in which no `if` depends on a tensor.
+
+    Nor on the size of pictures whose sides are multiples of ``divisor``, in
+    patch embeddings that pad nothing to these.
+    """
     model = copy.deepcopy(model).eval().requires_grad_(False)
     for module in model.modules():
         for name in set(_ASKED) & set(module._buffers):
@@ -70,9 +114,22 @@ def traceable(model: nn.Module) -> nn.Module:
             setattr(module, name, value)
         if isinstance(module, FrozenBackbone):
             module.drop_cache()
+        if _pads_nothing(getattr(module, 'adap_padding', None), divisor):
+            module.adap_padding = None
         if isinstance(module, KNN):
             module.arguments = {**module.arguments, 'backend': 'torch'}
     return model
+
+
+def _pads_nothing(padding: object, divisor: int) -> bool:
+    """Whether an `AdaptivePadding` finds whole patches."""
+    if padding is None:
+        return False
+    kernels = zip(padding.kernel_size, padding.stride, padding.dilation)
+    return all(
+        (kernel - 1) * dilation + 1 <= stride and divisor % stride == 0
+        for kernel, stride, dilation in kernels
+    )
 
 
 class SameNoise(nn.Module):

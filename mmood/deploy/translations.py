@@ -118,6 +118,14 @@ def amax(x: object, dim: Sequence[int] = (), keepdim: bool = False) -> object:
     return op.ReduceMax(x, axes, keepdims=int(keepdim))
 
 
+def stable_sort(
+    x: object, stable: bool = True, dim: int = -1, descending: bool = False
+) -> tuple[object, object]:
+    """Values and places; of equal ones the first comes first, as in torch."""
+    count = op.Gather(op.Shape(x), _ints(dim))
+    return op.TopK(x, count, axis=dim, largest=int(descending))
+
+
 def table() -> dict[Callable, Callable]:
     """For ``custom_translation_table`` of `torch.onnx.export`."""
     ours = torch.ops.mmood
@@ -128,6 +136,7 @@ def table() -> dict[Callable, Callable]:
         if hasattr(ours, name)
     }
     aten = torch.ops.aten
+    found[aten.sort.stable] = stable_sort
     return {**found, aten.cdist.default: cdist, aten.amax.default: amax}
 
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from mmood.deploy import ops
 from mmood.deploy.export import Plan
-from mmood.deploy.pipeline import describe
-from mmood.deploy.trace import check_scores, known_thresholds, traceable
+from mmood.deploy.pipeline import describe, multiples
+from mmood.deploy.trace import choose_scores, known_thresholds, traceable
 from mmood.hooks.fit_scores import scored
 from mmood.scores import Samples
 
@@ -145,7 +145,7 @@ def plan(
             'the detector has no scores: give it an mmood.OODHead or an '
             'mmood.OODRoIHead'
         )
-    names = check_scores(head.scores, names)
+    names, left_out = choose_scores(head.scores, names)
     about = describe(pipeline, model.data_preprocessor)
     thresholds = known_thresholds(head.scores, names)
     threshold = thresholds.get(names[0])
@@ -157,13 +157,13 @@ def plan(
         thresholds=thresholds,
         score_threshold=None if math.isnan(counting) else counting,
     )
-    model = traceable(model)
+    model = traceable(model, multiples(about))
     find, cfg = _finder(model)
     graph = DetectorGraph(model, names, find, cfg, threshold)
     outputs = ['boxes', 'labels', 'scores']
     outputs += [f'ood_scores_{name}' for name in names]
     outputs += [] if threshold is None else ['is_ood']
-    return Plan(graph, ('image', 'inner'), outputs, about)
+    return Plan(graph, ('image', 'inner'), outputs, about, left_out)
 
 
 def _finder(model: nn.Module) -> tuple[Callable, dict]:
@@ -182,6 +182,6 @@ def _finder(model: nn.Module) -> tuple[Callable, dict]:
         check(model.bbox_head)
         return find_priors, model.bbox_head.test_cfg
     raise ValueError(
-        f'{type(model).__name__} cannot be exported: one-stage detectors and '
-        'Faster R-CNN can'
+        f'{type(model).__name__} cannot be exported: no graph is written for '
+        'the queries of a DETR; one-stage detectors and Faster R-CNN can'
     )

@@ -129,7 +129,8 @@ def find_rois(
 
     def samples_of(chosen: Tensor) -> Samples:
         at = chosen // classes
-        return head.samples_of(features[at], logits[at])
+        inputs = pooled[at] if head._reads_inputs else None
+        return head.samples_of(features[at], logits[at], inputs)
 
     return Found(boxes, scores, labels, samples_of)
 

@@ -89,19 +89,9 @@ class OODDetLocalVisualizer(DetLocalVisualizer):
         step: int = 0,
     ) -> None:
         """As the parent; boxes whose confidence reaches the threshold."""
-        image = image.clip(0, 255).astype(np.uint8)
-        drawn = image
-        if data_sample is not None:
-            sample = data_sample.cpu()
-            to_float32(sample)
-            factor = enlarging(*image.shape[:2])
-            image = enlarge(image, factor)
-            panels = []
-            if draw_gt and 'gt_instances' in sample:
-                panels.append(self._objects(sample))
-            if draw_pred and 'pred_instances' in sample:
-                panels.append(self._predictions(sample, pred_score_thr))
-            drawn = self._joined(image, panels, factor)
+        drawn = self.drawn(
+            image, data_sample, draw_gt, draw_pred, pred_score_thr
+        )
         self.set_image(drawn)
         if show:
             self.show(drawn, win_name=name, wait_time=wait_time)
@@ -109,6 +99,29 @@ class OODDetLocalVisualizer(DetLocalVisualizer):
             mmcv.imwrite(drawn[..., ::-1], out_file)
         else:
             self.add_image(name, drawn, step)
+
+    def drawn(
+        self,
+        image: np.ndarray,
+        data_sample: DetDataSample | None,
+        draw_gt: bool = True,
+        draw_pred: bool = True,
+        pred_score_thr: float = 0.3,
+    ) -> np.ndarray:
+        """The picture of `add_datasample`, RGB, which nothing else gets."""
+        image = image.clip(0, 255).astype(np.uint8)
+        if data_sample is None:
+            return image
+        sample = data_sample.cpu()
+        to_float32(sample)
+        factor = enlarging(*image.shape[:2])
+        image = enlarge(image, factor)
+        panels = []
+        if draw_gt and 'gt_instances' in sample:
+            panels.append(self._objects(sample))
+        if draw_pred and 'pred_instances' in sample:
+            panels.append(self._predictions(sample, pred_score_thr))
+        return self._joined(image, panels, factor)
 
     def _objects(self, sample: DetDataSample) -> _Panel:
         """The set decides how annotated objects are called."""

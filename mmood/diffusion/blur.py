@@ -67,9 +67,11 @@ class BlurDiffusion:
 
     def _filter(self, x: Tensor, sigmas: list[float]) -> Tensor:
         key = (tuple(sigmas), self.kernel_size, x.device, x.dtype)
-        return apply_separable(
-            x, *(_composed(size, *key) for size in x.shape[-2:])
-        )
+        sizes = x.shape[-2:]
+        # What a graph leaves open is no key of a cache.
+        is_open = any(isinstance(size, torch.SymInt) for size in sizes)
+        make = _composed.__wrapped__ if is_open else _composed
+        return apply_separable(x, *(make(size, *key) for size in sizes))
 
 
 @lru_cache(maxsize=1024)

@@ -7,9 +7,10 @@ COCO file.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from typing import Protocol
 
 import numpy as np
 
@@ -39,6 +40,18 @@ class Canvas:
     discarded: list[dict] = field(default_factory=list)
 
 
+class Filter(Protocol):
+    """What measures paintings, and ``keeps`` some; the others are ``name``."""
+
+    name: str
+
+    def __call__(
+        self, before: np.ndarray, after: np.ndarray, box: Box, label: str
+    ) -> float: ...
+
+    def keeps(self, value: float) -> bool: ...
+
+
 @dataclass
 class Artist:
     """A painter with its filters and settings, see `Settings`.
@@ -48,7 +61,7 @@ class Artist:
     """
 
     painter: Painter
-    filters: Sequence[Callable]
+    filters: Sequence[Filter]
     labels: Mapping[int, str]
     seed: int = 0
     attempts: int = 1
@@ -117,7 +130,7 @@ def object_seed(seed: int, image_id: int, ann_id: int, attempt: int) -> int:
 
 
 def judge(
-    filters: Sequence[Callable],
+    filters: Sequence[Filter],
     before: np.ndarray,
     after: np.ndarray,
     box: Box,

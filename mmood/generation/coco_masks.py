@@ -8,11 +8,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 from types import ModuleType
+from typing import Union
 
 import cv2
 import numpy as np
 
-Outline = object  # a list of polygons, or a dict of run lengths
+Outline = Union[list, dict]  # polygons, or run lengths
 
 
 class Outlines:
@@ -64,8 +65,8 @@ class Outlines:
             (self._points[a:b].reshape(-1, 2) * scale - [x1, y1]).ravel()
             for a, b in zip(rings[:-1], rings[1:])
         ]
-        polygons = [polygon.tolist() for polygon in polygons]
-        parts = masks.frPyObjects(polygons, y2 - y1, x2 - x1)
+        lists = [polygon.tolist() for polygon in polygons]
+        parts = masks.frPyObjects(lists, y2 - y1, x2 - x1)
         return masks.decode(masks.merge(parts)) * np.uint8(255)
 
 

@@ -184,7 +184,8 @@ def _data_uri(
     ok, content = cv2.imencode('.jpg', picture, options)
     if not ok:
         raise NotWrittenError('cannot encode a picture of the contact sheet')
-    return 'data:image/jpeg;base64,' + base64.b64encode(content).decode()
+    text = base64.b64encode(content.tobytes()).decode()
+    return f'data:image/jpeg;base64,{text}'
 
 
 def write_contact_sheet(

@@ -79,8 +79,8 @@ def paint_size(
     if size is None:
         return -(-h // multiple) * multiple, -(-w // multiple) * multiple
     scale = size / max(h, w)
-    sides = (max(1, round(s * scale / multiple)) * multiple for s in (h, w))
-    return tuple(sides)
+    height, width = (max(1, round(s * scale / multiple)) for s in (h, w))
+    return height * multiple, width * multiple
 
 
 def resize_image(image: np.ndarray, h: int, w: int) -> np.ndarray:
@@ -99,7 +99,7 @@ def resize_mask(mask: np.ndarray, h: int, w: int) -> np.ndarray:
     """The mask at (h, w); one with a pixel set never comes out empty."""
     if mask.shape == (h, w):
         return mask
-    cover = mask.astype(np.float32)
+    cover: np.ndarray = mask.astype(np.float32)
     # One side at a time: only so cv2 averages the one that shrinks.
     for height, width in ((h, mask.shape[1]), (h, w)):
         shrinks = height * width < cover.size

@@ -68,7 +68,7 @@ def cut_objects(
     images = {one['id']: one for one in coco['images']}
     has_flags = any('ood' in one for one in coco['annotations'])
     found: Counter[str] = Counter()
-    seen: tuple[object, np.ndarray | None] = (None, None)
+    seen: tuple[object, np.ndarray] = (None, np.empty(0))
     for one in sorted(coco['annotations'], key=lambda a: str(a['image_id'])):
         if one['iscrowd'] or (has_flags and not one.get('ood')):
             continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from mmood.registry import PAINTERS
 from .embedding_shift import encode, shift_class_tokens, token_places
 from .painter import Painter, Painting
 from .pipelines import load_pipeline, pick_device, pick_dtype
+from .prompts import PromptSource
 
 
 @PAINTERS.register_module()
@@ -56,7 +58,7 @@ class DiffusersPainter(Painter):
     def __init__(
         self,
         model: str,
-        prompts: Mapping | object,
+        prompts: Mapping | PromptSource,
         *,
         size: int | None = None,
         steps: int = 50,
@@ -71,9 +73,9 @@ class DiffusersPainter(Painter):
         place = pick_device(device)
         self.name = str(model)
         self.dtype = pick_dtype(dtype, place)
-        self.prompts = prompts
         if isinstance(prompts, Mapping):
-            self.prompts = PAINTERS.build(prompts)
+            prompts = PAINTERS.build(prompts)
+        self.prompts = cast(PromptSource, prompts)
         pipe = load_pipeline(self.name, self.dtype, download, variant)
         self.pipe = pipe.to(place)
         # XL checks for multiples of 8 whatever the model's factor is.

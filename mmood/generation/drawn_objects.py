@@ -6,6 +6,7 @@ Shapes: cutouts (h, w).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from .textures import light, texture
 
 SHAPES = dict(near=NEAR, far=FAR)
 _FINE = 4  # outlines are drawn this much larger, then averaged
+_OUTLINES = 1000  # of a kind
 _USUAL = 1600.0  # pixels of an object of which no area is asked
 
 
@@ -26,7 +28,8 @@ _USUAL = 1600.0  # pixels of an object of which no area is asked
 class DrawnObjects(ObjectSource):
     """Made-up objects: a random outline with a random texture and shading.
 
-    As Dream-Box's procedural painter and Shapes draw them.
+    As Dream-Box's procedural painter and Shapes draw them; a thousand
+    outlines of each kind of `random_outline`, stretched by chance.
 
     Args:
         outlines: of which to draw: kinds of `random_outline`, and ``'near'``
@@ -72,13 +75,18 @@ class DrawnObjects(ObjectSource):
         """Contours (n, 2) of any unit, those behind the first are holes."""
         kind = str(rng.choice(self.outlines))
         if kind not in SHAPES:
-            contour, kind = random_outline(rng, (kind,))
-            return [contour], kind
+            return [_outline(kind, int(rng.integers(_OUTLINES)))], kind
         name = str(rng.choice(list(SHAPES[kind])))
         angle = rng.uniform(0, 2 * np.pi)
         cos, sin = np.cos(angle), np.sin(angle)
         turn = np.array([[cos, -sin], [sin, cos]])
         return [contour @ turn for contour in SHAPES[kind][name]], name
+
+
+@lru_cache(maxsize=4 * _OUTLINES)
+def _outline(kind: str, number: int) -> np.ndarray:
+    """One of a thousand of a kind; some take longer to make than to fill."""
+    return random_outline(np.random.default_rng(number), (kind,))[0]
 
 
 def _coverage(contours: Sequence[np.ndarray], sides: np.ndarray) -> np.ndarray:

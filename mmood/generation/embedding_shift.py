@@ -59,7 +59,7 @@ def shift_class_tokens(
         drawn = rng.standard_normal((len(positions), right - left))
         noise[0, positions, left:right] = torch.from_numpy(drawn).float()
         left = right
-    noise *= prompt.std
+    noise *= prompt.std or 0.0
     ids = pipe.tokenizer(prompt.text)['input_ids']
     details = dict(
         std=prompt.std,
@@ -77,7 +77,7 @@ def shift_class_tokens(
 def token_places(pipe, prompt: Prompt) -> list[list[int]]:
     """`class_token_positions` by each of the pipeline's tokenizers."""
     return [
-        class_token_positions(tokenizer, prompt.text, prompt.span)
+        class_token_positions(tokenizer, prompt.text, prompt.span or (0, 0))
         for tokenizer in _modules(pipe, 'tokenizer')
     ]
 

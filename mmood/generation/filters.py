@@ -8,6 +8,8 @@ Shapes: images (H, W, 3) uint8 RGB, before and after the painting.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -66,6 +68,7 @@ class _Distance:
 
     name = 'too_close'
     most: float  # the largest value that `measure` has
+    measure: Callable[[np.ndarray, np.ndarray], float]
 
     def __init__(self, min_distance: float) -> None:
         if not 0 <= min_distance <= self.most:

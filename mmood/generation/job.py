@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch.distributed as dist
 from tqdm import tqdm
@@ -80,7 +81,7 @@ def prepare(settings: Settings, out: Path) -> Job:
     return job
 
 
-def _build(config: Mapping, what: str) -> object:
+def _build(config: Mapping, what: str) -> Any:
     try:
         return PAINTERS.build(dict(config))
     except (KeyError, TypeError) as error:
@@ -90,7 +91,7 @@ def _build(config: Mapping, what: str) -> object:
 def _check_targets(job: Job) -> None:
     """Raise ValueError for nothing to paint or a class nobody can paint."""
     if not job.selected:
-        reasons = Counter()
+        reasons: Counter[str] = Counter()
         for image in job.source['images']:
             reasons.update(job.plan(image)[1])
         counts = ', '.join(f'{n} {name}' for name, n in reasons.items())

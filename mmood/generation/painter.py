@@ -95,7 +95,8 @@ def paint_box(
         raise ValueError(f'keep leaves nothing of the box {box} to paint')
     rows, columns = slice(*around[1::2]), slice(*around[::2])
     crop = image[rows, columns]
-    size = paint_size(*mask.shape, painter.size, painter.multiple)
+    high, wide = mask.shape
+    size = paint_size(high, wide, painter.size, painter.multiple)
     # A copy: a painter may draw into what it was given.
     model_crop = np.array(resize_image(crop, *size), order='C')
     painting = painter.paint(

@@ -26,9 +26,7 @@ def soft_edges(cutout: Cutout, sigma: float) -> Cutout:
     if sigma <= 0:
         return cutout
     margin = int(np.ceil(3 * sigma))
-    wide = cv2.copyMakeBorder(
-        cutout.alpha, *[margin] * 4, cv2.BORDER_CONSTANT, value=0
-    )
+    wide = np.pad(cutout.alpha, margin)
     blurred = cv2.GaussianBlur(wide, (0, 0), sigma)
     inner = blurred[margin:-margin, margin:-margin]
     inner = cv2.addWeighted(inner, 2, inner, 0, -255)  # 0 at the edge

@@ -51,7 +51,7 @@ def plan_image(
             f'max_objects must be at least 1 or None, got {max_objects}'
         )
     width, height = _size(image)
-    found, skipped = [], Counter()
+    found, skipped = [], Counter[str]()
     for annotation in annotations:
         if annotation.get('iscrowd') or annotation.get('ignore'):
             skipped['crowd'] += 1

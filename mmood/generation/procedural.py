@@ -233,10 +233,12 @@ def _without_object(
 def object_alpha(crop: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The object inside the mask, by GrabCut; all of it if none is found."""
     labels = np.where(mask, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
-    models = np.zeros((2, 1, 65))
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    everywhere = (0, 0, 0, 0)  # of no meaning beside a mask
     if not mask.all() and crop[mask].std() > 0:
         cv2.setRNGSeed(0)
-        cv2.grabCut(crop, labels, None, *models, 3, mode=cv2.GC_INIT_WITH_MASK)
+        how = cv2.GC_INIT_WITH_MASK
+        cv2.grabCut(crop, labels, everywhere, *models, 3, mode=how)
     found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)) & mask
     found = found if found.any() else mask
     return cv2.GaussianBlur(found.astype(np.float32), (3, 3), 0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -60,6 +61,14 @@ class Prompt:
     negative: str = ''
     std: float | None = None
     span: tuple[int, int] | None = None
+
+
+class PromptSource(Protocol):
+    """What turns the class of an object into a prompt."""
+
+    def check_classes(self, classes: Sequence[str]) -> None: ...
+
+    def __call__(self, label: str, rng: np.random.Generator) -> Prompt: ...
 
 
 @PAINTERS.register_module()

@@ -95,7 +95,7 @@ def is_outside(file_name: str) -> bool:
 
 def by_image(coco: Mapping) -> dict[int, list[dict]]:
     """The annotations of each image, in the order of the file."""
-    groups = {image['id']: [] for image in coco['images']}
+    groups: dict[int, list[dict]] = {one['id']: [] for one in coco['images']}
     for annotation in coco['annotations']:
         groups[annotation['image_id']].append(annotation)
     return groups
@@ -131,7 +131,7 @@ def read_record(out: Path, image_id: int) -> dict | None:
 
 def _is_whole(record: object) -> bool:
     """Whether a record holds all that is read of it later."""
-    kinds = dict(
+    kinds: dict[str, type | tuple[type, ...]] = dict(
         image=(dict, type(None)), annotations=list, skipped=dict,
         discarded=list, given_up=int, seconds=(int, float),
     )  # fmt: skip

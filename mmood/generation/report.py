@@ -17,7 +17,9 @@ def summarise(records: Iterable[Mapping], wanted: int | None) -> dict:
     failed = [record for record in records if 'error' in record]
     good = [record for record in records if 'error' not in record]
     painted = sum(record['image'] is not None for record in good)
-    discarded, skipped, classes = Counter(), Counter(), Counter()
+    discarded: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
+    classes: Counter[str] = Counter()
     covered = given_up = 0
     for record in good:
         skipped.update(record['skipped'])

@@ -52,7 +52,8 @@ def render_scene(
         raise ValueError(f'size must be at least 32 pixels, got {size}')
     image = _background(rng, size)
     instances = np.zeros((size, size), np.uint8)
-    areas, names = [], []
+    areas: list[int] = []
+    names: list[str] = []
     for _ in range(rng.integers(1, max_objects + 1)):
         name = str(rng.choice(list(outlines)))
         for _ in range(8):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -38,7 +38,11 @@ class CheckCacheHook(Hook):
     def before_train(self, runner: Runner) -> None:
         self._spared = ()
         parts = unwrapped(runner).modules()
-        caching = [part for part in parts if _has_cache(part)]
+        caching = [
+            part
+            for part in parts
+            if isinstance(part, FrozenBackbone) and part.has_cache
+        ]
         if not caching:
             return
         dataset = runner.train_dataloader.dataset
@@ -71,7 +75,7 @@ class CheckCacheHook(Hook):
             part.fills_cache = value
 
 
-def share_of_new(dataset: Sized, draws: int) -> float:
+def share_of_new(dataset: Sequence[dict], draws: int) -> float:
     """Share of a picture's later draws that are not among the earlier ones.
 
     0 for a set of vectors or without a picture.
@@ -94,7 +98,3 @@ def same_randomness() -> Iterator[None]:
         yield
     random.setstate(python)
     np.random.set_state(numpy)
-
-
-def _has_cache(part: object) -> bool:
-    return isinstance(part, FrozenBackbone) and part.has_cache

@@ -14,8 +14,8 @@ from mmood.registry import HOOKS
 from .after_training import unwrapped
 from .check_neck import check_neck, put_into_chain
 
-_HEADS = ('roi_head', 'bbox_head', 'mask_head', 'decode_head')
-_HEADS += ('auxiliary_head',)
+_HEADS: tuple[str, ...] = ('roi_head', 'bbox_head', 'mask_head')
+_HEADS += ('decode_head', 'auxiliary_head')
 
 
 @HOOKS.register_module()
@@ -28,7 +28,8 @@ class CheckDataHook(Hook):
     classes of their own, as OOD ones, are left out. A checkpoint with no
     weight of the model is refused, and so is a neck whose maps and losses do
     not fit the rest, see `check_neck`; the neck of a plain detector's is
-    loaded as the first in a list (`put_into_chain`). Before a test it warns
+    loaded as the first in a list (`put_into_chain`). Outliers that are pasted
+    must be what the losses on pixels learn from. Before a test it warns
     if the pipelines of its sets change images differently.
     Raises ValueError with both numbers, or the names, and the remedy.
     """
@@ -48,6 +49,11 @@ class CheckDataHook(Hook):
         self._learned = None  # what is learned is that of the training set
         self._check(runner, runner.train_dataloader.dataset, 'train')
         check_flags(unwrapped(runner), runner.train_dataloader.dataset)
+        note = check_outliers(
+            unwrapped(runner), runner.train_dataloader.dataset
+        )
+        if note:
+            runner.logger.warning(note)
         sets = list(sets_of(runner.train_dataloader.dataset))
         self._learned = classes_of(sets[0]) if sets else None
         if runner.val_loop is not None:  # it shows now, not at the end
@@ -57,8 +63,9 @@ class CheckDataHook(Hook):
         """Other hooks have built the loaders that they fit on by now."""
         for hook in runner.hooks:
             loader = getattr(hook, 'dataloader', None)
-            if hasattr(loader, 'dataset'):
-                self._check(runner, loader.dataset, 'fit')
+            dataset = getattr(loader, 'dataset', None)
+            if dataset is not None:
+                self._check(runner, dataset, 'fit')
 
     def before_val(self, runner: Runner) -> None:
         dataset = runner.val_dataloader.dataset
@@ -159,6 +166,41 @@ def check_flags(model: nn.Module, dataset: object) -> None:
             )
 
 
+def check_outliers(model: nn.Module, dataset: object) -> str | None:
+    """Raise ValueError if outliers are pasted that no loss is for.
+
+    What to say where losses wait for outliers and nothing pastes any; None
+    if all is well.
+    """
+    pasted = {
+        step.outlier_label
+        for leaf in sets_of(dataset)
+        for step in getattr(getattr(leaf, 'pipeline', None), 'transforms', ())
+        if hasattr(step, 'outlier_label')
+    }
+    losses = getattr(model, 'pixel_losses', None) or {}
+    if pasted and not losses:
+        raise ValueError(
+            f'the training pipeline labels outliers {sorted(pasted)}, which '
+            'the losses of this model would take for a class: list '
+            'pixel_losses, or leave out PasteOutliers'
+        )
+    label = getattr(model, 'outlier_label', None)
+    if pasted and pasted != {label}:
+        raise ValueError(
+            f'the training pipeline labels outliers {sorted(pasted)}, and the '
+            f'model has outlier_label={label}: give both the same'
+        )
+    waiting = [name for name, one in losses.items() if one.needs_outliers]
+    if not waiting or pasted:
+        return None
+    return (
+        f'{", ".join(waiting)} learn from outliers, and no transform of the '
+        'training set pastes any: only pixels that have the label '
+        f'{label} in the files count'
+    )
+
+
 def check_order(
     learned: Sequence[str] | None, classes: Sequence[str], part: str
 ) -> str | None:
@@ -186,17 +228,17 @@ def check_categories(metrics: Sequence[object], dataset: object) -> None:
     mmdet's own goes by the order of its file, as mmdet's own sets do.
     """
     sets = [part for part in sets_of(dataset) if hasattr(part, 'origin')]
-    classes = classes_of(sets[0]) if sets else None
+    classes = list(classes_of(sets[0]) or ()) if sets else []
     for metric in metrics if classes else ():
         coco = getattr(metric, '_coco_api', None)
         if coco is None:
             continue
         ids = coco.get_cat_ids(cat_names=classes)
         found = [coco.cats[i]['name'] for i in ids]
-        if found != list(classes):
+        if found != classes:
             raise ValueError(
                 f'the ann_file of {type(metric).__name__} has the classes '
-                f'{found}, label by label, and the set {list(classes)}: '
+                f'{found}, label by label, and the set {classes}: '
                 'leave out the ann_file of the evaluator, or use '
                 'mmood.OODDetMetric, which goes by names'
             )

@@ -31,8 +31,9 @@ class CheckFeaturesHook(Hook):
         if cache is None:
             return
         model = unwrapped(runner)
-        if hasattr(model, 'check_weights'):
-            model.check_weights()
+        check_weights = getattr(model, 'check_weights', None)
+        if check_weights is not None:
+            check_weights()
         for key, value in source_of(runner.cfg, model).items():
             if cache.about.get(key) != value:
                 raise ValueError(

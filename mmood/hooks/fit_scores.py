@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, cast
 
 import torch
 from mmengine.dist import (
@@ -12,13 +13,13 @@ from mmengine.dist import (
     get_world_size,
     is_main_process,
 )
-from mmengine.model import BaseTTAModel
+from mmengine.model import BaseModel, BaseTTAModel
 from mmengine.runner import Runner
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from mmood.registry import HOOKS
-from mmood.scores import ScoreSet
+from mmood.scores import Samples, ScoreSet
 
 from .after_training import AfterTraining, share, unwrapped
 from .check_data import classes_of, sets_of
@@ -88,7 +89,9 @@ class FitScoresHook(AfterTraining):
                 'without what is not fitted; fit it with tools/fit_scores.py '
                 'before the test'
             )
-            fittable(unwrapped(runner)).scores.skips_unfitted = True
+            part = fittable(unwrapped(runner))
+            if part is not None:
+                part.scores.skips_unfitted = True
         share(runner)
 
     def after_val_epoch(
@@ -109,13 +112,14 @@ class FitScoresHook(AfterTraining):
     def fit(self, runner: Runner) -> None:
         """Fit the runner's model; a collective call."""
         model = unwrapped(runner)
-        if fittable(model) is None:
+        part = fittable(model)
+        if part is None:
             return
         loader = self._loader(runner)
         number = image_count(loader, self.max_images)
         if number < sys.maxsize:
             runner.logger.info(f'fitting scores on {number} images')
-        wanted = {s.fitted_on for s in fittable(model).scores.fitted.values()}
+        wanted = {score.fitted_on for score in part.scores.fitted.values()}
         # Built anew: the runner's may be in the middle of its images.
         others = {
             images: runner.build_dataloader(runner.cfg[key])
@@ -162,20 +166,31 @@ def image_count(dataloader: Iterable, max_images: int | None) -> int:
     return total
 
 
-def scored(model: nn.Module) -> nn.Module | None:
-    """The part of a model that scores, or None: an adapter of a head.
+class Scored(Protocol):
+    """The part of a model that scores: an adapter of a head.
 
-    It has ``scores``, a `ScoreSet`; ``keeps_samples``, while which is set
-    predictions carry what scores are fitted on; and ``fit_samples(sample)``,
-    which makes `Samples`, labels and keys of such a prediction.
+    While ``keeps_samples`` is set, predictions carry what scores are fitted
+    on; ``fit_samples`` makes `Samples`, labels and keys of such a prediction.
     """
+
+    scores: ScoreSet
+    keeps_samples: bool
+
+    def fit_samples(
+        self, prediction: Any
+    ) -> Iterable[tuple[Samples, Tensor | None, Tensor | None]]: ...
+
+
+def scored(model: nn.Module) -> Scored | None:
+    """The part of a model that scores, or None."""
+    module: Any
     for module in model.modules():
         if isinstance(getattr(module, 'scores', None), ScoreSet):
             return module
     return None
 
 
-def fittable(model: nn.Module) -> nn.Module | None:
+def fittable(model: nn.Module) -> Scored | None:
     """That part, if one of its scores wants a fit."""
     part = scored(model)
     return part if part is not None and part.scores.needs_fit else None
@@ -247,7 +262,7 @@ def _possible(scores: ScoreSet, names: Iterable[str]) -> list[str]:
 
 def _update(
     model: nn.Module,
-    part: nn.Module,
+    part: Scored,
     dataloader: Iterable,
     max_images: int | None,
 ) -> None:
@@ -292,7 +307,7 @@ def _predictions(
         disable=not is_main_process(),
     ) as bar:
         for batch in dataloader:
-            samples = model.test_step(batch)[:left]
+            samples = cast(BaseModel, model).test_step(batch)[:left]
             yield from samples
             bar.update(len(samples))
             left -= len(samples)

@@ -34,8 +34,9 @@ class RecordTestHook(Hook):
         self, runner: Runner, metrics: dict[str, float] | None = None
     ) -> None:
         evaluator = runner.test_loop.evaluator
-        folders = {getattr(m, 'out_dir', None) for m in evaluator.metrics}
-        for folder in folders - {None} if is_main_process() else ():
+        found = {getattr(m, 'out_dir', None) for m in evaluator.metrics}
+        folders = {folder for folder in found if folder is not None}
+        for folder in folders if is_main_process() else ():
             path = osp.join(folder, 'run.json')
             write_json(path, run_facts(runner, self._meta), indent=1)
 

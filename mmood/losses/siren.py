@@ -19,10 +19,10 @@ from mmood.ops import rank_mean
 from mmood.registry import MODELS
 from mmood.scores import (
     KNN,
+    NotFittedError,
     Samples,
     log_vmf_density,
     register_score,
-    vmf_score,
 )
 from mmood.scores.samples import KINDS
 
@@ -118,10 +118,10 @@ class SIRENLoss(OODLoss):
 
 @register_score('vmf', reads=('features',), kinds=KINDS)
 class VMFScore(nn.Module):
-    """`vmf_score` with the densities that a `SIRENLoss` learned, (N,).
+    """`mmood.scores.vmf_score` of the densities of a `SIRENLoss`, (N,).
 
     By the prototypes and kappa at the time of the call. Classes never seen
-    do not count; RuntimeError if that is all of them.
+    do not count; NotFittedError if that is all of them.
     """
 
     def __init__(self, losses: Iterable[nn.Module]) -> None:
@@ -132,13 +132,15 @@ class VMFScore(nn.Module):
     def forward(self, samples: Samples) -> Tensor:
         (loss,) = self._loss
         seen = loss.prototypes.any(1)
-        if not seen.any():
-            raise RuntimeError(
+        # A graph has no such question; it is asked before one is made.
+        if not torch.compiler.is_compiling() and not seen.any():
+            raise NotFittedError(
                 'the score vmf has no class prototypes: train with '
                 'mmood.SIRENLoss or load a checkpoint of such a training'
             )
         z, kappa = loss.embed(samples.features), loss.kappa.relu()
-        return vmf_score(z, loss.prototypes[seen], kappa[seen])
+        logits = log_vmf_density(z, loss.prototypes, kappa)
+        return -logits.masked_fill(~seen, -torch.inf).amax(1)
 
 
 @register_score('siren_knn', reads=('features',), kinds=KINDS)

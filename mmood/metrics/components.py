@@ -42,6 +42,7 @@ class FrameComponents(NamedTuple):
     PPV: np.ndarray  # (n,), in [0, 1]
     object_sizes: np.ndarray  # (G,), pixels
     prediction_sizes: np.ndarray  # (n,), pixels that are not ignored
+    sIoU_pred: np.ndarray  # (n,), in [0, 1]
 
 
 def frame_components(
@@ -50,7 +51,7 @@ def frame_components(
     min_prediction_size: int = 500,
     min_object_size: int = 100,
 ) -> FrameComponents:
-    """sIoU of each object and PPV of each prediction of a frame.
+    """sIoU of each object; PPV and sIoU of each prediction of a frame.
 
     ``prediction`` is boolean, ``label`` 0, 1 or 255, both (H, W). Ignored
     pixels are no prediction. Then predictions of fewer than
@@ -61,9 +62,12 @@ def frame_components(
 
         sIoU(k) = |k & U| / (|U| + |k| - |k & U| - A),
 
-    0 if there is none; PPV(p) is the share of p on any object. The sizes are
-    50 and 10 for the obstacle track. Raises ValueError if the shapes differ
-    or are not (H, W), the prediction is not boolean or a label is nan.
+    0 if there is none; PPV(p) is the share of p on any object. sIoU_pred(p)
+    is the same as sIoU with the parts exchanged: U is the union of the
+    objects that meet prediction p, A its pixels on other predictions. The
+    sizes are 50 and 10 for the obstacle track. Raises ValueError if the
+    shapes differ or are not (H, W), the prediction is not boolean or a label
+    is nan.
     """
     prediction = as_array(prediction, 'prediction')
     label = as_array(label, 'label')
@@ -81,19 +85,21 @@ def pool_components(
 ) -> dict[str, float]:
     """Measures of a set from those of its frames, in any order.
 
-    ``sIoU`` and ``PPV`` are means over all objects and all predictions of
-    the set. For t = 25, 30, ..., 75 (%): ``TP@t`` and ``FN@t`` count objects
-    with sIoU >= t and below, ``FP@t`` predictions with PPV < t, and ``F1@t``
-    is 2 TP / (2 TP + FN + FP). ``F1*`` is the mean of these eleven. Without
-    any object sIoU is nan, without any prediction PPV is, without both F1
-    is; with one of them it is 0. ``'smiyc'`` takes t as the public evaluator
-    does, from ``np.linspace``: its 60 % is 0.6000000000000001, which an
-    overlap of 3 / 5 misses. Raises ValueError for another protocol.
+    ``sIoU`` is the mean over all objects, ``PPV`` and ``sIoU_pred`` are
+    those over all predictions of the set. For t = 25, 30, ..., 75 (%):
+    ``TP@t`` and ``FN@t`` count objects with sIoU >= t and below, ``FP@t``
+    predictions with PPV < t, and ``F1@t`` is 2 TP / (2 TP + FN + FP). ``F1*``
+    is the mean of these eleven. Without any object sIoU is nan, without any
+    prediction PPV and sIoU_pred are, without both F1 is; with one of them it
+    is 0. ``'smiyc'`` takes t as the public evaluator does, from
+    ``np.linspace``: its 60 % is 0.6000000000000001, which an overlap of 3 / 5
+    misses. Raises ValueError for another protocol.
     """
     check_component_protocol(protocol)
     frames = list(frames)
     overlaps = np.concatenate([[], *(frame.sIoU for frame in frames)])
     precisions = np.concatenate([[], *(frame.PPV for frame in frames)])
+    predicted = np.concatenate([[], *(frame.sIoU_pred for frame in frames)])
     curve: dict[str, float] = {}
     for percent, share in zip(_PERCENT, _OVERLAPS[protocol]):
         tp = int((overlaps >= share).sum())
@@ -107,6 +113,7 @@ def pool_components(
     return {
         'sIoU': _mean(overlaps),
         'PPV': _mean(precisions),
+        'sIoU_pred': _mean(predicted),
         'F1*': mean_f1,
         **curve,
     }
@@ -161,19 +168,37 @@ def _measure(objects: np.ndarray, predicted: np.ndarray) -> FrameComponents:
     pairs, common = np.unique(pairs, return_counts=True)
     k, p = np.divmod(pairs, sizes.size)
     on_any = np.bincount(p, common, sizes.size)
-    common_k, union, elsewhere = (
-        np.bincount(k, pixels, object_sizes.size)[1:]
-        for pixels in (common, sizes[p], on_any[p] - common)
-    )
-    total = union + object_sizes[1:] - common_k - elsewhere
     left = sizes > 0  # dropped objects may have taken all of a prediction
     left[0] = False
     return FrameComponents(
-        sIoU=common_k / total,
+        sIoU=_overlaps(k, p, common, object_sizes, sizes)[1:],
         PPV=on_any[left] / sizes[left],
         object_sizes=object_sizes[1:],
         prediction_sizes=sizes[left],
+        sIoU_pred=_overlaps(p, k, common, sizes, object_sizes)[left],
     )
+
+
+def _overlaps(
+    own: np.ndarray,
+    other: np.ndarray,
+    common: np.ndarray,
+    sizes: np.ndarray,
+    other_sizes: np.ndarray,
+) -> np.ndarray:
+    """sIoU of the components of one side with those of the other.
+
+    Pairs of their numbers that have ``common`` pixels, and the sizes by
+    number; nan for a component without pixels.
+    """
+    covered = np.bincount(other, common, other_sizes.size)
+    shared, union, elsewhere = (
+        np.bincount(own, pixels, sizes.size)
+        for pixels in (common, other_sizes[other], covered[other] - common)
+    )
+    total = union + sizes - shared - elsewhere
+    share = np.full(sizes.size, np.nan)
+    return np.divide(shared, total, out=share, where=total > 0)
 
 
 def _mean(values: Sequence[float] | np.ndarray) -> float:

@@ -101,11 +101,12 @@ class DFDDNeck(BaseModule):
         if self.unet is None:
             return Pyramid(levels, maps)
         chains = [
-            self.deblur(x.detach(), diffusion)
+            self.deblur(x.detach(), diffusion, self.unet)
             for x, diffusion in zip(inputs, self._levels(len(inputs)))
         ]
         maps['deblurred'] = [chain[0] for chain in chains]
-        loss = sum(chain[1] for chain in chains) / len(chains)
+        losses = [chain[1] for chain in chains]
+        loss = sum(losses[1:], losses[0]) / len(chains)
         return Pyramid(levels, maps, dict(loss_deblur=self.loss_weight * loss))
 
     def degrade(self, maps: Sequence[Tensor]) -> list[Tensor]:
@@ -135,7 +136,10 @@ class DFDDNeck(BaseModule):
                     'channels of the neck before it'
                 )
 
-    def deblur(self, x: Tensor, diffusion: Diffusion) -> tuple[Tensor, Tensor]:
+    @staticmethod
+    def deblur(
+        x: Tensor, diffusion: Diffusion, unet: nn.Module
+    ) -> tuple[Tensor, Tensor]:
         """Blur a map and run the reverse process (Eq. 5).
 
         (B, C, H, W) -> F^_0 (B, C, H, W) and L_DFDD (Eq. 6), a scalar: the
@@ -146,7 +150,7 @@ class DFDDNeck(BaseModule):
         steps = len(maps) - 1
         estimate, loss = maps[-1], x.new_zeros(())
         for t in range(steps, 0, -1):
-            detail = self.unet(estimate, t)
+            detail = unet(estimate, t)
             target = maps[t - 1] - maps[t]
             loss = loss + F.mse_loss(detail, target) * (x.shape[1] / steps)
             estimate = estimate + detail
@@ -166,7 +170,7 @@ class Enhancement(nn.Module):
         self.original = nn.Conv2d(channels, channels, 1)
         self.residual = nn.Conv2d(channels, channels, 1, bias=False)
         nn.init.dirac_(self.original.weight)
-        nn.init.zeros_(self.original.bias)
+        nn.init.zeros_(self.original.get_parameter('bias'))
         nn.init.zeros_(self.residual.weight)
 
     def forward(self, x: Tensor, blurred: Tensor) -> Tensor:

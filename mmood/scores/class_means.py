@@ -11,7 +11,7 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
-from .fitted import check_channels, rows
+from .fitted import FittedScore, check_channels, rows
 from .samples import Samples
 
 
@@ -41,8 +41,8 @@ class ClassMeans:
         return count, total / count.clamp(min=1)[:, None]
 
 
-class FitsMean:
-    """Part of a score, before `FittedScore`: ``mean`` (C,) of all samples."""
+class FitsMean(FittedScore):
+    """Part of a score: ``mean`` (C,) of all samples."""
 
     mean: Tensor
 

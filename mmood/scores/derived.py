@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
@@ -26,6 +27,7 @@ class DerivedScore:
     that the inner score is defined for.
     """
 
+    kinds: tuple[str, ...]
     gives: tuple[str, ...] = ('features', 'logits', 'classifier')
 
     def _derive(self, score: ScoreConfig, **sizes: int) -> None:
@@ -50,8 +52,8 @@ class DerivedScore:
                 "one without a fit, such as score='energy'"
             )
         self.inner_name, self.inner = name, inner
-        kinds = getattr(inner, 'func', inner).kinds
-        self.kinds = tuple(kind for kind in kinds if kind in self.kinds)
+        scored: Any = getattr(inner, 'func', inner)
+        self.kinds = tuple(k for k in scored.kinds if k in self.kinds)
 
     def _may_hold(self, inner: FittedScore) -> bool:
         return False

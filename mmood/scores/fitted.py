@@ -42,6 +42,9 @@ class FittedScore(nn.Module):
     fitted with, in their order.
     """
 
+    # Of `register_score`.
+    reads: tuple[str, ...]
+    kinds: tuple[str, ...]
     is_fitted: Tensor
     class_code: Tensor
     resizable: Mapping[str, int] = MappingProxyType({})
@@ -65,8 +68,8 @@ class FittedScore(nn.Module):
         """Be unfitted, with buffers of the size that a new score has."""
         self.is_fitted.fill_(False)
         for name, dim in self.resizable.items():
-            empty = getattr(self, name).narrow(dim, 0, 0).clone()
-            setattr(self, name, empty)
+            buffer: Tensor = getattr(self, name)
+            setattr(self, name, buffer.narrow(dim, 0, 0).clone())
 
     def reset(self) -> None:
         """Forget all samples; the score is unfitted until `finish`."""
@@ -142,7 +145,7 @@ class FittedScore(nn.Module):
         if self.is_fitted and code and own and code != own:
             raise ValueError(
                 f'{type(self).__name__} was fitted with other classes, or '
-                f'in another order, than {tuple(classes)}: run '
+                f'in another order, than {tuple(classes or ())}: run '
                 'tools/fit_scores.py with this config'
             )
 
@@ -178,10 +181,10 @@ class FittedScore(nn.Module):
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, [], *args
         )
-        given = {name: state_dict.get(prefix + name) for name in self._buffers}
         if any(
-            value is None or value.shape != self._buffers[name].shape
-            for name, value in given.items()
+            value is None or value.shape != own.shape
+            for name, own in self.named_buffers(recurse=False)
+            for value in [state_dict.get(prefix + name)]
         ):
             self.forget()
 

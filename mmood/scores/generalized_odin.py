@@ -106,7 +106,9 @@ def _full_precision(x: Tensor) -> torch.autocast:
     return torch.autocast(x.device.type, enabled=False)
 
 
-@register_score('godin', reads=('inputs',), kinds=('softmax',))
+@register_score(
+    'godin', reads=('inputs',), kinds=('softmax',), by_gradient=True
+)
 @torch.no_grad()
 def generalized_odin(
     samples: Samples,

@@ -42,10 +42,10 @@ def knn_distance(
     length, as the paper's (Alg. 1), give values in [0, 2]. ``average``: the
     mean of the distances to the k nearest. In the bank's precision, at least
     float32. Neighbours are found by at most ``chunk_size`` x ``chunk_size``
-    dot products at a time, which cannot order those whose squared distances
-    differ by less than about 1e-6 of the squared lengths; the distance
-    itself is the difference's length, and so exact for vectors that are
-    nearly equal. ``backend='faiss'`` has that
+    dot products at a time, which bounds the memory. They cannot order those
+    whose squared distances differ by less than about 1e-6 of the squared
+    lengths; the distance itself is the difference's length, and so exact for
+    vectors that are nearly equal. ``backend='faiss'`` has that
     package find the same neighbours, on the CPU in float32.
     Raises ValueError unless 1 <= k <= n, ``chunk_size`` >= 1, the backend is
     known and C the bank's; ImportError without faiss (``pip install
@@ -178,7 +178,8 @@ class KNN(FittedScore):
             `mmood.ops.farthest_points`; None: all.
         normalize: scale all vectors to unit length first, as the paper does.
         average, backend, chunk_size: see `knn_distance`. A chunk's products
-            take ``4 chunk_size^2`` bytes.
+            take at most ``4 chunk_size^2`` bytes, and where oneDNN makes
+            them as much again.
 
     Buffer ``bank`` (n, C), float32, 4 n C bytes in the checkpoint; (0, C)
     until it is fitted. Raises ValueError unless 1 <= k <= ``coreset_size`` <=

@@ -60,13 +60,16 @@ class Maskomaly(FittedScore):
 
     Source: Ackermann et al., "Maskomaly: Zero-Shot Mask Anomaly
     Segmentation", BMVC 2023, with the settings of the authors' code.
-    Buffers: ``kept`` (Q,), numbers of queries, and ``mean_iou`` (N,).
+    Buffers: ``kept`` (Q,), numbers of queries, ``mean_iou`` (N,) and
+    ``fitted_for``, the ``mask_threshold`` and ``min_iou`` of the fit.
     Raises ValueError for settings outside of [0, 1], `finish` if no image
-    has an outlier or no query is kept, and at test for another N.
+    has an outlier or no query is kept, and at test for another N, or other
+    settings than those of the fit.
     """
 
     kept: Tensor
     mean_iou: Tensor
+    fitted_for: Tensor
     resizable = MappingProxyType(dict(kept=0, mean_iou=0))
     fitted_on = 'outliers'
 
@@ -91,15 +94,12 @@ class Maskomaly(FittedScore):
         for name, value in settings.items():
             if not 0 <= value <= 1:
                 raise ValueError(f'{name} must be in [0, 1], got {value}')
-        self.weight, self.confidence, self.overlap = (
-            weight,
-            confidence,
-            overlap,
-        )
-        self.mask_threshold, self.min_iou = mask_threshold, min_iou
-        self.outlier_label = outlier_label
+        self.weight, self.confidence = weight, confidence
+        self.overlap, self.mask_threshold = overlap, mask_threshold
+        self.min_iou, self.outlier_label = min_iou, outlier_label
         self.register_buffer('kept', torch.zeros(0, dtype=torch.int64))
         self.register_buffer('mean_iou', torch.zeros(0, dtype=torch.float64))
+        self.register_buffer('fitted_for', torch.zeros(2, dtype=torch.float64))
 
     def vectors(self, samples: Samples) -> Tensor:
         return samples.queries.mask_logits
@@ -151,6 +151,7 @@ class Maskomaly(FittedScore):
             )
         self.kept = kept.to(self.kept.device)
         self.mean_iou = mean.to(self.mean_iou.device)
+        self.fitted_for.copy_(self._settings())
         self._start()
 
     def _score(self, samples: Samples) -> Tensor:
@@ -161,27 +162,44 @@ class Maskomaly(FittedScore):
                 f'Maskomaly was fitted on {len(self.mean_iou)} queries, and '
                 f'there are {count}: run tools/fit_scores.py with this config'
             )
+        if not torch.equal(self.fitted_for.cpu(), self._settings()):
+            threshold, least = self.fitted_for.tolist()
+            raise ValueError(
+                f'Maskomaly was fitted for mask_threshold={threshold} and '
+                f'min_iou={least}, and they are {self.mask_threshold} and '
+                f'{self.min_iou}: run tools/fit_scores.py with this config'
+            )
         parts = [self._of_image(queries, i) for i in range(len(queries))]
         if not parts:
             return queries.mask_logits.new_zeros(0, *queries.size)
         return torch.stack(parts)
 
+    def _settings(self) -> Tensor:
+        """Those that the kept queries depend on."""
+        values = [self.mask_threshold, self.min_iou]
+        return torch.tensor(values, dtype=torch.float64)
+
+    @torch.no_grad()
     def _of_image(self, queries: MaskQueries, image: int) -> Tensor:
         p = queries.probabilities[image]
         best, classes = p.max(-1)
-        is_known = classes < p.shape[-1] - 1
-        is_sure = is_known & (best > self.confidence)
-        is_kept = torch.zeros_like(is_known)
-        is_kept[self.kept] = True
+        known = classes < p.shape[-1] - 1
+        sure = (known & (best > self.confidence)).tolist()
+        kept = torch.zeros_like(known)
+        kept[self.kept] = True
         claimed = best.new_zeros(queries.size)
         outliers = torch.zeros_like(claimed)
-        borders = torch.zeros_like(claimed, dtype=torch.int64)
-        wanted = (is_known | is_kept).nonzero()[:, 0]
+        borders = torch.zeros_like(claimed, dtype=torch.int16)
+        wanted = (known | kept).nonzero()[:, 0]
+        is_known, is_kept = known.tolist(), kept.tolist()
         for chosen, masks in queries.masks(image, wanted):
-            borders += (masks[is_known[chosen]] > self.overlap).sum(0)
-            shown = masks * best[chosen, None, None]
-            for found, of in ((claimed, is_sure), (outliers, is_kept)):
-                if of[chosen].any():
-                    found.copy_(found.maximum(shown[of[chosen]].amax(0)))
+            for n, mask in zip(chosen.tolist(), masks):  # few passes each
+                if is_known[n]:
+                    borders += mask > self.overlap
+                shown = mask.mul_(best[n])
+                if sure[n]:
+                    torch.maximum(claimed, shown, out=claimed)
+                if is_kept[n]:
+                    torch.maximum(outliers, shown, out=outliers)
         rejected = (1 - claimed).masked_fill(borders > 1, 0)
         return self.weight * rejected + (1 - self.weight) * outliers

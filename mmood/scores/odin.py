@@ -69,7 +69,9 @@ def odin(
     return msp(forward(moved).double() / temperature, dim)
 
 
-@register_score('odin', reads=('inputs',), kinds=('softmax',))
+@register_score(
+    'odin', reads=('inputs',), kinds=('softmax',), by_gradient=True
+)
 def odin_score(
     samples: Samples, temperature: float = 1000.0, epsilon: float = 0.0014
 ) -> Tensor:

@@ -25,7 +25,8 @@ def ash(x: Tensor, percentile: float = 90.0, kind: str = 'S') -> Tensor:
     """Features without all but the largest, (N, C, *) -> the same.
 
     Of the C channels of a sample the n = C - round(C percentile / 100)
-    largest stay, at least one, the others become 0. Then with ``kind``
+    largest stay, at least one, of equal ones those of the first channels,
+    the others become 0. Then with ``kind``
     ``'P'`` nothing more is done; ``'S'`` multiplies by ``exp(s_1 / s_2)``,
     s_1 and s_2 the sums before and after; ``'B'`` makes each of those that
     stay ``s_1 / n``. Source: Djurisic et al., "Extremely Simple Activation
@@ -41,12 +42,16 @@ def ash(x: Tensor, percentile: float = 90.0, kind: str = 'S') -> Tensor:
             f'kind must be one of {tuple(ASH_PERCENTILES)}, got {kind!r}'
         )
     x = raised(x)
-    values, places = _largest(x, percentile)
     if kind == 'B':
-        share = x.sum(1, keepdim=True) / max(1, values.shape[1])
-        values = share.expand_as(values)
-    elif kind == 'S':
-        values = values * _ratio(x, values).exp()
+        # Behind a ReLU 0 is often among the largest: topk takes any of them.
+        order = x.sort(dim=1, descending=True, stable=True).indices
+        places = order[:, : _count(x, percentile)]
+        share = x.sum(1, keepdim=True) / max(1, places.shape[1])
+        values = share.expand_as(places)
+    else:
+        values, places = _largest(x, percentile)
+        if kind == 'S':
+            values = values * _ratio(x, values).exp()
     return torch.zeros_like(x).scatter(1, places, values)
 
 
@@ -71,9 +76,14 @@ def scale(x: Tensor, percentile: float = SCALE_PERCENTILE) -> Tensor:
 
 def _largest(x: Tensor, percentile: float) -> tuple[Tensor, Tensor]:
     """Values (N, n, *) and places of what stays."""
+    return x.topk(_count(x, percentile), 1, sorted=False)
+
+
+def _count(x: Tensor, percentile: float) -> int:
+    """n, how many of the C channels stay."""
     channels = x.shape[1]
     count = max(1, channels - round(channels * percentile / 100))
-    return x.topk(min(count, channels), 1, sorted=False)
+    return min(count, channels)
 
 
 def _ratio(x: Tensor, values: Tensor) -> Tensor:

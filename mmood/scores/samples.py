@@ -109,6 +109,7 @@ def register_score(
     *,
     reads: Sequence[str] = ('logits',),
     kinds: Sequence[str] = ('softmax', 'sigmoid'),
+    by_gradient: bool = False,
 ) -> Callable:
     """Decorator: make a function or module known as a score of this name.
 
@@ -126,6 +127,7 @@ def register_score(
         reads: the parts of `Samples` that the score needs; ``'classifier'``
             only beside ``'features'``, which are then what it gets.
         kinds: the kinds of logits that it is defined for.
+        by_gradient: whether it takes a gradient, which no ONNX graph does.
 
     Raises ValueError for parts or kinds that do not exist or do not go
     together, KeyError for a name that is taken.
@@ -145,6 +147,7 @@ def register_score(
 
     def register(score: Any) -> Any:
         score.reads, score.kinds = tuple(reads), tuple(kinds)
+        score.by_gradient = by_gradient
         SCORES.register_module(name=name, module=score)
         return score
 

@@ -127,6 +127,11 @@ class ScoreSet(nn.Module):
         score: Any = self._scores[name]
         return getattr(score, 'func', score).reads
 
+    def by_gradient(self, name: str) -> bool:
+        """Whether a score takes a gradient."""
+        score: Any = self._scores[name]
+        return getattr(getattr(score, 'func', score), 'by_gradient', False)
+
     def forward(
         self, samples: Samples, names: Iterable[str] | None = None
     ) -> dict[str, Tensor]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from .score_set import ScoreSet
 
 NAN = float('nan')
 _CODE = '.arguments'  # in state dicts, behind the name of a score
@@ -65,13 +69,14 @@ class Thresholds(nn.Module):
 
     def __getitem__(self, name: str) -> Tensor:
         """That of a score, nan for one that is not in the list."""
-        known = self._buffers[self._names[0]]
-        return self._buffers.get(name, torch.full_like(known, NAN))
+        if name in self._names:
+            return getattr(self, name)
+        return torch.full_like(getattr(self, self._names[0]), NAN)
 
     def forget(self) -> None:
         """Make all of them nan."""
-        for name in self._names:
-            self._buffers[name].fill_(NAN)
+        for buffer in self.buffers():
+            buffer.fill_(NAN)
 
     def _save_to_state_dict(
         self, destination: dict, prefix: str, keep_vars: bool
@@ -84,7 +89,7 @@ class Thresholds(nn.Module):
         self, state_dict: dict, prefix: str, *args, **kwargs
     ) -> None:
         self.reasons = self._other_scores(state_dict, prefix)
-        for name in self._names:
+        for name, buffer in self.named_buffers():
             value = float(state_dict.get(prefix + name, NAN))
             code = int(state_dict.get(f'{prefix}{name}{_CODE}', 0))
             if value == value and code != self._codes.get(name, 0):
@@ -93,7 +98,7 @@ class Thresholds(nn.Module):
                     f'the threshold of {name} was calibrated for this score '
                     'with other arguments, and is left out'
                 )
-            self._buffers[name].fill_(value)
+            buffer.fill_(value)
 
     def _other_scores(self, state_dict: dict, prefix: str) -> dict[str, str]:
         """The reason, if a checkpoint has thresholds, but not the first."""
@@ -120,13 +125,15 @@ def arguments_code(arguments: Mapping) -> int:
     return zlib.crc32(text.encode())
 
 
-class FirstThreshold:
+class FirstThreshold(nn.Module):
     """Part of a module with a `ScoreSet` ``scores``, before its parents.
 
     ``ood_threshold`` is the threshold of the first score. In state dicts it
     stands beside those by name, for whoever wants to read it; loading goes
     by name.
     """
+
+    scores: ScoreSet
 
     @property
     def ood_threshold(self) -> Tensor:

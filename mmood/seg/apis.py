@@ -13,10 +13,10 @@ from mmseg.structures import SegDataSample
 from rich.progress import track
 from torch import nn
 
-from mmood.families import type_name
 from mmood.launch import for_first_set
 from mmood.ops import atomic_write, write_json
 from mmood.registry import MODELS  # noqa: F401  (safe checkpoints)
+from mmood.seg.submission.pipeline import without_labels
 from mmood.seg.visualizer import OODSegLocalVisualizer, class_palette
 from mmood.visualization.inferencer import (
     PictureInferencer,
@@ -24,7 +24,6 @@ from mmood.visualization.inferencer import (
     class_names,
 )
 
-_LOADERS = ('LoadOODAnnotations', 'LoadAnnotations', 'LoadDepthAnnotation')
 _LISTED = ('predictions', 'ood_scores', 'is_ood', 'img_path', 'visualization')
 
 
@@ -115,11 +114,7 @@ class OODSegInferencer(PictureInferencer, MMSegInferencer):
         """The parents', without loading labels."""
         cfg = for_first_set(cfg)
         dataset = cfg.test_dataloader.dataset
-        dataset.pipeline = [
-            step
-            for step in dataset.pipeline
-            if type_name(step).rsplit('.', 1)[-1] not in _LOADERS
-        ]
+        dataset.pipeline = without_labels(dataset.pipeline)
         return super()._init_pipeline(cfg)
 
     def _init_visualizer(self, cfg: ConfigDict) -> Visualizer:

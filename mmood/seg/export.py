@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from mmood.deploy import ops
 from mmood.deploy.export import Plan
-from mmood.deploy.pipeline import describe
-from mmood.deploy.trace import check_scores, known_thresholds, traceable
+from mmood.deploy.pipeline import describe, multiples
+from mmood.deploy.trace import choose_scores, known_thresholds, traceable
 from mmood.scores import Samples
 
 from .models.ood_segmentor import OODEncoderDecoder
@@ -98,7 +98,7 @@ def plan(
             'queries, and the attention that finds them, are no part of the '
             'ONNX graph. Export a segmentor whose head judges pixels'
         )
-    names = check_scores(model.scores, names)
+    names, left_out = choose_scores(model.scores, names)
     about = describe(pipeline, model.data_preprocessor)
     thresholds = known_thresholds(model.scores, names)
     about.update(
@@ -108,7 +108,8 @@ def plan(
         thresholds=thresholds,
     )
     threshold = thresholds.get(names[0])
-    graph = SegmentorGraph(traceable(model), names, threshold)
+    traced = traceable(model, multiples(about))
+    graph = SegmentorGraph(traced, names, threshold)
     outputs = ['classes', *(f'ood_scores_{name}' for name in names)]
     outputs += [] if threshold is None else ['is_ood']
-    return Plan(graph, ('image', 'inner', 'size'), outputs, about)
+    return Plan(graph, ('image', 'inner', 'size'), outputs, about, left_out)

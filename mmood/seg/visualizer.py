@@ -79,11 +79,10 @@ class OODSegLocalVisualizer(SegLocalVisualizer):
                 wait_time, out_file, step, with_labels,
             )  # fmt: skip
             return
-        data_sample = data_sample.cpu()
-        to_float32(data_sample)
-        drawn = self._panels(
+        panels = self.panels(
             image, data_sample, draw_gt, draw_pred, with_labels
         )
+        drawn = np.concatenate(panels, axis=1)
         self.set_image(drawn)
         if show:
             self.show(drawn, win_name=name, wait_time=wait_time)
@@ -92,14 +91,20 @@ class OODSegLocalVisualizer(SegLocalVisualizer):
         else:
             self.add_image(name, drawn, step)
 
-    def _panels(
+    def panels(
         self,
         image: np.ndarray,
-        sample: SegDataSample,
-        draw_gt: bool,
-        draw_pred: bool,
-        with_labels: bool | None,
-    ) -> np.ndarray:
+        data_sample: SegDataSample,
+        draw_gt: bool = True,
+        draw_pred: bool = True,
+        with_labels: bool | None = True,
+    ) -> list[np.ndarray]:
+        """Those of `add_datasample`, RGB, of one size: image, classes, scores.
+
+        Without the classes or the scores where the sample has none.
+        """
+        sample = data_sample.cpu()
+        to_float32(sample)
         factor = enlarging(*image.shape[:2])
         image = enlarge(image, factor)
         size = text_size(*image.shape[:2])
@@ -109,7 +114,7 @@ class OODSegLocalVisualizer(SegLocalVisualizer):
         if draw_pred and 'pred_ood' in sample:
             panels.append(self._draw_scores(image, sample, factor, size))
         if not with_labels:
-            return np.concatenate([drawn for drawn, _ in panels], axis=1)
+            return [drawn for drawn, _ in panels]
         width = image.shape[1]
         high = color_bar(width, size, (0, 1), None, '').shape[0]
         columns = []
@@ -117,7 +122,7 @@ class OODSegLocalVisualizer(SegLocalVisualizer):
             if isinstance(said, list):
                 said = _of_height(strip(width, _ROWS, size, said), high)
             columns.append(np.concatenate([drawn, said]))
-        return np.concatenate(columns, axis=1)
+        return columns
 
     def _objects(
         self,

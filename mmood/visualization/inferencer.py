@@ -14,10 +14,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose, pseudo_collate
+from mmengine.infer import BaseInferencer
 from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
 from torch import Tensor, nn
@@ -39,8 +41,8 @@ from .picture_loader import PictureLoader
 _LOADER = 'LoadImageFromFile'
 
 
-class PictureInferencer:
-    """To stand before MMEngine's inferencer among the bases of a class.
+class PictureInferencer(BaseInferencer):
+    """To stand before a task's inferencer among the bases of a class.
 
     Pictures are those of `list_pictures`. Predictions are in float32, judged
     by the threshold of the call, and have the metainfo ``output_name``, the
@@ -75,7 +77,7 @@ class PictureInferencer:
             self._warn_without(first, 'the checkpoint has no ood_threshold')
 
     @property
-    def part(self) -> nn.Module:
+    def part(self) -> Any:
         """What has the `mmood.scores.ScoreSet`, as ``scores``."""
         raise NotImplementedError
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from experiments.formats import Line, Spread, render, spread
+from experiments.formats import Line, render
 
 from mmood.metrics.incremental import forgetting
 
@@ -34,19 +34,19 @@ def report(
     for name, runs in methods.items():
         for stage in stages[name]:
             done = [run for run in runs if stage in run]
-            cells = [[spread_of(done, stage, column)] for column in columns]
+            cells = [[values_of(done, stage, column)] for column in columns]
             labels = [name, stage][: 1 + with_stage]
             lines.append(Line(labels, cells, len(done), len(runs)))
     arrows = {c: f'{c} {"↓" if c == FORGETTING else "↑"}' for c in columns}
     return render(['method', 'stage'][: 1 + with_stage], arrows, lines, style)
 
 
-def spread_of(
+def values_of(
     runs: Sequence[dict[str, dict]], stage: str, column: str
-) -> Spread | None:
-    """Mean and sample deviation over finished runs; None: no value."""
+) -> list[float] | None:
+    """A column of finished runs; None if it does not apply to one."""
     values = [value_of(run, stage, column) for run in runs]
-    return None if None in values or not values else spread(values, 1)
+    return None if None in values else values
 
 
 def value_of(stages: dict[str, dict], stage: str, column: str) -> float | None:

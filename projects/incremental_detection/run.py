@@ -5,7 +5,7 @@ each stage has its folder ``OUT/CONFIG/seed_N/STAGE``; a finished one (its
 ``metrics.json`` exists) is only read, an interrupted training goes on from
 its last checkpoint. ``STAGE.py`` beside the folder is its complete config:
 train.py and test.py take it, to train or test one stage by hand. Output goes
-to ``run.log`` in ``seed_N``.
+to ``run.log`` in the folder.
 
 Call it from the repository's root.
 """
@@ -67,14 +67,12 @@ def plan_table(args: argparse.Namespace) -> Plan:
 
 def check(trainings: Sequence[Training]) -> None:
     """Raise ValueError for what would stop one after hours of others."""
-    built = set()
     for one in trainings:
         one.check()
-    for one in trainings:
-        place = one.method.row.name, one.stage.name  # of any seed
-        if not one.finished and place not in built:
-            one.build()
-            built.add(place)
+    left = [one for one in reversed(trainings) if not one.finished]
+    places = {(one.method.row.name, one.stage.name): one for one in left}
+    for one in reversed(places.values()):  # of the first seed
+        one.build()
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -13,7 +13,6 @@ import copy
 import os.path as osp
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from experiments.spec import SEED, check_keys, flatten
 from mmengine.config import Config, ConfigDict
@@ -126,25 +125,8 @@ def plan_of(cfg: Config, options: dict | None = None) -> Plan:
         raise ValueError(f'{cfg.filename}: {SECTION}.{error}') from error
 
 
-def stage_config(
-    cfg: Config,
-    plan: Plan,
-    stage: Stage,
-    folder: Path,
-    *,
-    seed: int = 0,
-    start: Path | None = None,
-    teacher: Path | None = None,
-    processes: int = 1,
-) -> Config:
-    """The config that trains and tests one stage, complete.
-
-    Args:
-        folder: work folder of the stage.
-        start: checkpoint of the stage before.
-        teacher: that of the last stage of the step before.
-        processes: noted in the config's key ``stage``, no more.
-    """
+def stage_config(cfg: Config, plan: Plan, stage: Stage, seed: int) -> Config:
+    """The config that trains and tests one stage, but for its paths."""
     cfg = copy.deepcopy(cfg)
     for section in SECTIONS:
         cfg.pop(section, None)
@@ -159,13 +141,9 @@ def stage_config(
         'model.num_old': plan.number_seen(stage.step - 1),
         'val_evaluator.groups': groups,
         'test_evaluator.groups': groups,
-        'work_dir': str(folder),
-        'load_from': start and str(start),
         SEED: seed,
-        'stage': dict(name=stage.name, kind=stage.kind, processes=processes),
+        'stage': dict(name=stage.name, kind=stage.kind),
     }
-    if stage.step and cfg.model.get('distillation') and teacher:
-        own['model.teacher'] = str(teacher)
     cfg.merge_from_dict(own)
     return cfg
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -107,10 +106,6 @@ class Training(base.Stage):
         self.seed, self.processes = seed, processes
 
     @property
-    def log(self) -> Path:
-        return self.folder.with_name('run.log')
-
-    @property
     def config_file(self) -> Path:
         """``step_1.py`` beside ``step_1``.
 
@@ -135,29 +130,22 @@ class Training(base.Stage):
         names = self.stage.after, self.stage.teacher
         folders = [name and self.folder.with_name(name) for name in names]
         start, teacher = (f and (last_checkpoint(f) or f) for f in folders)
-        return stage_config(
-            *(self.method.cfg, self.method.plan, self.stage, self.folder),
-            seed=self.seed,
-            start=start,
-            teacher=teacher,
-            processes=self.processes,
+        cfg = stage_config(
+            self.method.cfg, self.method.plan, self.stage, self.seed
         )
+        cfg.work_dir, cfg.load_from = str(self.folder), start and str(start)
+        cfg.stage.processes = self.processes
+        if teacher and cfg.model.get('distillation'):
+            cfg.model.teacher = str(teacher)
+        return cfg
 
     def check(self) -> None:
         """Also raise ValueError if it starts from what will not be there."""
         super().check()
-        after = self.stage.after
+        done = self.is_trained or self.finished
         later = any(not need.is_trained for need in self.needs)
-        if not after or later or self.is_trained or self.finished:
-            return
-        folder = self.folder.with_name(after)
-        if last_checkpoint(folder) is None:
-            raise ValueError(
-                f'{self.name} starts from the checkpoint of {after}, and '
-                f'there is none in {folder}. Train that first: name it in '
-                '--stages too, or delete that folder if its checkpoint was '
-                'removed'
-            )
+        if self.stage.after and not (done or later):
+            base.checkpoint_of(self.folder.with_name(self.stage.after))
 
     def build(self) -> None:
         """Build all that the config names, before anything is trained.
@@ -176,30 +164,32 @@ class Training(base.Stage):
 
     def steps(self) -> Iterator[base.Step]:
         if not self.stage.after and not self.folder.exists():
+            self.folder.unlink(missing_ok=True)  # a link to what is gone
             place = Path(*self.folder.parts[-2:])
             twins = sorted(self.folder.parents[2].glob(f'*/{place}'))
             any(self.reuse(twin) for twin in twins)
         yield from super().steps()
 
     def reuse(self, finished: Path) -> bool:
-        """Take over a finished folder, if its options are the same.
+        """Have a finished folder stand for this one, if its options are equal.
 
-        Methods that differ in the increments only need one base training.
-        Files are linked, if the disk can.
+        Methods that differ in the increments only need one base training. A
+        disk without symbolic links has one for each.
         """
         if (
-            not (finished / 'metrics.json').is_file()
+            finished.is_symlink()
+            or not (finished / 'metrics.json').is_file()
             or last_checkpoint(finished) is None
             or base.recorded(finished / 'trained')
             != base.as_read(self.options)
         ):
             return False
         self._write()
-        part = self.folder.with_name(f'{self.stage.name}.part')
-        shutil.rmtree(part, ignore_errors=True)
-        own = shutil.ignore_patterns('.mmood-*')  # such as its lock
-        shutil.copytree(finished, part, ignore=own, copy_function=_link)
-        part.rename(self.folder)
+        try:
+            run = self.folder.parent
+            self.folder.symlink_to(os.path.relpath(finished, run))
+        except OSError:
+            return False
         return True
 
     def _write(self) -> None:
@@ -207,14 +197,11 @@ class Training(base.Stage):
             file.write(self.config().pretty_text)
 
     def command(self, tool: str, *rest: object) -> list[str]:
-        """Of train.py or test.py, on several processes by torchrun."""
+        """Of train.py or test.py, with the config as it is now."""
         self._write()
-        command = [base.TOOLS / f'{tool}.py', self.config_file, *rest]
-        if self.processes > 1:
-            number = f'--nproc_per_node={self.processes}'
-            launch = ('-m', 'torch.distributed.run', '--standalone', number)
-            command = [*launch, *command, '--launcher', 'pytorch']
-        return [sys.executable, *map(str, command)]
+        return base.call(
+            tool, self.config_file, *rest, processes=self.processes
+        )
 
 
 def plan_trainings(
@@ -263,10 +250,3 @@ def build_parts(cfg: Config) -> None:
                 mmdet.METRICS.build(metric)
         for hook in cfg.get('custom_hooks') or []:
             mmdet.HOOKS.build(hook)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copy2(source, target)

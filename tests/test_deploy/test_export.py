@@ -10,7 +10,9 @@ from torch import nn
 from mmood.deploy.export import Plan, check_packages, write
 from mmood.deploy.run import OnnxModel
 
-ABOUT = dict(divisor=4, task='segmentation', scores=['e'])
+ABOUT = dict(
+    divisor=4, pad_size=None, steps=[], task='segmentation', scores=['e']
+)
 
 
 class OfOneSize(nn.Module):
@@ -36,7 +38,9 @@ def planned(graph):
 def test_what_cannot_have_any_size_has_one(tmp_path):
     path = tmp_path / 'a.onnx'
     said = write(planned(OfOneSize()), path, (8, 12))
-    assert said.startswith(f'{path}: for 8 x 12 pixels alone, as no graph')
+    assert said.startswith(
+        f'{path}, 0.0 MB: for 8 x 12 pixels alone, as no graph'
+    )
     assert OnnxModel(path).about == dict(ABOUT, size=[8, 12])
     onnx.checker.check_model(onnx.load(path), full_check=True)
 
@@ -87,3 +91,14 @@ def test_a_graph_that_computes_something_else_is_refused(tmp_path):
     with pytest.raises(ValueError, match='x would not be what PyTorch comp'):
         write(planned(Wrong()), tmp_path / 'a.onnx', (8, 12), is_fixed=True)
     assert not list(tmp_path.iterdir())
+
+
+class Noisy(nn.Module):
+    def forward(self, image, inner):
+        return (image + torch.randn(image.shape),)
+
+
+def test_noise_has_the_size_of_the_picture(tmp_path):
+    said = write(planned(Noisy()), tmp_path / 'a.onnx', (8, 12))
+    assert '8 x 12 pixels alone, as no graph of any size' in said
+    assert 'its noise has the size of a map' in said

@@ -73,19 +73,19 @@ class All(nn.Module):
             torch.ops.mmood.roi_align(maps, found, *arguments, 0, False),
             torch.cdist(near.double(), near[:5].double()),
             torch.cdist(near, near[:5], 2.0, 'donot_use_mm_for_euclid_dist'),
+            near.round().sort(stable=True, dim=0).indices,
         )
 
 
-NAMES = [f'output_{i}' for i in range(8)]
+NAMES = [f'output_{i}' for i in range(9)]
 
 
 @pytest.fixture(scope='module')
 def session(tmp_path_factory):
     path = tmp_path_factory.mktemp('onnx') / 'all.onnx'
+    about = dict(divisor=8, pad_size=None, steps=[])
     write(
-        Plan(All(), ('image', 'inner', 'size'), NAMES, dict(divisor=8)),
-        path,
-        (16, 24),
+        Plan(All(), ('image', 'inner', 'size'), NAMES, about), path, (16, 24)
     )
     return onnxruntime.InferenceSession(str(path))
 

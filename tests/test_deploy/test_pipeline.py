@@ -6,7 +6,7 @@ import pytest
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmseg.models import SegDataPreProcessor
 
-from mmood.deploy.pipeline import describe
+from mmood.deploy.pipeline import describe, multiples
 
 LOAD = dict(type='LoadImageFromFile')
 PACK = dict(type='mmdet.PackDetInputs')
@@ -59,3 +59,28 @@ def test_of_a_segmentor_without_normalisation():
 def test_what_the_runner_cannot_do_is_refused(step, said):
     with pytest.raises(ValueError, match=said):
         describe([LOAD, step, PACK], DetDataPreprocessor())
+
+
+RESIZE = dict(step='resize', scale=[8, 6], keep_ratio=True)
+MULTIPLE = dict(step='multiple', divisor=14)
+PAD = dict(step='pad', size=None, divisor=8, square=False, value=0)
+
+
+@pytest.mark.parametrize(
+    ('steps', 'divisor', 'expected'),
+    [
+        ([], 1, 1),
+        ([RESIZE], 32, 32),
+        ([RESIZE, MULTIPLE], 1, 14),
+        ([RESIZE, MULTIPLE], 7, 14),
+        ([RESIZE, MULTIPLE], 4, 4),
+        ([MULTIPLE, RESIZE], 1, 1),
+        ([RESIZE, PAD], 1, 8),
+        ([dict(PAD, divisor=None)], 1, 1),
+    ],
+)
+def test_what_sides_are_multiples_of(steps, divisor, expected):
+    about = dict(steps=steps, divisor=divisor, pad_size=None)
+    assert multiples(about) == expected
+    about = dict(about, pad_size=[50, 50])
+    assert multiples(about) == divisor

@@ -1,12 +1,19 @@
 """Making a model ready to be traced."""
 
+import pytest
 import torch
+from mmseg.models.utils import PatchEmbed
 from torch import nn
 
 from deploy_helpers import fit_scores
 from mmood.backbones import FrozenBackbone
-from mmood.deploy.trace import SameNoise, known_thresholds, traceable
-from mmood.scores import Samples, ScoreSet
+from mmood.deploy.trace import (
+    SameNoise,
+    choose_scores,
+    known_thresholds,
+    traceable,
+)
+from mmood.scores import NotFittedError, Samples, ScoreSet
 
 
 class Noisy(nn.Module):
@@ -68,3 +75,44 @@ def test_only_calibrated_thresholds_are_known():
     scores = ScoreSet(['energy', 'msp'], num_classes=3)
     scores.thresholds['msp'].fill_(0.5)
     assert known_thresholds(scores, scores.names) == dict(msp=0.5)
+
+
+def several(*first):
+    """Scores of boxes, of which odin takes a gradient and knn is unfitted."""
+    compound = dict(type='compound', of=['msp', 'knn'])
+    names = [*first, 'odin', 'msp', 'knn', compound]
+    return ScoreSet(names, num_classes=3, channels=5, missing={})
+
+
+def test_what_cannot_be_exported_is_left_out_with_the_reason():
+    names, left_out = choose_scores(several('energy'), None)
+    assert names == ['energy', 'msp']
+    assert set(left_out) == {'odin', 'knn', 'compound'}
+    assert 'takes a gradient' in left_out['odin']
+    assert 'not fitted: run tools/fit_scores.py' in left_out['knn']
+    assert 'not fitted' in left_out['compound']
+
+
+def test_the_score_that_decides_is_never_left_out():
+    said = "'odin' cannot be .* is to decide: --scores msp$"
+    with pytest.raises(ValueError, match=said):
+        choose_scores(several(), None)
+
+
+def test_what_is_asked_for_by_name_is_never_left_out():
+    scores = several('energy')
+    with pytest.raises(NotFittedError, match="'knn' .*: --scores msp$"):
+        choose_scores(scores, ['msp', 'knn'])
+    with pytest.raises(ValueError, match="'odin' cannot be exported: it tak"):
+        choose_scores(scores, ['odin'])
+    assert choose_scores(scores, ['msp']) == (['msp'], {})
+
+
+@pytest.mark.parametrize(('divisor', 'is_whole'), [(8, True), (6, False)])
+def test_patches_are_not_padded_where_they_are_whole(divisor, is_whole):
+    embed = PatchEmbed(3, 2, kernel_size=4, stride=4, padding='corner')
+    copied = traceable(embed, divisor)
+    assert (copied.adap_padding is None) == is_whole
+    assert embed.adap_padding is not None
+    overlapping = PatchEmbed(3, 2, kernel_size=6, stride=4, padding='corner')
+    assert traceable(overlapping, 8).adap_padding is not None

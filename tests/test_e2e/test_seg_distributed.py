@@ -111,5 +111,5 @@ def test_dist_test_agrees_with_one_process(
         json.loads((tmp_path / f'{ranks}/metrics.json').read_text())
         for ranks in (1, 2)
     )
-    assert len(one) == 2 * (3 * 12 + 3)
+    assert len(one) == 2 * (3 * 12 + 16)
     assert one == pytest.approx(two, abs=1e-4)

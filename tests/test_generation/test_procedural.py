@@ -9,9 +9,9 @@ from mmood.generation.procedural import (
     OUTLINES,
     SWAPS,
     ProceduralPainter,
-    object_alpha,
     _outline_alpha,
     noise_level,
+    object_alpha,
     random_outline,
 )
 from mmood.registry import PAINTERS

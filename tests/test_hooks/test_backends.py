@@ -1,12 +1,14 @@
-"""What MMEngine's stock backends get of a validation: measures, pictures."""
+"""What the backends of visualizers get of a validation: measures, pictures."""
 
 import json
+import struct
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from mmdet.structures import DetDataSample
+from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import LoggerHook
 from mmengine.model import BaseModel
@@ -71,7 +73,7 @@ class Measures(BaseMetric):
 def validate(tmp_path):
     """Function: the folder of a validation with these backends."""
 
-    def run(*backends):
+    def run(name, **options):
         runner = Runner(
             Detector(),
             str(tmp_path / 'work'),
@@ -87,15 +89,21 @@ def validate(tmp_path):
             visualizer=dict(
                 type='mmood.OODDetLocalVisualizer',
                 name=str(tmp_path),
-                vis_backends=[dict(type=name) for name in backends],
+                vis_backends=[dict(type=name, **options)],
             ),
             default_scope='mmdet',
+            cfg=Config(dict(work_dir=str(tmp_path / 'work'), seed=5)),
         )
         runner.val()
-        runner.visualizer.close()
         return tmp_path / 'work'
 
     return run
+
+
+def assert_drawn(picture):
+    """Enlarged, with an unknown box and its legend."""
+    assert picture.shape[1] == 60 * 9
+    assert (picture[..., ::-1] == (0, 190, 60)).all(-1).sum() > 500
 
 
 def test_tensorboard(validate):
@@ -113,9 +121,7 @@ def test_tensorboard(validate):
     (image,) = events.Images('val_far_0')
     content = np.frombuffer(image.encoded_image_string, np.uint8)
     picture = cv2.imdecode(content, cv2.IMREAD_COLOR)
-    # Enlarged, with an unknown box and its legend.
-    assert picture.shape[1] == 60 * 9
-    assert (picture[..., ::-1] == (0, 190, 60)).all(-1).sum() > 500
+    assert_drawn(picture)
 
 
 def test_local_files(validate):
@@ -127,3 +133,75 @@ def test_local_files(validate):
         assert found[f'ood/{name}'] == value
     names = sorted(path.name for path in folder.rglob('val_*.png'))
     assert names == ['val_far_0_0.png', 'val_far_1_0.png']
+
+
+def wandb_history(file):
+    """Values that were logged to a file, by name.
+
+    It is one of LevelDB's logs: blocks of 32 KiB, after 7 bytes of which
+    parts of records follow, behind a checksum, their length and kind.
+    """
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, at, parts, found = file.read_bytes(), 7, b'', {}
+    while at + 7 <= len(data):
+        if at % 32768 > 32768 - 7:  # too little for another one
+            at += 32768 - at % 32768
+            continue
+        length, kind = struct.unpack('<HB', data[at + 4 : at + 7])
+        at += 7 + length
+        parts += data[at - length : at]
+        if kind in (1, 4):  # whole, or the last part
+            for item in Record.FromString(parts).history.item:
+                found['/'.join(item.nested_key)] = json.loads(item.value_json)
+            parts = b''
+    return found
+
+
+def test_wandb(validate):
+    pytest.importorskip('wandb')
+    offline = dict(project='mmood', mode='offline')
+    folder = validate('WandbVisBackend', init_kwargs=offline)
+    (file,) = folder.rglob('run-*.wandb')
+    logged = wandb_history(file)
+    for name, value in MEASURES.items():
+        assert logged[f'ood/{name}'] == value
+    for name in ('val_far_0', 'val_far_1'):
+        picture = file.parent / 'files' / logged[f'{name}/path']
+        assert_drawn(cv2.imread(str(picture)))
+
+
+@pytest.fixture
+def mlflow(monkeypatch, tmp_path):
+    """The package, with a database and a folder of the test's own."""
+    package = pytest.importorskip('mlflow')
+    address = f'sqlite:///{tmp_path}/mlflow.db'
+    monkeypatch.setenv('MLFLOW_TRACKING_URI', address)
+    monkeypatch.chdir(tmp_path)
+    yield package
+    package.set_tracking_uri(None)
+
+
+def test_mlflow(validate, mlflow):
+    keys = dict(tracked_config_keys=['seed'])
+    validate('mmood.MLflowBackend', exp_name='mine', **keys)
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name('mine')
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == 'FINISHED'
+    for name, value in MEASURES.items():
+        assert run.data.metrics[f'ood/{name}'] == value
+    assert run.data.params == dict(seed='5')
+    files = {one.path for one in client.list_artifacts(run.info.run_id)}
+    assert 'config.py' in files
+    images = client.list_artifacts(run.info.run_id, 'images')
+    (first,) = [
+        one.path
+        for one in images
+        if one.path.startswith('images/val_far_0+step+0+')
+        and one.path.endswith('.png')
+    ]
+    path = mlflow.artifacts.download_artifacts(
+        run_id=run.info.run_id, artifact_path=first
+    )
+    assert_drawn(cv2.imread(path))

@@ -230,3 +230,40 @@ def test_a_metric_that_numbers_classes_in_another_way(tmp_path, time):
     assert measured_by(stock, dataset('cab')) == []
     with pytest.raises(ValueError, match='ann_file of OODDetMetric'):
         measured_by(ours, dataset('abx', origin='id'))
+
+
+def learner(label=254, losses=('RbALoss',)):
+    """A segmentor with losses on pixels."""
+    model = part(decode_head=part(3))
+    model.pixel_losses = nn.ModuleDict({name: SimpleLoss() for name in losses})
+    model.outlier_label = label
+    return model
+
+
+class SimpleLoss(nn.Module):
+    needs_outliers = True
+
+
+PASTE = SimpleNamespace(outlier_label=254)
+
+
+def test_outliers_are_pasted_for_a_loss():
+    assert run(learner(), dataset(pipeline=[PASTE])) == []
+    assert run(part(decode_head=part(3)), dataset()) == []
+    (note,) = run(learner(), dataset())
+    assert 'RbALoss learn from outliers, and no transform' in note
+    both = concat(dataset(), dataset(pipeline=[PASTE]))
+    assert run(learner(), both) == []
+    quiet = learner()
+    quiet.pixel_losses['RbALoss'].needs_outliers = False
+    assert run(quiet, dataset()) == []
+
+
+def test_outliers_that_no_loss_is_for():
+    message = r'labels outliers \[254\].*list pixel_losses, or leave out Pas'
+    for model in (part(decode_head=part(3)), learner(losses=())):
+        with pytest.raises(ValueError, match=message):
+            run(model, dataset(pipeline=[PASTE]))
+    message = r'\[254\], and the model has outlier_label=253: give both'
+    with pytest.raises(ValueError, match=message):
+        run(learner(253), dataset(pipeline=[PASTE]))

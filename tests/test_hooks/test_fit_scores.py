@@ -15,6 +15,7 @@ from torch.nn.parallel import DataParallel
 from helpers import assert_near
 from mmood.hooks import CalibrateOODHook, FitScoresHook, fit_scores
 from mmood.scores import (
+    MaskQueries,
     Samples,
     ScoreSet,
     energy,
@@ -295,6 +296,40 @@ def test_the_hook_builds_the_validation_loader_for_those_who_want_it():
     ]
     found = model.scores.fitted['temperature'].temperature.item()
     assert found == pytest.approx(temperature_of(validation), rel=1e-4)
+
+
+def test_the_hook_wants_images_with_outliers_for_those_who_do():
+    """Before the training; the loader is built when it is fitted."""
+
+    class Masks(Toy):
+        def __init__(self):
+            nn.Module.__init__(self)
+            self.scores = ScoreSet(['maskomaly'], num_classes=3, kind='mask')
+            self.keeps_samples = False
+
+        def fit_samples(self, x):
+            queries = MaskQueries(torch.zeros(1, 2, 4), x[None], (2, 3))
+            labels = torch.tensor([[[254, 254, 0], [0, 1, -1]]])
+            yield Samples(kind='mask', queries=queries), labels, None
+
+    model, hook = Masks(), FitScoresHook()
+    cfg = dict(fit_dataloader=dict(of='fit'))
+    message = 'maskomaly is fitted on .* outliers: set ood.outlier_fit'
+    with pytest.raises(ValueError, match=message):
+        hook.before_train(runner(model, cfg=cfg))
+    # The first query finds two of three pixels, one where nothing is known.
+    masks = torch.tensor([[[5.0, -5, 5], [-5, -5, 5]], [[-5.0] * 3] * 2])
+    loaders = dict(fit=Loader(images(2)), val=Loader([masks]))
+    cfg['outlier_dataloader'] = dict(of='val')
+    hook, run = FitScoresHook(), runner(model, cfg=cfg)
+    run.build_dataloader = lambda one: loaders[one['of']]
+    hook.before_train(run)
+    hook.before_val_iter(run, 0)
+    assert run.lines[-1] == 'maskomaly fitted on 1 samples a rank'
+    assert loaders['fit'].count == 0
+    score = model.scores.fitted['maskomaly']
+    assert_near(score.mean_iou, torch.tensor([1 / 3, 0]).double())
+    assert score.kept.tolist() == [0]
 
 
 def test_a_fit_that_fails_on_another_rank_fails_here(monkeypatch):

@@ -41,9 +41,11 @@ def measure(*rows, prediction=1, objects=1):
     return frame_components(*drawn(*rows), prediction, objects)
 
 
-def frame(sIoU=(), PPV=()):
+def frame(sIoU=(), PPV=(), sIoU_pred=None):
     sizes = np.ones(len(sIoU), int), np.ones(len(PPV), int)
-    return FrameComponents(np.array(sIoU), np.array(PPV), *sizes)
+    predicted = PPV if sIoU_pred is None else sIoU_pred
+    parts = np.array(sIoU), np.array(PPV), *sizes, np.array(predicted)
+    return FrameComponents(*parts)
 
 
 def flood(mask):
@@ -78,14 +80,25 @@ def by_sets(prediction, label, min_prediction_size, min_object_size):
     ]
     predictions = [p for p in predictions if p]
     everything = set().union(*objects)
+    precisions = [len(p & everything) / len(p) for p in predictions]
+    return (
+        overlaps_by_sets(objects, predictions),
+        precisions,
+        objects,
+        predictions,
+        overlaps_by_sets(predictions, objects),
+    )
+
+
+def overlaps_by_sets(components, others):
+    everything = set().union(*components)
     overlaps = []
-    for k in objects:
-        union = set().union(*(p for p in predictions if p & k))
-        # A, the pixels on other objects, counts neither way.
+    for k in components:
+        union = set().union(*(p for p in others if p & k))
+        # A, the pixels on others of the same side, counts neither way.
         total = (union | k) - (everything - k)
         overlaps.append(len(union & k) / len(total))
-    precisions = [len(p & everything) / len(p) for p in predictions]
-    return overlaps, precisions, objects, predictions
+    return overlaps
 
 
 def test_golden_frame():
@@ -94,6 +107,9 @@ def test_golden_frame():
     np.testing.assert_array_equal(result.PPV, [0.75, 0, 1])
     np.testing.assert_array_equal(result.object_sizes, [16, 16, 8])
     np.testing.assert_array_equal(result.prediction_sizes, [24, 6, 6])
+    # The first meets both objects of 16 pixels, 9 of each: 18 / (24 + 32 - 18)
+    predicted = [18 / 38, 0, 6 / 8]
+    np.testing.assert_allclose(result.sIoU_pred, predicted, rtol=1e-12)
 
 
 def test_golden_set():
@@ -102,6 +118,7 @@ def test_golden_set():
         [prediction], [label], min_prediction_size=4, min_object_size=2
     )
     expected = {'sIoU': 23 / 44, 'PPV': 7 / 12, 'F1*': 0.5662337662}
+    expected['sIoU_pred'] = (18 / 38 + 6 / 8) / 3
     for percent in PERCENT:
         loose = percent <= 40
         expected[f'TP@{percent}'] = 3 if loose else 1
@@ -124,7 +141,8 @@ def test_matches_sets_of_pixels(sizes, share):
         expected = by_sets(prediction, label, *sizes)
         np.testing.assert_allclose(result.sIoU, expected[0], rtol=1e-9)
         np.testing.assert_allclose(result.PPV, expected[1], rtol=1e-9)
-        for name, components in zip(result._fields[2:], expected[2:]):
+        np.testing.assert_allclose(result.sIoU_pred, expected[4], rtol=1e-9)
+        for name, components in zip(result._fields[2:4], expected[2:4]):
             pixels = [len(component) for component in components]
             np.testing.assert_array_equal(getattr(result, name), pixels)
         met += (result.sIoU > 0).sum()
@@ -147,7 +165,20 @@ def test_pixels_on_other_objects_are_no_error():
 
 
 def test_fragments_of_an_object_count_together():
-    np.testing.assert_array_equal(measure('##O#+').sIoU, [3 / 5])
+    result = measure('##O#+')
+    np.testing.assert_array_equal(result.sIoU, [3 / 5])
+    # Of each fragment the object's part under the other is no error.
+    np.testing.assert_array_equal(result.sIoU_pred, [2 / 3, 1 / 3])
+
+
+def test_predicted_overlap_differs_from_precision():
+    # One pixel of an object of six: all of the prediction is right.
+    result = measure('#OO', 'OOO', '...', '.++')
+    np.testing.assert_array_equal(result.PPV, [1, 0])
+    np.testing.assert_array_equal(result.sIoU_pred, [1 / 6, 0])
+    pooled = pool_components([result])
+    assert (pooled['PPV'], pooled['sIoU_pred']) == (1 / 2, 1 / 12)
+    assert pooled['FP@25'] == 1  # by PPV, as the benchmark counts
 
 
 def test_ignored_pixels_divide_a_prediction():
@@ -221,6 +252,7 @@ def test_frames_without_components(rows, objects, predictions):
     result = frame_components(*args, 1, 1)
     np.testing.assert_array_equal(result.sIoU, np.zeros(objects))
     np.testing.assert_array_equal(result.PPV, np.zeros(predictions))
+    np.testing.assert_array_equal(result.sIoU_pred, np.zeros(predictions))
     assert result.object_sizes.shape == (objects,)
     assert result.prediction_sizes.shape == (predictions,)
 
@@ -262,7 +294,8 @@ def test_mean_f1_is_over_the_thresholds():
 @pytest.mark.parametrize('frames', [[], [frame()], [frame(), frame()]])
 def test_nothing_to_measure_is_nan(frames):
     result = pool_components(frames)
-    assert np.isnan([result['sIoU'], result['PPV'], result['F1*']]).all()
+    names = ('sIoU', 'PPV', 'sIoU_pred', 'F1*')
+    assert np.isnan([result[name] for name in names]).all()
     assert np.isnan([result[f'F1@{t}'] for t in PERCENT]).all()
     assert [result[f'{k}@50'] for k in ('TP', 'FN', 'FP')] == [0, 0, 0]
 
@@ -270,9 +303,10 @@ def test_nothing_to_measure_is_nan(frames):
 def test_one_empty_side_is_nan_only_where_undefined():
     missed = pool_components([frame([0, 0], [])])
     assert (missed['sIoU'], missed['F1*'], missed['FN@25']) == (0, 0, 2)
-    assert np.isnan(missed['PPV'])
+    assert np.isnan([missed['PPV'], missed['sIoU_pred']]).all()
     alarms = pool_components([frame([], [0])])
     assert (alarms['PPV'], alarms['F1*'], alarms['FP@25']) == (0, 0, 1)
+    assert alarms['sIoU_pred'] == 0
     assert np.isnan(alarms['sIoU'])
 
 

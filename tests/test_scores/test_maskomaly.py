@@ -37,6 +37,7 @@ def ready(kept, count, **options):
     score = Maskomaly(**options)
     score.kept = torch.tensor(kept)
     score.mean_iou = torch.zeros(count, dtype=torch.float64)
+    score.fitted_for.copy_(score._settings())
     score.is_fitted.fill_(True)
     return score
 
@@ -221,6 +222,18 @@ def test_masks_that_are_no_numbers():
     score.reset()
     with pytest.raises(ValueError, match='1 samples with nan .* queries'):
         score.update(samples, labelled(2))
+
+
+@pytest.mark.parametrize('name', ['mask_threshold', 'min_iou'])
+def test_settings_of_another_fit(name):
+    """Those that no kept query depends on may change."""
+    score = fitted(noise(8), labelled(8), mask_threshold=0.4, min_iou=0.1)
+    score.weight, score.confidence, score.overlap = 0.5, 0.2, 0.3
+    score(noise(2))
+    setattr(score, name, 0.3)
+    message = 'fitted for mask_threshold=0.4 and min_iou=0.1, and they are'
+    with pytest.raises(ValueError, match=message):
+        score(noise(2))
 
 
 def test_another_number_of_queries():

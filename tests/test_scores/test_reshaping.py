@@ -80,6 +80,19 @@ def test_features_of_zeros_stay_zeros(kind):
     assert not found[1].any()
 
 
+def test_of_equal_features_the_first_channels_stay():
+    """Behind a ReLU more than those that stay may be 0."""
+    x = torch.tensor([[0.0, 0, 6, 0, 0, 3, 0, 0]])
+    found = ash(x, 50, 'B')
+    assert found.tolist() == [[2.25, 2.25, 2.25, 0, 0, 2.25, 0, 0]]
+    many = torch.zeros(2, 4000)
+    many[:, -1] = 1
+    assert ash(many, 90, 'B')[0].nonzero()[:, 0].tolist() == [
+        *range(399),
+        3999,
+    ]
+
+
 def test_without_pruning():
     x = positive()
     assert_near(ash(x, 0, 'P'), x)

@@ -91,6 +91,24 @@ def test_a_segmentor_on_a_photograph(fcn, fcn_file, name):
     assert_same_maps(fcn_file(picture), expected)
 
 
+TO_PATCHES = dict(type='mmseg.ResizeToMultiple', size_divisor=8)
+
+
+def test_a_vision_transformer_takes_any_size(tmp_path):
+    """Its position embedding is resized in the graph."""
+    torch.manual_seed(0)
+    cfg = dict(scores=['energy', 'msp'], losses=[])
+    model = ready(build_segmentor(fit=False, **cfg), -2.0)
+    embed = model.backbone.patch_embed
+    assert embed.adap_padding is not None and embed.projection.stride == (8, 8)
+    steps = [LOAD, dict(TO_PATCHES), PACK]
+    file, said = exported(plan(model, steps), tmp_path / 'a.onnx', (32, 48))
+    assert said.endswith('for pictures of any size')
+    for size in ((32, 32), (40, 50), (90, 61)):
+        expected = by_torch(model, noise(*size), file.about)
+        assert_same_maps(file(noise(*size)), expected)
+
+
 def test_dood_has_the_same_noise_for_every_picture(tmp_path):
     """Its position embedding and its noise are of one size."""
     torch.manual_seed(0)

@@ -19,6 +19,10 @@ from seg_helpers import (
 
 COLUMNS = ('AP', 'AUROC', 'FPR95', 'Fmax')
 SMALL = dict(min_prediction_size=4, min_object_size=2)
+COMPONENTS = (
+    *('sIoU', 'PPV', 'F1*', 'sIoU_pred'),
+    *(f'{k}@{t}' for t in (25, 50, 75) for k in ('F1', 'TP', 'FN', 'FP')),
+)
 
 
 def test_a_second_pass_starts_fresh():
@@ -144,9 +148,9 @@ def test_components_at_the_best_pixel_threshold(score):
             [one['gt_sem_seg']['data'][0].numpy() for one in images],
             **SMALL,
         )
-        for name in ('sIoU', 'PPV', 'F1*'):
+        for name in COMPONENTS:
             found = result[f'ood/{origin}/{score}/{name}']
-            assert found == pytest.approx(expected[name])
+            assert found == pytest.approx(expected[name], nan_ok=True)
 
 
 @pytest.mark.parametrize('order', [['id', 'far'], ['far', 'id']])
@@ -157,7 +161,7 @@ def test_components_of_the_first_score_wherever_the_id_images_stand(order):
     )
     args = dict(SMALL, score='other')
     expected = evaluate_pixels([sets['far']], components=args)
-    for name in ('sIoU', 'PPV', 'F1*'):
+    for name in COMPONENTS:
         key = f'ood/far/other/{name}'
         assert found[key] == expected[key]
 
@@ -226,7 +230,16 @@ def test_the_table_is_in_percent_and_in_order(log):
         '100.00',
     ]
     assert len(cells) == 4
-    assert 'sIoU' in log['info'][1]
+    note, header, _, *rows = log['info'][1].split('\n')
+    cells = [[c.strip() for c in row.split('|')[1:-1]] for row in rows]
+    assert note == 'protocol dood, shares in %, numbers of components'
+    assert [c.strip() for c in header.split('|')[4:10]] == [
+        *('PPV', 'F1*', 'sIoU_pred', 'F1@25', 'F1@50', 'F1@75')
+    ]
+    # No prediction has 500 pixels: both objects are missed.
+    share = ['0.00', 'nan', '0.00', 'nan', '0.00', '0.00', '0.00']
+    for origin, row in zip(('near', 'far'), cells):
+        assert row == [origin, 'diffusion', *share, *['0 / 1 / 0'] * 3]
 
 
 def test_files(tmp_path):

@@ -1,5 +1,7 @@
 """tools/deploy/export.py on a small checkpoint."""
 
+import re
+
 import cv2
 import pytest
 import torch
@@ -27,7 +29,8 @@ def folder(tmp_path_factory):
     save(folder / 'model.pth', state)
     weight = 'bbox_head.retina_cls.weight'
     save(folder / 'other.pth', {**state, weight: state[weight][:-2]})
-    cv2.imwrite(str(folder / 'a.png'), noise(96, 96))
+    for name, size in dict(a=(96, 96), b=(64, 110)).items():
+        cv2.imwrite(str(folder / f'{name}.png'), noise(*size))
     return folder
 
 
@@ -50,9 +53,12 @@ def test_it_writes_checks_and_says_what_is_missing(
     export, folder, tmp_path, capsys
 ):
     out = tmp_path / 'new' / 'a.onnx'
-    export('model.pth', '-o', out, '--check', folder / 'a.png')
+    pictures = [folder / 'a.png', folder / 'b.png']
+    export('model.pth', '-o', out, '--check', *pictures)
     printed = capsys.readouterr().out
-    assert f'{out}: for pictures of any size' in printed
+    megabytes = out.stat().st_size / 1e6
+    assert f'{out}, {megabytes:.1f} MB: for pictures of any size' in printed
+    assert re.search(r'\n2 pictures with \d+ boxes: \d+ ms each with', printed)
     assert 'no threshold of energy: is_ood is left out' in printed
     *_, said = printed.strip().splitlines()
     assert 'largest difference from PyTorch: unmatched 0, boxes' in said
@@ -99,9 +105,38 @@ def test_a_segmentor(tmp_path, monkeypatch, capsys):
     rest += ('--size', 64, 64, '--check', tmp_path / 'a.png')
     run_here(monkeypatch, 'deploy/export', *files, '-o', out, *rest)
     printed = capsys.readouterr().out
-    assert f'{out}: for 64 x 64 pixels alone\n' in printed
+    assert re.search(r'a.onnx, [.\d]+ MB: for 64 x 64 pixels alone\n', printed)
     words = printed.split('difference from PyTorch: ')[1].split(', ')
     found = {key: float(value) for key, value in map(str.split, words)}
     assert set(found) == {'energy', 'msp', 'classes'}
     assert max(found.values()) < 1e-3
     assert OnnxModel(out).about['task'] == 'segmentation'
+
+
+@pytest.mark.filterwarnings('ignore:.*no ood_threshold')
+def test_scores_that_are_left_out_are_named(
+    folder, tmp_path, monkeypatch, capsys
+):
+    cfg = load(folder / 'config.py')
+    cfg.model.bbox_head.scores = ['energy', 'knn']
+    cfg.dump(tmp_path / 'config.py')
+    files = tmp_path / 'config.py', folder / 'model.pth'
+    out = tmp_path / 'a.onnx'
+    with pytest.raises(SystemExit, match="'knn' is not fitted: run tools/fit"):
+        run_here(
+            monkeypatch, 'deploy/export', *files, '-o', out, '--scores', 'knn'
+        )
+    run_here(monkeypatch, 'deploy/export', *files, '-o', out)
+    assert "left out: the score 'knn' is not fitted" in capsys.readouterr().out
+    assert OnnxModel(out).about['scores'] == ['energy']
+
+
+@pytest.mark.filterwarnings('ignore:.*no ood_threshold')
+def test_another_score_than_the_models_first_may_decide(
+    export, folder, tmp_path, capsys
+):
+    """PyTorch's is_ood is by the first one, and so is not compared."""
+    out, names = tmp_path / 'a.onnx', ('--scores', 'max_logit')
+    export('model.pth', '-o', out, *names, '--check', folder / 'a.png')
+    *_, said = capsys.readouterr().out.strip().splitlines()
+    assert 'max_logit' in said and 'is_ood' not in said

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+import re
 
 import numpy as np
 import ood_table
+import pytest
 from experiments import formats
 
 REMARK = (
@@ -25,15 +28,15 @@ def test_table_1_of_a_spec(results_spec, capsys):
     assert output(capsys, '--table', results_spec) == '\n'.join(
         [
             '| method    | FPR95 ↓                 | AUROC ↑                 '
-            '| mAP (ID) ↑ |',
+            '| mAP (ID) ↑   |',
             '|-----------|-------------------------|-------------------------'
-            '|------------|',
+            '|--------------|',
             '| VOS       | 55.0 ± 7.1 / 25.0 ± 7.1 | 75.0 ± 7.1 / 92.5 ± 3.5 '
-            '| 42.0 ± 2.8 |',
+            '| 42.0 ± 2.8   |',
             '| 100% A_B  | 75.0 ± 7.1 / 65.0 ± 7.1 | 55.0 ± 7.1 / 60.0 ± 7.1 '
-            '| 38.5 ± 0.7 |',
+            '| 38.5 ± 0.7   |',
             '| VOS & MSP | 75.0 ± 7.1 / 92.5 ± 3.5 | 55.0 ± 7.1 / 25.0 ± 7.1 '
-            '| 42.0 ± 2.8 |',
+            '| 42.0 ± 2.8   |',
             '',
             'in %, mean ± sample deviation over 2 seeds; OOD: near / far',
             '',
@@ -45,38 +48,39 @@ def test_table_1_of_a_spec(results_spec, capsys):
 
 def test_latex_is_escaped(results_spec, capsys):
     p = r' $\pm$ '
-    assert output(
-        capsys, '--table', results_spec, '--format', 'latex'
-    ) == '\n'.join(
-        [
-            r'\begin{tabular}{lccc}',
-            r'\toprule',
-            r'method & FPR95 $\downarrow$ & AUROC $\uparrow$ & '
-            r'mAP (ID) $\uparrow$ \\',
-            r'\midrule',
-            rf'VOS & 55.0{p}7.1 / 25.0{p}7.1 & 75.0{p}7.1 / 92.5{p}3.5 & '
-            rf'42.0{p}2.8 \\',
-            rf'100\% A\_B & 75.0{p}7.1 / 65.0{p}7.1 & '
-            rf'55.0{p}7.1 / 60.0{p}7.1 & 38.5{p}0.7 \\',
-            rf'VOS \& MSP & 75.0{p}7.1 / 92.5{p}3.5 & '
-            rf'55.0{p}7.1 / 25.0{p}7.1 & 42.0{p}2.8 \\',
-            r'\bottomrule',
-            r'\end{tabular}',
-            '% in %, mean ± sample deviation over 2 seeds; OOD: near / far',
-            f'% {REMARK}',
-            '',
-        ]
-    )
+    text = output(capsys, '--table', results_spec, '--format', 'latex')
+    assert [re.sub(' +', ' ', line).strip() for line in text.split('\n')] == [
+        r'\begin{tabular}{lccc}',
+        r'\toprule',
+        r'method & FPR95 $\downarrow$ & AUROC $\uparrow$ & '
+        r'mAP (ID) $\uparrow$ \\',
+        r'\midrule',
+        rf'VOS & 55.0{p}7.1 / 25.0{p}7.1 & 75.0{p}7.1 / 92.5{p}3.5 & '
+        rf'42.0{p}2.8 \\',
+        rf'100\% A\_B & 75.0{p}7.1 / 65.0{p}7.1 & '
+        rf'55.0{p}7.1 / 60.0{p}7.1 & 38.5{p}0.7 \\',
+        rf'VOS \& MSP & 75.0{p}7.1 / 92.5{p}3.5 & '
+        rf'55.0{p}7.1 / 25.0{p}7.1 & 42.0{p}2.8 \\',
+        r'\bottomrule',
+        r'\end{tabular}',
+        '% in %, mean ± sample deviation over 2 seeds; OOD: near / far',
+        f'% {REMARK}',
+        '',
+    ]
 
 
 def test_tex_characters():
-    # The characters that LaTeX's own manual lists as reserved.
-    given = r'# $ % ^ & _ { } ~ \ '
-    assert formats.escape_tex(given) == (
-        r'\# \$ \% \textasciicircum{} \& \_ \{ \} \textasciitilde{} '
-        r'\textbackslash{} '
-    )
-    assert formats.escape_tex('-') == '--'
+    # What LaTeX's own manual lists as reserved, and a dash for no value.
+    rows = [['method', '%'], [r'# $ % ^ & _ { } ~ \ |', '-']]
+    text = formats.to_latex(rows, ['below']).splitlines()
+    assert text[2].split(' & ')[1].split() == [r'\%', r'\\']
+    cells = text[4].replace(r'\&', 'and').split(' & ')
+    assert cells[0].split() == [
+        *(r'\#', r'\$', r'\%', r'\^{}', 'and', r'\_', r'\{', r'\}'),
+        *(r'\textasciitilde{}', r'\textbackslash{}', r'\textbar{}'),
+    ]
+    assert cells[1].split() == ['--', r'\\']
+    assert text[-1] == '% below'
 
 
 def test_tabs_and_sets_apart(results_spec, capsys):
@@ -133,5 +137,14 @@ def test_nan_is_not_dropped(results, results_spec, write_metrics, capsys):
 
 
 def test_pipes_stay_in_their_cell():
-    text = formats.to_markdown(['method'], [['a|b']], 'below')
-    assert text.splitlines()[2] == r'| a\|b   |'
+    text = formats.to_markdown([['method'], ['a|b']], ['below'])
+    assert text.splitlines()[2:] == [r'| a\|b     |', '', 'below']
+
+
+def test_mean_and_sample_deviation():
+    mean, deviation = formats.mean_and_deviation([50, 56])
+    assert (mean, deviation) == pytest.approx((53, math.sqrt(18)))
+    assert math.isnan(formats.mean_and_deviation([50])[1])
+    assert formats.cell([[50, 56], None, [3]]) == '53.0 ± 4.2 / - / 3.0'
+    assert formats.cell([[3]], is_count=True) == '3'
+    assert formats.cell([None, None]) == formats.cell([[]]) == '-'

@@ -76,9 +76,9 @@ def test_segmentor_comes_first_and_once(tools, write_spec):
     first = done['train', 'seg']
     assert tools.options(first) == ['randomness.seed=0']
     assert first['end'] < done['train', 'a']['start']
-    start = 'load_from=out/seg/seed_0/last.pth'
+    start = "load_from='out/seg/seed_0/last.pth'"
     assert tools.options(done['train', 'a'])[1:] == [start]
-    cache = 'ood.features.cache=out/b/seed_0/features'
+    cache = "ood.features.cache='out/b/seed_0/features'"
     option = 'model.probe.keys=-2'
     assert tools.options(done['train', 'b'])[1:] == [option, start, cache]
     assert done['extract_features', 'b']['arguments'] == [
@@ -159,7 +159,7 @@ def test_only_what_needs_a_failed_stage_is_left_out(
     assert run_stages(stages, Path('out')) == stages[:3]
     assert (tmp_path / 'd').is_file()
     error = capsys.readouterr().err
-    assert 'a: failed with status 7, end of out/a/run.log:\n' in error
+    assert 'a: failed: status 7, end of out/a/run.log:\n' in error
     assert '    why\n' in error
     assert '[2/4] b: left out, it needs a\n' in error
     assert '[3/4] c: left out, it needs b\n' in error

@@ -13,6 +13,8 @@ from mmood.ops import write_json
 
 COLUMNS = ('ours_ms', 'direct_ms', 'ratio')
 PARTS = ['metrics', 'scoring', 'bfloat16', 'plain', 'training', 'cached']
+PARTS += ['masks', 'paste']
+SCORE_PARTS = ['sampling', 'knn', 'cdnp', 'logits']
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,7 +28,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--runs', type=int, default=15)
     parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'])
     parser.add_argument(
-        '--size', type=int, help='of images, pixels; 512, seg 768'
+        '--size',
+        type=int,
+        help='of images, pixels; 512, seg 768; of masks the height',
     )
     parser.add_argument(
         '--batch-size', type=int, help='images per step; 2 det, 16 seg'
@@ -37,9 +41,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--parts',
         nargs='+',
-        default=PARTS,
-        choices=PARTS,
-        help='of the benchmark (seg)',
+        choices=PARTS + SCORE_PARTS,
+        help=f'{PARTS} of seg, {SCORE_PARTS} of scores; all by default',
     )
     parser.add_argument('--out', type=Path, help='JSON file for the numbers')
     return parser.parse_args()
@@ -57,7 +60,8 @@ def measure(args: argparse.Namespace) -> tuple[list, str]:
         from benchmark_scores import rows
 
         size = args.size or 512
-        table = rows(args.device, args.runs, size)
+        parts = args.parts or SCORE_PARTS
+        table = rows(parts, args.device, args.runs, size)
         return table, f'R-50 FPN, 1 image of {size} px; vectors of 1024'
     if args.task == 'heads':
         from benchmark_heads import BANK, rows
@@ -69,7 +73,8 @@ def measure(args: argparse.Namespace) -> tuple[list, str]:
     from benchmark_seg import rows
 
     size, batch = args.size or 768, args.batch_size or 16
-    table = rows(args.parts, args.device, args.runs, size, batch, args.tokens)
+    parts = args.parts or PARTS
+    table = rows(parts, args.device, args.runs, size, batch, args.tokens)
     return table, f'ViT-B, {batch} images of {size} px per step in the loop'
 
 

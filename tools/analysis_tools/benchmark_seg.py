@@ -10,8 +10,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 
+import benchmark_paste
 import numpy as np
 import torch
+from benchmark_masks import rows as mask_rows
 from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
@@ -265,6 +267,12 @@ def rows(
         with DefaultScope.overwrite_default_scope('mmseg'):
             pair = plain_testers(device)
             table.append(measure('4 scores of CGNet', *pair, runs, device))
+    if 'masks' in parts:
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            table += mask_rows(device, runs, size)
+    if 'paste' in parts:
+        with tempfile.TemporaryDirectory() as folder:
+            table += benchmark_paste.rows(folder, runs)
     for part, make, name in (
         ('training', trainers, 'training step'),
         ('cached', head_trainers, 'training step of a head'),

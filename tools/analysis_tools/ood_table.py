@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 
-from experiments.formats import COUNTS, STYLES, Line, Spread, render, spread
-from experiments.results import by_score, check_score, read_metrics, remarks_of
+from experiments.formats import COUNTS, STYLES, Line, render
+from experiments.results import by_score, of_score, read_metrics, remarks_of
 from experiments.runs import plan
 from experiments.spec import Table, load_table
 
@@ -30,8 +30,10 @@ _TABLE_1 = ('FPR95', 'AUROC')
 _OPEN_SET = ('WI', 'AOSE', 'mAP_K', 'AP_U')
 _CLOSED_KEY = 'closed_mAP_K'
 _UP = (*_DETECTION, *_SEGMENTATION, 'sIoU', 'PPV', 'F1*', 'mAP_K', 'AP_K')
+_UP += ('sIoU_pred', 'F1@25', 'F1@50', 'F1@75', 'TP@25', 'TP@50', 'TP@75')
 _UP += ('AP_U', 'P_K', 'P_U', 'R_K', 'R_U', 'matched_AUROC', 'matched_AUPR')
 _DOWN = ('FPR95', 'matched_FPR95', 'WI', 'AOSE', 'nOSE', 'AP_K_cost')
+_DOWN += tuple(f'{name}@{t}' for name in ('FN', 'FP') for t in (25, 50, 75))
 _ARROWS = {**dict.fromkeys(_UP, ' ↑'), **dict.fromkeys(_DOWN, ' ↓')}
 
 
@@ -114,8 +116,8 @@ def collect_table(table: Table, folders: Sequence[Path] = ()) -> list[Method]:
     for row in table.rows:
         paths = []
         for seed in table.seeds_of(row):
-            run = Path(row.folder, f'seed_{seed}', row.test_folder)
-            places = [one.out / run / 'metrics.json' for one in tables]
+            runs = [one.folder(row, seed) for one in tables]
+            places = [r / row.test_folder / 'metrics.json' for r in runs]
             there = [path for path in places if path.is_file()]
             paths.append((there or places)[0])
         methods.append(Method(row.name, row.score, _load(paths)))
@@ -149,7 +151,7 @@ def report(
     id_name = 'mAP50' if 'mAP50' in columns else 'mAP'
     columns = [column for column in columns if column != 'mAP50']
     results = [
-        (method, score, _spreads(method.finished, score, columns, id_name))
+        (method, score, _values(method.finished, score, columns, id_name))
         for method in methods
         for score in method.scores
     ]
@@ -176,7 +178,9 @@ def report(
             counts = len(method.finished), len(method.runs)
             lines.append(Line(list(labels), cells, *counts))
     names = ['method', 'score', 'ood_set' if is_csv else 'OOD set']
-    unit = 'in %, AOSE a count' if 'AOSE' in columns else 'in %'
+    counted = [column for column in columns if column in COUNTS]
+    are = 'a count' if len(counted) == 1 else 'counts'
+    unit = f'in %, {", ".join(counted)} {are}' if counted else 'in %'
     after = f'; OOD: {" / ".join(sets)}' if sets and not shown[2] else ''
     remarks = [after, *(text for m in methods for text in _remarks(m))]
     return render(
@@ -201,13 +205,11 @@ def _default_columns(runs: Sequence[dict], every: bool) -> Sequence[str]:
     return _DETECTION if every and len(detection) < 2 else _TABLE_1
 
 
-def _spreads(
+def _values(
     runs: dict[Path, dict], score: str, columns: Sequence[str], id_name: str
-) -> dict[tuple[str, str], Spread]:
+) -> dict[tuple[str, str], list[float]]:
     """By OOD set and column; '' is the ID set, if it alone has the column."""
-    for path, run in runs.items():
-        check_score(run, score, path)
-    parts = {path: by_score(run)[score] for path, run in runs.items()}
+    parts = {path: of_score(path, run, score) for path, run in runs.items()}
     origins = {o: None for part in parts.values() for o in part if o != 'id'}
     values: dict[tuple[str, str], list[float]] = {}
     for path, part in parts.items():
@@ -226,12 +228,10 @@ def _spreads(
     for key in (_MAP_KEYS[id_name], _CLOSED_KEY):
         if runs and all(key in run for run in runs.values()):
             values['', id_name] = [run[key] for run in runs.values()]
-    return {
-        (origin, column): spread(
-            numbers, 1 if as_is or column in COUNTS else 100
-        )
-        for (origin, column), numbers in values.items()
-    }
+    for (_, column), numbers in values.items():
+        if not as_is and column not in COUNTS:
+            numbers[:] = [100 * number for number in numbers]
+    return values
 
 
 def add_format_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -17,17 +17,19 @@ import torch
 from mmengine.config import DictAction
 from torch import nn
 
+from mmood.backbones import FrozenBackbone
 from mmood.checkpoint import load_from_local
 from mmood.deploy.compare import differences
 from mmood.deploy.export import check_packages, write
 from mmood.deploy.pictures import prepare
 from mmood.deploy.run import OnnxModel
+from mmood.hooks.fit_scores import scored
 from mmood.launch import for_first_set, ignore_foreign, is_segmentor
 from mmood.ops import NotWrittenError
 from mmood.recipe import load
 from mmood.scores import NotFittedError
 
-_SIZE = (480, 640)  # of a picture to trace with, where none is asked for
+_SIZE = (480, 640)  # of a picture to trace with, where none is named
 
 
 def check_complete(model: nn.Module, weights: Mapping) -> None:
@@ -48,12 +50,17 @@ def check_complete(model: nn.Module, weights: Mapping) -> None:
         )
 
 
-def traced_size(about: Mapping) -> tuple[int, int]:
-    """That of what the network gets of a picture of the pipeline's scale."""
-    scales = [step['scale'] for step in about['steps'] if 'scale' in step]
-    size = scales[-1][::-1] if scales else _SIZE
-    picture = np.zeros((*size, 3), np.uint8)
+def traced_size(about: Mapping, path: str | None) -> tuple[int, int]:
+    """That of what the network gets of the picture, or of a usual one."""
+    picture = np.zeros((*_SIZE, 3), np.uint8) if path is None else read(path)
     return prepare(picture, about).image.shape[2:]
+
+
+def read(path: str) -> np.ndarray:
+    picture = cv2.imread(path)
+    if picture is None:
+        raise ValueError(f'--check {path} is no picture that can be read')
+    return picture
 
 
 def predicted(sample: object, names: list[str]) -> dict:
@@ -74,26 +81,45 @@ def predicted(sample: object, names: list[str]) -> dict:
     )
 
 
-def check(inferencer: object, path: str, image: str) -> str:
-    """How far the file and PyTorch are apart, and how fast, in a line each.
+def check(inferencer: object, path: str, images: Sequence[str]) -> str:
+    """How far the file and PyTorch are apart, and how fast, in two lines.
 
     Both on the CPU with as many threads, from the picture to the result.
+    Differences are the largest ones, and all unmatched boxes; times are
+    medians of the pictures.
     """
     threads = torch.get_num_threads()
-    model, picture = OnnxModel(path, threads=threads), cv2.imread(image)
-    if picture is None:
-        raise ValueError(f'--check {image} is no picture that can be read')
-    theirs, slow = timed(lambda: inferencer(picture, return_datasamples=True))
-    if isinstance(theirs, dict):
-        theirs = theirs['predictions'][0]
-    theirs = predicted(theirs, model.about['scores'])
-    ours, fast = timed(lambda: model(picture))
-    found = differences(ours, theirs)
-    words = ', '.join(f'{name} {value:.2g}' for name, value in found.items())
+    model, worst, times = OnnxModel(path, threads=threads), {}, []
+    count, names = 0, model.about['scores']
+    # PyTorch's is_ood is by the first of all scores.
+    is_same = names[0] == scored(inferencer.model).scores.first
+    for part in inferencer.model.modules():
+        if isinstance(part, FrozenBackbone):
+            part.drop_cache()  # it would be timed, not the network
+    for image in images:
+        picture = read(image)
+        theirs, slow = timed(
+            lambda x=picture: inferencer(x, return_datasamples=True)
+        )
+        if isinstance(theirs, dict):
+            theirs = theirs['predictions'][0]
+        theirs = predicted(theirs, names)
+        ours, fast = timed(lambda x=picture: model(x))
+        times.append((fast, slow))
+        count += len(ours.get('boxes', ()))
+        if not is_same:
+            ours.pop('is_ood', None)
+        for name, value in differences(ours, theirs).items():
+            known = worst.get(name, 0.0)
+            is_count = name == 'unmatched'
+            worst[name] = known + value if is_count else max(known, value)
+    fast, slow = 1000 * np.median(times, axis=0)
+    words = ', '.join(f'{name} {value:.2g}' for name, value in worst.items())
+    boxes = f' with {count} boxes' if 'boxes' in worst else ''
     return (
-        f'{image}: {1000 * fast:.0f} ms with {threads} threads, PyTorch '
-        f'{1000 * slow:.0f} ms\n'
-        f'{image}: largest difference from PyTorch: {words}'
+        f'{len(images)} pictures{boxes}: {fast:.0f} ms each with {threads} '
+        f'threads, PyTorch {slow:.0f} ms\n'
+        f'largest difference from PyTorch: {words}'
     )
 
 
@@ -115,7 +141,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--scores',
         nargs='+',
-        help='names of scores, the first one decides; default: all',
+        help='names of scores, the first one decides; default: all that a '
+        'graph can have',
     )
     parser.add_argument(
         '--size',
@@ -123,12 +150,14 @@ def parse_args() -> argparse.Namespace:
         nargs=2,
         metavar=('HEIGHT', 'WIDTH'),
         help='for what the network gets of this size alone; default: of any '
-        "size, if the model can be traced so, else of the config's scale",
+        "size, if the model can be traced so, else of the first picture's",
     )
     parser.add_argument(
         '--check',
+        nargs='+',
         metavar='IMAGE',
-        help='compare results and times with PyTorch on a picture',
+        help='compare results and times with PyTorch on pictures; what has '
+        'one size has that of the first one',
     )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     args = parser.parse_args()
@@ -155,7 +184,10 @@ def export(args: argparse.Namespace) -> None:
     check_complete(model, checkpoint.get('state_dict', checkpoint))
     pipeline = for_first_set(cfg).test_dataloader.dataset.pipeline
     planned = plan(model, pipeline, args.scores)
-    size = args.size or traced_size(planned.about)
+    for reason in planned.left_out.values():
+        print(f'left out: {reason}')
+    first_image = args.check[0] if args.check else None
+    size = args.size or traced_size(planned.about, first_image)
     print(write(planned, args.out, size, is_fixed=bool(args.size)))
     first = planned.about['scores'][0]
     if first not in planned.about['thresholds']:

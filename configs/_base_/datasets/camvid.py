@@ -59,3 +59,14 @@ fs_static = dict(
     pipeline='$test_pipeline',
 )
 test_sets = ['$anomaly_track', '$fs_static']
+# COCO objects of no class of CamVid, in the folder coco_ood: what some methods
+# learn from.
+coco_objects = dict(
+    type='mmood.CocoObjects',
+    ann_file='${folder}coco_ood/annotations/test.json',
+    img_prefix='${folder}coco_ood/images',
+    id_classes=['person', 'bicycle', 'car', 'motorcycle', 'bus', 'train',
+                'truck', 'traffic light', 'stop sign'],
+    exclude=['parking meter', 'potted plant'],
+    overlap='drop',
+)  # fmt: skip

@@ -115,24 +115,24 @@ class ClassStepCocoDataset(OriginCocoDataset):
         infos = super().chosen(infos)
         if self.exemplars is None:
             return infos
-        stored = set()
-        for name in self.kept:
+        stored: set = set()
+        for name in self.kept or ():
             label = self.metainfo['classes'].index(name)
             images = [i['img_id'] for i in infos if has_object(i, label)]
-            stored |= self._draw(name, images)
+            stored |= self._draw(name, images, self.exemplars)
         return [info for info in infos if info['img_id'] in stored]
 
-    def _draw(self, name: str, images: list) -> set:
-        if len(images) < self.exemplars:
+    def _draw(self, name: str, images: list, count: int) -> set:
+        if len(images) < count:
             warnings.warn(
-                f'{self.ann_file}: exemplars={self.exemplars} images are '
+                f'{self.ann_file}: exemplars={count} images are '
                 f'wanted of class {name!r} and {len(images)} are there; all '
                 'of them are taken',
                 stacklevel=2,
             )
         images = sorted(images, key=str)
         random.Random(f'{self.seed} {name}').shuffle(images)
-        return set(images[: self.exemplars])
+        return set(images[:count])
 
 
 def has_object(info: dict, label: int) -> bool:

@@ -51,7 +51,8 @@ class MixedSampler(DefaultSampler):
             raise ValueError(
                 f'painted_share={painted_share} of an empty painted set'
             )
-        self.plain, self.painted = _counts(*sizes, painted_share)
+        plain, painted = sizes
+        self.plain, self.painted = _counts(plain, painted, painted_share)
         super().__init__(dataset, **kwargs)
         length = self.plain + self.painted
         if self.round_up:

@@ -91,7 +91,7 @@ class IncrementalDetMetric(BaseMetric):
         classes = class_names(self.dataset_meta)
         groups = self._labels(classes)
         every = sorted(label for group in groups.values() for label in group)
-        ap = 100 * class_ap(results, len(classes), _IOUS, self.style)
+        ap = 100 * class_ap(results, len(classes), list(_IOUS), self.style)
         curves = dict(AP=ap.mean(0), AP50=ap[0], AP75=ap[5])
         metrics = {}
         for key, values in curves.items():

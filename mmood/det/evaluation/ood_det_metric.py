@@ -271,7 +271,11 @@ class OODDetMetric(CocoMetric):
 
 def check_confidence(threshold: str | float) -> None:
     """Raise ValueError unless boxes can count from this confidence on."""
-    is_number = type(threshold) in (int, float) and 0 <= threshold <= 1
+    is_number = (
+        isinstance(threshold, (int, float))
+        and not isinstance(threshold, bool)
+        and 0 <= threshold <= 1
+    )
     if not is_number and threshold != 'optimal_f1':
         raise ValueError(
             "score_threshold must be 'optimal_f1' or a number from 0 to 1, "

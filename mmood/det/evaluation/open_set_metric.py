@@ -155,7 +155,9 @@ def _thresholds(results: list[dict], num_known: int) -> dict[str, float]:
     """The scores from which on a box counts, and is out-of-distribution."""
     images = [r['image'] for r in results]
     matches = [m for (m,) in match_classes(images, range(num_known))]
-    right = np.concatenate([m.indices[m.is_tp] for m in matches])
+    right = np.concatenate(
+        [m.indices[m.is_tp] for m in matches if m.indices is not None]
+    )
     found = dict(ood_threshold=float('nan'))
     for name in results[0]['ood_scores']:
         if not all(name in r['ood_scores'] for r in results):

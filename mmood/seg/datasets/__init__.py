@@ -15,6 +15,7 @@ from .feature_cache import CorruptShardError, FeatureCache
 from .feature_dataset import FeatureDataset
 from .ood_seg import OODSegDataset, OriginSegDataset
 from .paste_outliers import PasteOutliers
+from .smiyc_frames import SMIYCFramesDataset
 from .training_sets import CamVidDataset, ShapesSegDataset, WHDLDDataset
 from .transforms import LoadIDAnnotations, LoadOODAnnotations
 from .visits import EpochSampler, InfiniteEpochSampler, Visit
@@ -39,6 +40,7 @@ __all__ = [
     'OriginSegDataset',
     'PasteOutliers',
     'RoadAnomalyDataset',
+    'SMIYCFramesDataset',
     'ShapesSegDataset',
     'Visit',
     'WDPascalDataset',

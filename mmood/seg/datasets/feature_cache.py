@@ -69,13 +69,13 @@ def write_shard(
         raise ValueError(
             f'labels of {len(flat)} pixels for {len(features)} features'
         )
-    about = dict(sizes=[m.shape[1:] for m in maps])
+    about: dict = dict(sizes=[m.shape[1:] for m in maps])
     for suffix, values in (('.npy', features), ('.labels.npy', flat)):
         values = np.ascontiguousarray(values)
         path = stem.with_name(stem.name + suffix)
         with atomic_write(path, 'wb') as file:
             np.save(file, values)
-        about[suffix] = zlib.crc32(values)
+        about[suffix] = zlib.crc32(values.data)
     write_json(stem.with_suffix('.json'), about)
 
 
@@ -177,8 +177,9 @@ def _read_sizes(path: Path) -> tuple[dict, list]:
 
 
 def _is_size(value: object) -> bool:
-    is_pair = isinstance(value, list) and len(value) == 2
-    return is_pair and all(type(side) is int and side > 0 for side in value)
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    return all(type(side) is int and side > 0 for side in value)
 
 
 def _open_shard(folder: str | Path, number: int, verify: bool) -> tuple:
@@ -194,7 +195,7 @@ def _open_shard(folder: str | Path, number: int, verify: bool) -> tuple:
         if array.ndim != dims or array.dtype.str not in kinds:
             what = f'{array.dtype} of shape {array.shape}'
             raise _corrupt(path, f'it holds {what}')
-        if verify and zlib.crc32(array) != about.get(suffix):
+        if verify and zlib.crc32(array.data) != about.get(suffix):
             raise _corrupt(path, 'its checksum differs')
         arrays.append(array)
     count = sum(h * w for h, w in sizes)

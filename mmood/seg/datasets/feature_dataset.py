@@ -76,12 +76,12 @@ class FeatureDataset(Dataset):
         sample = SegDataSample()
         if self.maps:
             features, labels = self.cache.map(index)
-            labels = torch.from_numpy(labels.astype(np.int64))[None]
-            sample.gt_sem_seg = PixelData(data=labels)
+            target = torch.from_numpy(labels.astype(np.int64))[None]
+            sample.gt_sem_seg = PixelData(data=target)
         else:
             features = self.cache.vectors(self._draw(index))
-        features = torch.from_numpy(np.array(features))
-        return dict(features=features, data_samples=sample)
+        tensor = torch.from_numpy(np.array(features))
+        return dict(features=tensor, data_samples=sample)
 
     def _draw(self, index: int) -> np.ndarray:
         """Ascending numbers of random valid rows."""

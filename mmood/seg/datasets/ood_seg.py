@@ -35,6 +35,11 @@ class OriginSegDataset(BaseSegDataset):
 
     origin = 'id'
     carried: tuple[str, ...] = ('origin', 'source')
+    # Keys of what must be there, and what errors call it.
+    files: tuple[tuple[str, str], ...] = (
+        ('img_path', 'image files'),
+        ('seg_map_path', 'label files'),
+    )
 
     def full_init(self) -> None:
         super().full_init()
@@ -75,8 +80,8 @@ class OriginSegDataset(BaseSegDataset):
             self._folders()[1], self.seg_map_suffix, self.backend_args
         )
 
-    def pair(self, image: str, label: str) -> dict:
-        """What mmseg's transforms want to know of a pair."""
+    def pair(self, image: str, label: str | None) -> dict:
+        """What mmseg's transforms want to know of a pair, or of an image."""
         return dict(
             img_path=image,
             seg_map_path=label,
@@ -87,7 +92,8 @@ class OriginSegDataset(BaseSegDataset):
         )
 
     def _folders(self) -> tuple[str, str]:
-        return self.data_prefix['img_path'], self.data_prefix['seg_map_path']
+        prefix = self.data_prefix
+        return prefix['img_path'], prefix.get('seg_map_path')
 
     def _log_left_out(self, images: dict, labels: dict) -> None:
         for what in left_out(
@@ -112,8 +118,8 @@ class OriginSegDataset(BaseSegDataset):
                 f'{self.data_prefix["img_path"]}; check img_suffix, '
                 'data_prefix and ann_file'
             )
-        self._check_files(infos, 'img_path', 'image files')
-        self._check_files(infos, 'seg_map_path', 'label files')
+        for key, what in self.files:
+            self._check_files(infos, key, what)
         source = f'{self.data_prefix["img_path"]} {self.ann_file}'.strip()
         for info in infos:
             info.update(origin=self.origin, source=source)
@@ -126,7 +132,7 @@ class OriginSegDataset(BaseSegDataset):
                 f'set {self.origin!r}: ann_file {ann_file} does not exist; '
                 'check data_root and ann_file'
             )
-        for key in ('img_path', 'seg_map_path'):
+        for key, _ in self.files:
             folder = self.data_prefix.get(key)
             if not folder or not fileio.isdir(folder, self.backend_args):
                 raise FileNotFoundError(
@@ -240,7 +246,7 @@ class OODSegDataset(OriginSegDataset):
             labels = read_label_ids(path, self.backend_args)
             counts = np.bincount(labels.ravel(), minlength=256)
             found.update(np.flatnonzero(counts).tolist())
-            if found.intersection(wanted):
+            if found.intersection(wanted or ()):
                 return
         if wanted:
             raise ValueError(

@@ -83,7 +83,9 @@ class PasteOutliers(BaseTransform):
         self.feather, self.match = feather, match
         self.ground, self.seed = tuple(ground), seed
         self.outlier_label = outlier_label
-        self.source: ObjectSource = OBJECTS.build(source)
+        self.source: ObjectSource = OBJECTS.build(
+            dict(source, _scope_='mmood')
+        )
         self._visits: Counter[str] = Counter()
         text = f'outliers of label {outlier_label}: {self.source.report()}'
         print_log(text, logger='current')

@@ -111,8 +111,10 @@ class LoadIDAnnotations(LoadAnnotations):
 def _check_classes(results: dict) -> None:
     """ValueError if a pixel's class is beyond those of the set."""
     count = results.get('num_classes')
+    if not count:
+        return
     labels = results['gt_seg_map']
-    beyond = labels[(labels >= count) & (labels != IGNORE)] if count else ()
+    beyond = labels[(labels >= count) & (labels != IGNORE)]
     if len(beyond):
         raise ValueError(
             f'{results["seg_map_path"]} has pixels of class {beyond.max()}, '

@@ -27,6 +27,14 @@ class Visit(int):
         made.epoch = epoch
         return made
 
+    def __sub__(self, other: int) -> Visit:
+        """Within the set of a ``ConcatDataset``."""
+        return Visit(int(self) - other, self.epoch)
+
+    def __mod__(self, size: int) -> Visit:
+        """Within the set of a ``RepeatDataset``; each time another epoch."""
+        return Visit(int(self) % size, (self.epoch << 20) + int(self) // size)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Visit, (int(self), self.epoch)
 

@@ -16,6 +16,7 @@ from mmengine.logging import MMLogger
 
 from mmood.metrics import (
     BinnedFrame,
+    FrameComponents,
     best_f1_threshold,
     bin_frame,
     check_component_protocol,
@@ -23,6 +24,10 @@ from mmood.metrics import (
     pool_components,
 )
 from mmood.ops import atomic_write
+
+PERCENT = (25, 50, 75)  # overlaps of the benchmark's tables
+COUNTS = ('TP', 'FN', 'FP')
+SHARES = ('sIoU', 'PPV', 'F1*', 'sIoU_pred', *(f'F1@{t}' for t in PERCENT))
 
 
 class ComponentStore:
@@ -49,8 +54,11 @@ class ComponentStore:
         check_component_protocol(protocol)
         self.protocol = protocol
         self._sizes = (min_prediction_size, min_object_size)
-        self._temporary = None if folder else tempfile.TemporaryDirectory()
-        self._folder = folder or self._temporary.name
+        self._temporary = None
+        if not folder:
+            self._temporary = tempfile.TemporaryDirectory()
+            folder = self._temporary.name
+        self._folder = folder
         self._files: list[tuple[str, str, np.ndarray]] = []
 
     def add(
@@ -76,11 +84,12 @@ class ComponentStore:
     def measure(
         self, thresholds: Mapping[str, float]
     ) -> dict[str, dict[str, float]]:
-        """sIoU, PPV and F1* of each set with a threshold, over all ranks.
+        """Measures of each set with a threshold, over all ranks.
 
-        All nan where the threshold is. A collective call.
+        Those of `mmood.metrics.pool_components`, of its eleven overlaps the
+        three of `PERCENT`. All nan where the threshold is. A collective call.
         """
-        exceeds = np.greater_equal
+        exceeds: np.ufunc = np.greater_equal
         if self.protocol == 'smiyc':
             exceeds, thresholds = np.greater, self._edges(thresholds)
         frames: dict[str, list] = {origin: [] for origin in thresholds}
@@ -89,11 +98,7 @@ class ComponentStore:
             found = frame_components(prediction, label, *self._sizes)
             frames[origin].append(found)
         return {
-            origin: {
-                key: value
-                for key, value in pool_components(found, self.protocol).items()
-                if key in ('sIoU', 'PPV', 'F1*')
-            }
+            origin: _tabled(found, self.protocol)
             for origin, found in _gathered(frames).items()
         }
 
@@ -114,6 +119,15 @@ class ComponentStore:
             for file in self._files
             if not np.isnan(thresholds.get(file[0], np.nan))
         ]
+
+
+def _tabled(frames: list[FrameComponents], protocol: str) -> dict[str, float]:
+    """What a table says of a set; of none of its frames that nan."""
+    counts = [f'{name}@{t}' for t in PERCENT for name in COUNTS]
+    pooled = pool_components(frames, protocol)
+    if not frames:
+        pooled = dict.fromkeys(pooled, float('nan'))
+    return {name: pooled[name] for name in (*SHARES, *counts)}
 
 
 def _binned(path: str, label: np.ndarray) -> BinnedFrame | None:

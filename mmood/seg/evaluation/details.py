@@ -113,16 +113,20 @@ def thinned(
     edges are those next to 2000 quantiles of either side, ``tpr`` among
     them.
     """
-    edges, *counts = histogram.tallies()
+    edges, known, unknown = histogram.tallies()
     if not edges.size:
-        return edges, *counts
+        return edges, known, unknown
     levels = np.unique(np.r_[np.linspace(0, 1, _STEPS + 1), tpr])
     ends = [np.array([edges.size - 1])]
-    for side in counts:
+    for side in (known, unknown):
         below = side.cumsum()
         if below[-1]:
             wanted = np.ceil(levels * below[-1] - 1e-9)
             ends.append(np.searchsorted(below, np.maximum(wanted, 1)))
     last = np.unique(np.concatenate(ends))
     starts = np.r_[0, last[:-1] + 1]
-    return edges[last], *(np.add.reduceat(side, starts) for side in counts)
+    return (
+        edges[last],
+        np.add.reduceat(known, starts),
+        np.add.reduceat(unknown, starts),
+    )

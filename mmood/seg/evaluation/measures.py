@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from mmengine.logging import MMLogger
 
@@ -32,9 +33,15 @@ def resampled_measures(
     row = {}
     for name in COLUMNS:
         row[f'{name}_mean'], row[f'{name}_std'] = leave_group_out(
-            groups, lambda part, n=name: pixel_measures(part, protocol, tpr)[n]
+            groups, partial(_measure, name, protocol, tpr)
         )
     return row
+
+
+def _measure(
+    name: str, protocol: str, tpr: float, histogram: ScoreHistogram
+) -> float:
+    return pixel_measures(histogram, protocol, tpr)[name]
 
 
 def warn_one_sided(origin: str, histogram: ScoreHistogram) -> None:

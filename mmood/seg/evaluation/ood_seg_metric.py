@@ -43,11 +43,11 @@ class OODSegMetric(BaseMetric):
 
     Returns ``<set>/<score>/{AP,AUROC,FPR95,Fmax}`` in [0, 1] under the prefix
     ``ood``, nan with a warning where a set has no OOD or no ID pixel, or a
-    map of that score has nan; with
-    ``resample`` also ``..._mean`` and ``..._std``, with ``components``
-    ``{sIoU,PPV,F1*}``; and ``ood_threshold/<score>``, the value that ``tpr``
-    of the pixels of the set named ``id`` do not exceed, and
-    ``ood_threshold``, that of the first score.
+    map of that score has nan; with ``resample`` also ``..._mean`` and
+    ``..._std``, with ``components`` what `ComponentStore.measure` returns;
+    and ``ood_threshold/<score>``, the value that ``tpr`` of the pixels of the
+    set named ``id`` do not exceed, and ``ood_threshold``, that of the first
+    score.
 
     Args:
         scores: of the logits of a stock segmentor, which predicts no scores;
@@ -103,9 +103,11 @@ class OODSegMetric(BaseMetric):
         self._pending: dict | None = None
         self._merged: dict = {}
         self._reasons: dict = {}
-        self._store = None
+        self._store: ComponentStore | None = None
         if self.component_args is not None or self.save_maps:
-            folder = osp.join(self.out_dir, 'maps') if self.save_maps else None
+            folder = None
+            if self.out_dir and self.save_maps:
+                folder = osp.join(self.out_dir, 'maps')
             arguments = dict(self.component_args or {})
             self._map_score = arguments.pop('score', None)
             if self.protocol == 'smiyc':
@@ -240,9 +242,10 @@ class OODSegMetric(BaseMetric):
         ):
             MMLogger.get_current_instance().info(remark)
         if self._components:
-            self._print(report_components(self._components))
+            table = report_components(self._components)
+            self._print(table, 'shares in %, numbers of components')
         if self.out_dir:
-            self._dump(metrics, sets)
+            self._dump(self.out_dir, metrics, sets)
         return metrics
 
     def _pooled(self) -> dict[tuple, ScoreHistogram]:
@@ -262,7 +265,7 @@ class OODSegMetric(BaseMetric):
 
     def _component_measures(self) -> dict[tuple, dict[str, float]]:
         """A collective call: every rank measures its own images."""
-        if self.component_args is None:
+        if self.component_args is None or self._store is None:
             return {}
         sets = self._pooled()
         score = self._map_score or next((key for _, key in sets), None)
@@ -274,12 +277,14 @@ class OODSegMetric(BaseMetric):
         found = self._store.measure(thresholds)
         return {(origin, score): row for origin, row in found.items()}
 
-    def _print(self, table: str) -> None:
+    def _print(self, table: str, unit: str = 'in %') -> None:
         if table:
-            note = f'protocol {self.protocol}, in %'
+            note = f'protocol {self.protocol}, {unit}'
             MMLogger.get_current_instance().info(f'{note}\n{table}')
 
-    def _dump(self, metrics: dict[str, float], sets: dict) -> None:
+    def _dump(
+        self, folder: str, metrics: dict[str, float], sets: dict
+    ) -> None:
         for origin in {origin for origin, _ in sets} - {'id'}:
             curves = {
                 score: histogram.curve()[1:]
@@ -289,10 +294,11 @@ class OODSegMetric(BaseMetric):
                 and histogram.num_negative
             }
             if curves:
-                path = osp.join(self.out_dir, f'curves_{origin}.png')
+                path = osp.join(folder, f'curves_{origin}.png')
                 plot_counted_curves(curves, path, origin)
-        self._details.write(
-            self.out_dir, sets, protocol=self.protocol, tpr=self.tpr
-        )
+        if self._details is not None:
+            self._details.write(
+                folder, sets, protocol=self.protocol, tpr=self.tpr
+            )
         values = {k: float(v) for k, v in metrics.items()}
-        write_json(osp.join(self.out_dir, 'metrics.json'), values)
+        write_json(osp.join(folder, 'metrics.json'), values)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from tabulate import tabulate
 from torch import Tensor
 
+from .components import COUNTS, PERCENT, SHARES
 from .measures import COLUMNS
 
 
@@ -66,12 +67,19 @@ def report(
 def report_components(
     found: Mapping[tuple[str, str], Mapping[str, float]],
 ) -> str:
-    """Table of the component measures of (set, score), in %."""
-    table = [
-        [*key, *(f'{100 * value:.2f}' for value in row.values())]
-        for key, row in found.items()
-    ]
-    return _tabulate(table, next(iter(found.values())))
+    """Table of the component measures of (set, score).
+
+    Shares in %, and true positives, false negatives and false positives.
+    """
+    groups = [[f'{name}@{t}' for name in COUNTS] for t in PERCENT]
+    table = []
+    for key, row in found.items():
+        cells = [f'{100 * row[name]:.2f}' for name in SHARES]
+        for group in groups:
+            cells.append(' / '.join(f'{row[name]:.0f}' for name in group))
+        table.append([*key, *cells])
+    counts = [f'{" / ".join(COUNTS)} @{t}' for t in PERCENT]
+    return _tabulate(table, (*SHARES, *counts))
 
 
 def _tabulate(table: list, columns: Sequence[str]) -> str:

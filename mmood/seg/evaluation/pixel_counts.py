@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable
 
 import numpy as np
 from mmengine.dist import all_gather_object
@@ -28,13 +27,13 @@ class PixelCounts:
         self, num_bins: int = 2**18, block: int | None = None
     ) -> None:
         self._num_bins, self._block = num_bins, block or _BLOCK
-        self.spoilt: dict[Hashable, str] = {}
-        self._histograms: dict[Hashable, ScoreHistogram] = {}
-        self._waiting: dict[Hashable, list] = defaultdict(list)
+        self.spoilt: dict[tuple, str] = {}
+        self._histograms: dict[tuple, ScoreHistogram] = {}
+        self._waiting: dict[tuple, list] = defaultdict(list)
 
     def add(
         self,
-        place: Hashable,
+        place: tuple,
         scores: np.ndarray,
         is_ood: np.ndarray,
         name: str,
@@ -53,11 +52,11 @@ class PixelCounts:
         if sum(len(part) for part, _ in self._waiting[place]) > self._block:
             self._flush(place)
 
-    def gather(self) -> dict[Hashable, ScoreHistogram]:
+    def gather(self) -> dict[tuple, ScoreHistogram]:
         """The counts of all ranks together. A collective call."""
         for place in list(self._waiting):
             self._flush(place)
-        merged: dict[Hashable, ScoreHistogram] = {}
+        merged: dict[tuple, ScoreHistogram] = {}
         for part in all_gather_object(self._histograms):
             for place, histogram in part.items():
                 merge_into(merged, place, histogram)
@@ -65,7 +64,7 @@ class PixelCounts:
             self.spoilt = {**part, **self.spoilt}
         return merged
 
-    def _flush(self, place: Hashable) -> None:
+    def _flush(self, place: tuple) -> None:
         scores, is_ood = zip(*self._waiting.pop(place))
         histogram = self._histograms.setdefault(
             place, ScoreHistogram(self._num_bins)
@@ -74,8 +73,8 @@ class PixelCounts:
 
 
 def merge_into(
-    merged: dict[Hashable, ScoreHistogram],
-    place: Hashable,
+    merged: dict[tuple, ScoreHistogram],
+    place: tuple,
     histogram: ScoreHistogram,
 ) -> None:
     """Add a histogram to the one at a place, which is made if need be."""

@@ -42,8 +42,8 @@ def why_no_queries(head: nn.Module) -> str:
 def record_queries(head: nn.Module) -> Iterator[list[MaskQueries]]:
     """The list that each forward pass of the head inside appends to.
 
-    Class and mask predictions of its last layer. Their ``size`` is that of
-    the masks, until `at_size` says another.
+    Class and mask predictions of its last layer, with the masks' own size
+    as ``size``.
     """
     found: list[MaskQueries] = []
 

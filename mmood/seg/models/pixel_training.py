@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from mmengine.logging import MessageHub
 from mmengine.structures import PixelData
+from mmseg.models.losses import CrossEntropyLoss
 from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
@@ -67,6 +68,7 @@ class PixelTraining:
         if configs:
             ignored = getattr(self.decode_head, 'ignore_index', 255)
             check_outlier_label(outlier_label, classes, ignored)
+            _check_class_weights(self)
         waiting = [n for n, x in self.pixel_losses.items() if x.needs_outliers]
         if waiting:
             self.outlier_pixels = Activity(
@@ -145,6 +147,21 @@ def check_outlier_label(label: int, classes: int, ignored: int) -> None:
         raise ValueError(
             f'outlier_label={label} is also ignore_index: take another number'
         )
+
+
+def _check_class_weights(model: nn.Module) -> None:
+    """ValueError for a loss of mmseg that breaks where pixels are ignored.
+
+    It looks up the weight of each label, of 255 too.
+    """
+    for name, loss in model.named_modules():
+        weighted = getattr(loss, 'class_weight', None) is not None
+        if isinstance(loss, CrossEntropyLoss) and weighted:
+            raise ValueError(
+                f'{name} has class_weight, with which the CrossEntropyLoss '
+                'of MMSegmentation fails at ignored pixels, as outliers are '
+                f'to it: set model.{name}.class_weight=None'
+            )
 
 
 def _check_loss(name: str, loss: OODLoss, kind: str) -> None:

@@ -52,7 +52,8 @@ def _first(
     image: str = 'object_image',
 ) -> list[int]:
     """Those of the places with the lowest ranks, no two of an image."""
-    images, chosen = getattr(boxes, image), {}
+    images: np.ndarray = getattr(boxes, image)
+    chosen: dict[int, int] = {}
     for place in places[np.argsort(ranks[places], kind='stable')]:
         chosen.setdefault(int(images[place]), int(place))
         if len(chosen) == limit:
@@ -77,7 +78,7 @@ def _boxes(
             'class': classes[boxes.label[place]],
             'value': float(boxes.scores[score][place]),
             'box': place,
-            'shows': names.get(shown.get(place)),
+            'shows': names.get(shown.get(place, -1)),
         }
         for rank, place in enumerate(places)
     ]

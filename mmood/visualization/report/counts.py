@@ -91,8 +91,10 @@ def threshold_grid(
 
 def bin_edges(sides: Sequence[Tally]) -> np.ndarray:
     """Edges (61,) from the least 0.1 % to the highest 99.9 % of a side."""
-    ends = [side.quantiles(np.array([0.001, 0.999])) for side in sides]
-    ends = np.concatenate([np.zeros(0), *ends])
+    shares = np.array([0.001, 0.999])
+    ends = np.concatenate(
+        [np.zeros(0), *(side.quantiles(shares) for side in sides)]
+    )
     ends = ends[np.isfinite(ends)]
     low, high = (ends.min(), ends.max()) if ends.size else (0.0, 1.0)
     if not high - low > 1e-9 * max(abs(low), abs(high), 1e-9):

@@ -28,8 +28,11 @@ class Boxes:
         scores: dict[str, np.ndarray],
         about: Mapping,
     ) -> None:
-        for key in ('boxes', 'image', 'label', 'confidence', 'objects'):
-            setattr(self, key, arrays[f'{name}/{key}'])
+        self.boxes = arrays[f'{name}/boxes']
+        self.image = arrays[f'{name}/image']
+        self.label = arrays[f'{name}/label']
+        self.confidence = arrays[f'{name}/confidence']
+        self.objects = arrays[f'{name}/objects']
         self.object_image = arrays[f'{name}/object_image']
         self.object_label = arrays[f'{name}/object_label']
         self.hits = arrays[f'{name}/hits']

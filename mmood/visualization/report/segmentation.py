@@ -36,9 +36,8 @@ def _tallies(
     if f'{place}/edges' not in arrays:
         return None
     edges = arrays[f'{place}/edges']
-    return tuple(
-        Tally(edges, arrays[f'{place}/{side}']) for side in ('id', 'ood')
-    )
+    known, unknown = (arrays[f'{place}/{side}'] for side in ('id', 'ood'))
+    return Tally(edges, known), Tally(edges, unknown)
 
 
 def _classes(
@@ -53,8 +52,9 @@ def _classes(
         if key != f'{name}/{score}{end}'
     )
     return {
-        class_name(run, number): _tallies(arrays, f'{start}{number}')
+        class_name(run, number): found
         for number in numbers
+        if (found := _tallies(arrays, f'{start}{number}')) is not None
     }
 
 
@@ -72,7 +72,8 @@ def pixel_cases(run: Run, counted: Mapping[str, dict]) -> list[dict]:
     ``levels``, a PNG: red is how many of the score's thresholds lie below
     the pixel's value, green the label.
     """
-    found, ranks = [], {}
+    found: list[dict] = []
+    ranks: dict[tuple, int] = {}
     path = run.folder / 'cases.npz'
     with np.load(path) as file:
         for number, case in enumerate(run.details['cases']):

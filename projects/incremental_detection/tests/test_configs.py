@@ -58,13 +58,11 @@ def plan_in(path: Path) -> tuple[Config, Plan]:
 
 def stages_of(path: Path) -> dict[str, Config]:
     cfg, plan = plan_in(path)
-    teacher = Path('teacher.pth')
-    return {
-        stage.name: stage_config(
-            cfg, plan, stage, Path('w'), start=teacher, teacher=teacher
-        )
-        for stage in plan.stages
-    }
+    stages = {one.name: stage_config(cfg, plan, one, 0) for one in plan.stages}
+    for stage in stages.values():  # the path is all that is missing
+        if stage.model.get('distillation'):
+            stage.model.teacher = 'teacher.pth'
+    return stages
 
 
 def method_of(path: Path) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from experiments.spec import Row, Table
+from experiments.stage import checkpoint_of
 from trainings import Training, plan_trainings, prepare
 
 from helpers import ROOT, load_weights, run_here, run_script
@@ -88,7 +89,7 @@ def finished(shapes, here, tmp_path_factory) -> list[Training]:
 
 
 def weights(training: Training) -> dict[str, torch.Tensor]:
-    return load_weights(training.checkpoint())
+    return load_weights(checkpoint_of(training.folder))
 
 
 def metrics_of(trainings: list[Training]) -> dict[str, dict]:

@@ -35,12 +35,12 @@ def test_all_stages_then_the_table(tools, small, capsys):
     assert tools.steps == ALL + [s.replace('seed_0', 'seed_2') for s in ALL]
     # Base 61 and 63, then 51: 10 and 12 forgotten, deviation sqrt(2).
     assert capsys.readouterr().out == (
-        '| method | AP50 old ↑ | AP50 new ↑ | AP50 all ↑ '
-        '| AP75 old ↑ | AP75 new ↑ | AP75 all ↑ | forgetting ↓ |\n'
-        '|--------|------------|------------|------------'
-        '|------------|------------|------------|--------------|\n'
-        '| small  | 51.0 ± 0.0 | 30.0 ± 0.0 | 44.0 ± 0.0 '
-        '| 31.0 ± 0.0 | 10.0 ± 0.0 | 24.0 ± 0.0 | 11.0 ± 1.4   |\n'
+        '| method   | AP50 old ↑   | AP50 new ↑   | AP50 all ↑   '
+        '| AP75 old ↑   | AP75 new ↑   | AP75 all ↑   | forgetting ↓   |\n'
+        '|----------|--------------|--------------|--------------'
+        '|--------------|--------------|--------------|----------------|\n'
+        '| small    | 51.0 ± 0.0   | 30.0 ± 0.0   | 44.0 ± 0.0   '
+        '| 31.0 ± 0.0   | 10.0 ± 0.0   | 24.0 ± 0.0   | 11.0 ± 1.4     |\n'
         '\n'
         'in %, mean ± sample deviation over 2 seeds\n'
     )
@@ -195,14 +195,13 @@ def test_a_stage_without_its_predecessors_checkpoint(tools, small, capsys):
     config = small()
     message = failure(capsys, config, '--seeds', 0, '--stages', 'step_1')
     folder = 'work_dirs/incremental/small/seed_0/step_0'
-    assert 'step_1 starts from the checkpoint of step_0' in message
-    assert f'there is none in {folder}' in message
+    assert f'there is no checkpoint in {folder}: train that' in message
     assert not tools.calls
     # Trained, but the checkpoint was removed; noticed before hours of work.
     main(config, '--seeds', 0, '--stages', 'step_0')
     (config.parent / folder / 'epoch_1.pth').unlink()
     message = failure(capsys, config, '--seeds', 0)
-    assert f'there is none in {folder}' in message
+    assert f'there is no checkpoint in {folder}' in message
     assert tools.steps == ALL[:2]
 
 
@@ -214,9 +213,9 @@ def test_a_trained_stage_that_lost_its_checkpoint(tools, small, capsys):
     folder = config.parent / 'work_dirs/incremental/small/seed_0/step_0'
     (folder / 'epoch_1.pth').unlink()
     message = failure(capsys, config, '--seeds', 0)
-    assert 'there is none in work_dirs' in message
+    assert 'there is no checkpoint in work_dirs' in message
     message = failure(capsys, config, '--seeds', 0, '--stages', 'step_0')
-    assert 'trained and has no checkpoint: delete it to train it' in message
+    assert 'if it was removed, delete the folder to train it' in message
     assert tools.steps == ALL[:2]
 
 

@@ -11,10 +11,10 @@ from stages import Plan, Stage, check_data, plan_of, stage_config, step_sets
 STEPS = [['a', 'b'], ['c']]
 
 
-def config_of(path: Path, number: int = 0, options=None, **more) -> Config:
+def config_of(path: Path, number: int = 0, options=None, seed=0) -> Config:
     cfg = Config.fromfile(path)
     plan = plan_of(cfg, options)
-    return stage_config(cfg, plan, plan.stages[number], Path('w'), **more)
+    return stage_config(cfg, plan, plan.stages[number], seed)
 
 
 def test_stages_of_three_steps():
@@ -126,15 +126,6 @@ def test_the_model_knows_the_classes_of_its_stage(small):
     assert head == {0: (2, 0), 1: (3, 2), 2: (3, 2)}
 
 
-def test_a_teacher_only_for_what_distils(small):
-    teacher = dict(teacher=Path('t.pth'))
-    assert 'teacher' not in config_of(small(), 1, **teacher).model
-    path = small(**{"method='x'": 'distillation=dict(roi={})'})
-    assert config_of(path, 1, **teacher).model.teacher == 't.pth'
-    for number in (0, 2):
-        assert 'teacher' not in config_of(path, number, **teacher).model
-
-
 def test_overrides_of_each_kind_of_stage(small):
     base, increment, finetune = (config_of(small(), n) for n in range(3))
     assert base.train_cfg.max_epochs == 6
@@ -172,17 +163,13 @@ def test_references_are_looked_up_for_each_stage(small):
 
 
 def test_the_rest_of_a_stage_config(small):
-    start = Path('somewhere/x.pth')
-    cfg = config_of(small(), 1, seed=5, start=start, processes=2)
-    assert cfg.load_from == 'somewhere/x.pth'
-    assert cfg.work_dir == 'w'
+    cfg = config_of(small(), 1, seed=5)
     assert cfg.randomness == dict(seed=5)
-    assert cfg.stage == dict(name='step_1', kind='increment', processes=2)
+    assert cfg.stage == dict(name='step_1', kind='increment')
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         groups = dict(old=['a', 'b'], new=['c'])
         assert evaluator == dict(type='M', groups=groups)
     assert 'incremental' not in cfg
-    assert config_of(small()).load_from is None
 
 
 def test_a_stage_leaves_the_config_as_it_is(small):
@@ -190,7 +177,7 @@ def test_a_stage_leaves_the_config_as_it_is(small):
     before = cfg.to_dict()
     plan = plan_of(cfg)
     for stage in plan.stages:
-        stage_config(cfg, plan, stage, Path('w'))
+        stage_config(cfg, plan, stage, 0)
     assert cfg.to_dict() == before
 
 

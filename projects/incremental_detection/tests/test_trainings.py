@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -79,34 +78,56 @@ def finished(base) -> trainings.Training:
     one = base()
     one.folder.mkdir(parents=True)
     (one.folder / 'last_checkpoint').write_text('x/e.pth')
-    (one.folder / '.mmood-lock').touch()
     (one.folder / 'e.pth').write_text('weights')
     (one.folder / 'trained').write_text(json.dumps(one.options))
     (one.folder / 'metrics.json').write_text(json.dumps({'AP50': 1.0}))
     return one
 
 
-@pytest.mark.parametrize('can_link', [True, False])
-def test_an_equal_finished_stage_is_taken_over(
-    finished, base, monkeypatch, can_link
-):
-    if not can_link:
-
-        def link(*_):
-            raise OSError('not here')
-
-        monkeypatch.setattr(trainings.os, 'link', link)
+def test_an_equal_finished_stage_is_linked(finished, base, tmp_path):
     new = base('new', **{"method='x'": "method='y'"})
-    part = new.folder.with_name('step_0.part')
-    part.mkdir(parents=True)  # of an attempt that was interrupted
-    (part / 'old').touch()
     assert list(new.steps()) == []
-    names = ['e.pth', 'last_checkpoint', 'metrics.json', 'trained']
-    assert sorted(os.listdir(new.folder)) == names
+    assert new.folder.is_symlink() and new.folder.samefile(finished.folder)
     assert Config.fromfile(new.config_file).work_dir == str(new.folder)
-    same = os.path.samefile(new.folder / 'e.pth', finished.folder / 'e.pth')
-    assert same == can_link
-    assert (new.folder / 'e.pth').read_text() == 'weights'
+    (tmp_path / 'out').rename(tmp_path / 'moved')
+    moved = tmp_path / 'moved/new/seed_0/step_0/e.pth'
+    assert moved.read_text() == 'weights'
+
+
+def test_a_link_to_what_was_deleted_is_made_anew(finished, base):
+    new = base('new')
+    assert list(new.steps()) == []
+    finished.folder.rename(finished.folder.with_name('gone'))
+    third = base('third')
+    assert next(new.steps())[0] == next(third.steps())[0] == 'training'
+    assert not new.folder.is_symlink()
+
+
+def test_without_links_a_stage_is_trained(finished, base, monkeypatch):
+    def symlink_to(*_):
+        raise OSError('not here')
+
+    monkeypatch.setattr(Path, 'symlink_to', symlink_to)
+    assert next(base('new').steps())[0] == 'training'
+
+
+def test_starts_and_teachers_are_those_of_the_run(small, tmp_path):
+    config = small(**{"method='x'": 'distillation=dict(roi={})'})
+    table = Table(tmp_path / 'out', [5], [Row('small', config)])
+    first, second, third = trainings_of(table)
+    assert first.config().load_from is None
+    first.folder.mkdir(parents=True)
+    (first.folder / 'last_checkpoint').write_text('x/e.pth')
+    (first.folder / 'e.pth').touch()
+    assert 'teacher' not in first.config().model
+    cfg = second.config()
+    assert cfg.work_dir == str(second.folder)
+    assert cfg.load_from == cfg.model.teacher == str(first.folder / 'e.pth')
+    assert (cfg.stage.name, cfg.stage.processes) == ('step_1', 1)
+    # The fine-tuning starts from the increment, and does not distil.
+    cfg = third.config()
+    assert cfg.load_from == str(second.folder)
+    assert 'teacher' not in cfg.model
 
 
 def test_other_or_unfinished_stages_are_not(finished, base):

@@ -259,7 +259,10 @@ def test_nothing_sticks_out(box_test, opened, scheme, width):
     page = opened(box_test('a_name_without_any_space_in_it_' * 3 + '/ood')[0])
     page.set_viewport_size(dict(width=width, height=800))
     page.emulate_media(color_scheme=scheme)
-    page.wait_for_timeout(200)
+    for _ in range(100):  # charts follow the width when they get to it
+        if page.evaluate('document.documentElement.scrollWidth') <= width:
+            break
+        page.wait_for_timeout(100)
     assert page.evaluate('document.documentElement.scrollWidth') <= width
     back = page.evaluate('getComputedStyle(document.body).backgroundColor')
     bright = sum(map(int, back[4:-1].split(','))) > 3 * 128

@@ -36,10 +36,15 @@ def run_stages(
     A failed stage ends neither the others nor the call; its log's end is
     shown. On KeyboardInterrupt all children are ended first.
     """
-    crew = _Crew(stages, jobs, gpus)
+    threads = {'OMP_NUM_THREADS': '1'} if jobs > 1 else {}
+    places = [{'CUDA_VISIBLE_DEVICES': gpu} for gpu in gpus]
+    crew = _Crew(stages)
     if crew.waiting:
         with lock_folder(out), _interruptible():
-            crew.work()
+            crew.work(
+                [{**os.environ, **place} for place in places]
+                or [{**threads, **os.environ}] * jobs
+            )
     return [stage for stage in stages if stage in crew.failed]
 
 
@@ -51,17 +56,10 @@ class _Crew:
     watch one pipe of it (see child.py).
     """
 
-    def __init__(
-        self, stages: Sequence[Stage], jobs: int, gpus: Sequence[str]
-    ) -> None:
+    def __init__(self, stages: Sequence[Stage]) -> None:
         self.waiting = [stage for stage in stages if not stage.finished]
-        self.running: dict[Stage, Iterator[None]] = {}
+        self.running: list[Stage] = []
         self.failed: list[Stage] = []
-        threads = {'OMP_NUM_THREADS': '1'} if jobs > 1 else {}
-        self._free = deque(  # environments of jobs
-            [{**os.environ, 'CUDA_VISIBLE_DEVICES': gpu} for gpu in gpus]
-            or [{**threads, **os.environ}] * jobs
-        )
         self._children: list[subprocess.Popen] = []
         self._number = {stage: i for i, stage in enumerate(stages, 1)}
         self._done, self._start = 0, time.monotonic()
@@ -69,23 +67,45 @@ class _Crew:
             if stage not in self.waiting:
                 self._say(stage, 'finished before')
 
-    def work(self) -> None:
-        """Until nothing waits or runs, or an interrupt ends all children."""
+    def work(self, environments: Sequence[dict]) -> None:
+        """Until nothing waits or runs, a job in each of the environments.
+
+        An interrupt ends all children.
+        """
         self._watched, end = os.pipe()
+        jobs = [self._job(env) for env in environments]
         try:
-            while self.waiting or self.running:
-                while self._free and (stage := self._next()):
-                    env = self._free.popleft()
-                    self.running[stage] = self._carry_out(stage, env)
-                    next(self.running[stage], None)
+            while jobs:
+                jobs = [job for job in jobs if next(job, 'ended') is None]
                 time.sleep(_PAUSE)
-                for steps in list(self.running.values()):
-                    next(steps, None)
         finally:
             os.close(end)
             for one in self._children:
                 one.wait()
             os.close(self._watched)
+
+    def _job(self, env: dict) -> Iterator[None]:
+        """Carry out stage after stage, with a pause while a child runs."""
+        while self.waiting:
+            stage = self._next()
+            if not stage:
+                yield
+                continue
+            self.running.append(stage)
+            try:
+                for step, command in stage.steps():
+                    log = stage.log
+                    self._say(stage, f'{step}, {self._clock()}, log {log}')
+                    process = self._begin(command, log, env)
+                    while (status := process.poll()) is None:
+                        yield
+                    if status:
+                        text = f'status {status}, end of {log}:\n{_tail(log)}'
+                        raise ValueError(text)
+            except Exception as error:
+                self._fail(stage, f'failed: {error}')
+            self.running.remove(stage)
+            self._done += 1
 
     def _next(self) -> Stage | None:
         """Take the first stage that is ready; leave out what cannot be."""
@@ -100,24 +120,9 @@ class _Crew:
             self._fail(stage, f'left out, it needs {lost[0].name}')
         return None
 
-    def _carry_out(self, stage: Stage, env: dict) -> Iterator[None]:
-        """Take the steps of a stage, with a pause while each of them runs."""
-        try:
-            for step, command in stage.steps():
-                self._say(stage, f'{step}, {self._clock()}, log {stage.log}')
-                yield from self._execute(command, stage.log, env)
-        except subprocess.CalledProcessError as error:
-            head = f'failed with status {error.returncode}, end of {stage.log}'
-            self._fail(stage, f'{head}:\n{_tail(stage.log)}')
-        except Exception as error:
-            self._fail(stage, f'failed: {error}')
-        del self.running[stage]
-        self._free.append(env)
-        self._done += 1
-
-    def _execute(
+    def _begin(
         self, command: list[str], log: Path, env: dict
-    ) -> Iterator[None]:
+    ) -> subprocess.Popen:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open('a') as file:
             file.write(f'$ {shlex.join(command)}\n')
@@ -131,10 +136,7 @@ class _Crew:
                 start_new_session=True,
             )
         self._children.append(process)
-        while process.poll() is None:
-            yield
-        if process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, command)
+        return process
 
     def _fail(self, stage: Stage, why: str) -> None:
         self._say(stage, why)
@@ -166,10 +168,9 @@ def _time(seconds: float) -> str:
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Have requests to end raise KeyboardInterrupt, unless ignored."""
-    old = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in old.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
+    ends = (signal.SIGTERM, signal.SIGHUP)
+    heeded = [n for n in ends if signal.getsignal(n) is not signal.SIG_IGN]
+    old = {n: signal.signal(n, signal.default_int_handler) for n in heeded}
     try:
         yield
     finally:

@@ -48,16 +48,17 @@ def by_score(metrics: dict[str, float]) -> dict[str, dict[str, dict]]:
     return scores
 
 
-def check_score(metrics: dict[str, float], score: str, path: Path) -> None:
-    """Raise ValueError if a test does not have the score."""
-    names = list(by_score(metrics))
-    if not names:
+def of_score(path: Path, metrics: dict[str, float], score: str) -> dict:
+    """Columns of a score by set; ValueError if the test does not have it."""
+    scores = by_score(metrics)
+    if not scores:
         raise ValueError(
             f'{path} has no measures of a score: it is of a test without a '
             'metric of mmood; leave it out'
         )
-    if score not in names:
-        raise ValueError(f'{path} has no score {score!r}, but {names}')
+    if score not in scores:
+        raise ValueError(f'{path} has no score {score!r}, but {list(scores)}')
+    return scores[score]
 
 
 def remarks_of(

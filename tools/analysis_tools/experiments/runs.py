@@ -5,12 +5,11 @@ A run is a training and its tests, in the folder ``OUT/CONFIG/seed_N``.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from . import stage
-from .results import check_score, read_metrics
+from .results import of_score, read_metrics
 from .spec import SEED, Row, Table, to_arguments
 
 
@@ -36,12 +35,12 @@ class Run(stage.Stage):
         yield from super().steps()
         for test, score in self.scores:
             path = self.metrics(test)
-            check_score(read_metrics(path), score, path)
+            of_score(path, read_metrics(path), score)
 
     def train(self) -> Iterator[stage.Step]:
         more = {}
         for need in self.needs:
-            start = more['load_from'] = str(need.checkpoint())
+            start = more['load_from'] = str(stage.checkpoint_of(need.folder))
             if self.row.cache:
                 cache = more['ood.features.cache'] = f'{self.folder}/features'
                 command = self.command(
@@ -52,14 +51,9 @@ class Run(stage.Stage):
 
     def command(self, tool: str, *rest: object, **options: object) -> list:
         options = {SEED: self.seed, **self.row.cfg_options, **options}
-        head = (
-            sys.executable,
-            stage.TOOLS / f'{tool}.py',
-            self.row.config,
-            *rest,
-        )
-        command = [*head, '--work-dir', self.folder, '--cfg-options']
-        return [*map(str, command), *to_arguments(options)]
+        own = ('--work-dir', self.folder, '--cfg-options')
+        given = to_arguments(options)
+        return stage.call(tool, self.row.config, *rest, *own, *given)
 
 
 def plan(table: Table) -> list[Run]:
@@ -75,7 +69,10 @@ def plan(table: Table) -> list[Run]:
         return runs.setdefault(folder, Run(row, seed, folder))
 
     trained = {row.folder: row for row in table.rows}
-    for row, seed in table.runs:
+    pairs = [(row, seed) for seed in table.seeds for row in table.rows]
+    for row, seed in pairs:
+        if seed not in table.seeds_of(row):
+            continue
         needs = []
         if row.load_from:
             name = row.load_from.stem

@@ -7,8 +7,9 @@ is called. See `load_table` for the keys, `Row` for those of a row.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 from mmood.config import ConfigError, read_config
@@ -41,6 +42,29 @@ class Row:
     cache: bool = False  # train on its features, extracted once per seed
     max_seeds: int | None = None  # so many of the spec's; None: all
 
+    def __post_init__(self) -> None:
+        where = f'row {self.name!r}: '
+        for path in filter(None, (self.config, self.load_from)):
+            _require(path.is_file(), f'{where}config {path} does not exist')
+        for key in ('tag', 'test_tag'):
+            tag = getattr(self, key)
+            _require(
+                tag is None or re.fullmatch(r'[\w.+-]+', str(tag)),
+                f'{where}{key} is part of a folder name, letters, digits and '
+                f'any of _.+-, got {tag!r}',
+            )
+        most = self.max_seeds
+        _require(
+            most is None or (type(most) is int and most > 0),
+            f'{where}max_seeds must be a number >= 1, got {most!r}',
+        )
+        _require(
+            self.load_from or not self.cache, f'{where}cache needs a load_from'
+        )
+        options = {**self.cfg_options, **self.test_options}
+        _require(SEED not in options, f'{where}{SEED} is set by seeds')
+        to_arguments(options)
+
     @property
     def folder(self) -> str:
         return '_'.join(filter(None, (self.config.stem, self.tag)))
@@ -68,8 +92,19 @@ class Table:
     all_seeds: Sequence[int] = ()
 
     def __post_init__(self) -> None:
-        for problem in _problems(self):
-            raise ValueError(problem)
+        for seeds in (self.seeds, self.all_seeds or SEEDS):
+            _require(
+                isinstance(seeds, (list, tuple))
+                and seeds
+                and all(type(seed) is int and seed >= 0 for seed in seeds)
+                and len(set(seeds)) == len(seeds),
+                f'seeds must be a list of different numbers >= 0, got {seeds}',
+            )
+        _require(self.rows, 'rows is empty: a table needs at least one row')
+        names = [row.name for row in self.rows]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        _require(not twice, f'names of rows must differ, got twice: {twice}')
+        _check_sharing(self.rows)
 
     def seeds_of(self, row: Row) -> list[int]:
         """Those of the table's seeds that a row is run with.
@@ -80,12 +115,6 @@ class Table:
         own = self.all_seeds if {*self.all_seeds} & {*self.seeds} else ()
         order = list(dict.fromkeys([*own, *self.seeds]))
         return [seed for seed in self.seeds if seed in order[: row.max_seeds]]
-
-    @property
-    def runs(self) -> list[tuple[Row, int]]:
-        """Rows with the first seed, then with the next."""
-        pairs = [(row, seed) for seed in self.seeds for row in self.rows]
-        return [(row, s) for row, s in pairs if s in self.seeds_of(row)]
 
     def folder(self, row: Row, seed: int) -> Path:
         return self.out / row.folder / f'seed_{seed}'
@@ -123,8 +152,8 @@ def load_table(
         content = read(path)
         check_keys(content, _KEYS)
         rows, own = content.get('rows') or [], content.get('seeds', SEEDS)
-        if not isinstance(rows, (list, tuple)):
-            raise ValueError(f'rows must be a list of dicts, got {rows!r}')
+        is_list = isinstance(rows, (list, tuple))
+        _require(is_list, f'rows must be a list of dicts, got {rows!r}')
         common = flatten(content.get('cfg_options') or {})
         return Table(
             Path(out or content.get('out') or f'work_dirs/{path.stem}'),
@@ -138,12 +167,11 @@ def load_table(
 
 
 def _row(row: dict, common: dict, above: dict, known: Sequence[str]) -> Row:
-    if not isinstance(row, dict):
-        raise ValueError(f'a row must be a dict, got {row!r}')
+    _require(isinstance(row, dict), f'a row must be a dict, got {row!r}')
     check_keys(row, known, f'row {row.get("name", "")!r}: ')
     for key in ('name', 'config'):
-        if not isinstance(row.get(key), str):
-            raise ValueError(f'row {row} needs a {key}, as text')
+        is_text = isinstance(row.get(key), str)
+        _require(is_text, f'row {row} needs a {key}, as text')
     row = {key: value for key, value in row.items() if value is not None}
     own = flatten(row.get('cfg_options', {}))
     row['cfg_options'] = {**common, **own, **above}
@@ -155,16 +183,14 @@ def _row(row: dict, common: dict, above: dict, known: Sequence[str]) -> Row:
 
 def check_keys(content: dict, known: Sequence[str], where: str = '') -> None:
     unknown = [key for key in content if key not in known]
-    if unknown:
-        raise ValueError(
-            f'{where}unknown keys {unknown}, known are {list(known)}'
-        )
+    text = f'{where}unknown keys {unknown}, known are {list(known)}'
+    _require(not unknown, text)
 
 
 def flatten(options: dict, prefix: str = '') -> dict:
     """Nested overrides by dotted keys, ``{'a': {'b': 1}} -> {'a.b': 1}``."""
-    if not isinstance(options, dict):
-        raise ValueError(f'options must be a dict, got {options!r}')
+    is_dict = isinstance(options, dict)
+    _require(is_dict, f'options must be a dict, got {options!r}')
     flat = {}
     for key, value in options.items():
         if isinstance(value, dict) and value:
@@ -175,103 +201,44 @@ def flatten(options: dict, prefix: str = '') -> dict:
 
 
 def to_arguments(options: dict) -> list[str]:
-    """Overrides as ``KEY=VALUE`` arguments that mmengine reads back alike.
+    """Overrides as ``KEY=VALUE`` arguments that our tools read back alike.
 
-    Raises ValueError for values that would not come back: dicts in lists,
-    and text with spaces or commas or that looks like a number.
+    Raises ValueError for values that would not come back, such as objects.
     """
-    arguments = []
     for key, value in options.items():
-        text = _text(value)
-        try:
-            back = OptionsAction._parse_iterable(text)
-        except AssertionError:  # unbalanced brackets
-            back = None
-        if repr(back) != repr(value):
-            raise ValueError(
-                f'option {key}={value!r} does not pass through --cfg-options, '
-                f'which makes it {back!r}: give a number as a number (YAML: '
-                '1.0e-3), and anything else in a config of its own'
-            )
-        arguments.append(f'{key}={text}')
-    return arguments
+        back = OptionsAction._parse_iterable(repr(value))
+        _require(
+            repr(back) == repr(value),
+            f'option {key}={value!r} is no plain value, which could pass '
+            'through --cfg-options: give it in a config of its own',
+        )
+    return [f'{key}={value!r}' for key, value in options.items()]
 
 
-def _text(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        inner = ','.join(map(_text, value))
-        return f'({inner})' if isinstance(value, tuple) else f'[{inner}]'
-    return str(value)
+def _require(holds: object, problem: str) -> None:
+    if not holds:
+        raise ValueError(problem)
 
 
-def _problems(table: Table) -> Iterator[str]:
-    """What is wrong with a table, in words."""
-    for seeds in (table.seeds, table.all_seeds or SEEDS):
-        if (
-            not (isinstance(seeds, (list, tuple)) and seeds)
-            or any(type(seed) is not int or seed < 0 for seed in seeds)
-            or len(set(seeds)) < len(seeds)
-        ):
-            yield (
-                'seeds must be a list of different numbers >= 0, got '
-                f'{seeds!r}'
-            )
-    if not table.rows:
-        yield 'rows is empty: a table needs at least one row'
-    names = [row.name for row in table.rows]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        yield f'names of rows must differ, got twice: {twice}'
-    for row in table.rows:
-        for problem in _problems_of(row):
-            yield f'row {row.name!r}: {problem}'
-    yield from _problems_of_sharing(table.rows)
-
-
-def _problems_of(row: Row) -> Iterator[str]:
-    for config in filter(None, (row.config, row.load_from)):
-        if not config.is_file():
-            yield f'config {config} does not exist'
-    for key in ('tag', 'test_tag'):
-        value = getattr(row, key)
-        if value is not None and not re.fullmatch(r'[\w.+-]+', str(value)):
-            yield (
-                f'{key} is part of a folder name, letters, digits and any of '
-                f'_.+-, got {value!r}'
-            )
-    most = row.max_seeds
-    if most is not None and (type(most) is not int or most < 1):
-        yield f'max_seeds must be a number >= 1, got {most!r}'
-    if row.cache and not row.load_from:
-        yield 'cache needs a load_from'
-    options = {**row.cfg_options, **row.test_options}
-    if SEED in options:
-        yield f'{SEED} is set by seeds'
-    to_arguments(options)
-
-
-def _problems_of_sharing(rows: Sequence[Row]) -> Iterator[str]:
+def _check_sharing(rows: Sequence[Row]) -> None:
     """Rows of one folder train alike, those of one test folder test alike."""
     training = ('config', 'cfg_options', 'load_from', 'cache')
-    first: dict[str, Row] = {}
-    for row in rows:
-        test = f'{row.folder}/{row.test_folder}'
-        for place, keys, remedy in (
-            (row.folder, training, 'tag'),
-            (test, ('test_options',), 'test_tag'),
-        ):
-            other = first.setdefault(place, row)
-            for key in keys:
-                if getattr(row, key) != getattr(other, key):
-                    yield (
-                        f'rows {other.name!r} and {row.name!r} would share '
-                        f'the folder {place} but differ in {key}: give one '
-                        f'of them a {remedy}'
-                    )
+    for other, row in combinations(rows, 2):
+        keys = dict.fromkeys(training, 'tag')
+        if row.test_folder == other.test_folder:
+            keys['test_options'] = 'test_tag'
+        for key, remedy in keys.items() if row.folder == other.folder else ():
+            _require(
+                getattr(row, key) == getattr(other, key),
+                f'rows {other.name!r} and {row.name!r} would share the folder '
+                f'{row.folder} but differ in {key}: give one of them a '
+                f'{remedy}',
+            )
+    first = {row.folder: row for row in rows}
     for row in rows:
         base = first.get(row.load_from.stem) if row.load_from else None
         if base and (base.load_from or base.config != row.load_from):
-            yield (
+            raise ValueError(
                 f'row {row.name!r}: its load_from {row.load_from} would share '
                 f'the folder {base.folder} with row {base.name!r}, which is '
                 'not trained from its config alone'

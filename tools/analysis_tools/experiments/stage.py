@@ -10,6 +10,7 @@ counts, so that a folder may be moved.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,16 +75,6 @@ class Stage:
     def metrics(self, test: str) -> Path:
         return self.folder / test / 'metrics.json'
 
-    def checkpoint(self) -> Path:
-        """The last one, beside its marker; ValueError if it is gone."""
-        path = last_checkpoint(self.folder)
-        if path is None:
-            raise ValueError(
-                f'{self.folder} says that it is trained and has no '
-                'checkpoint: delete it to train it again'
-            )
-        return path
-
     def steps(self) -> Iterator[Step]:
         """What is left to do; each is asked for when the last has ended."""
         if self.finished:
@@ -93,7 +84,7 @@ class Stage:
             write_json(begun, self.options)
             yield from self.train()
             begun.replace(self.folder / 'trained')
-        checkpoint = self.checkpoint()
+        checkpoint = checkpoint_of(self.folder)
         for test, options in self.tests.items():
             path = self.metrics(test)
             if not path.is_file():
@@ -115,6 +106,27 @@ class Stage:
             if self.metrics(test).is_file():
                 marker = self.metrics(test).with_name('options.json')
                 compare(marker, options, f'{self.remedy}, or set a test_tag')
+
+
+def checkpoint_of(folder: Path) -> Path:
+    """The last one, beside its marker; ValueError if there is none."""
+    path = last_checkpoint(folder)
+    if path is None:
+        raise ValueError(
+            f'there is no checkpoint in {folder}: train that first or, if it '
+            'was removed, delete the folder to train it again'
+        )
+    return path
+
+
+def call(tool: str, *arguments: object, processes: int = 1) -> list[str]:
+    """The command of a tool, of several processes by torchrun."""
+    command = [TOOLS / f'{tool}.py', *arguments]
+    if processes > 1:
+        number = f'--nproc_per_node={processes}'
+        launch = ('-m', 'torch.distributed.run', '--standalone', number)
+        command = [*launch, *command, '--launcher', 'pytorch']
+    return [sys.executable, *map(str, command)]
 
 
 def compare(marker: Path, options: dict, remedy: str) -> None:
