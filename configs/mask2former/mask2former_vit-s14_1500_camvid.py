@@ -4,7 +4,11 @@ _base_ = [
 ]
 max_iters = 1500
 # The backbone runs once for each picture, for this and all other trainings.
-ood = dict(frozen=dict(cache='work_dirs/cache'))
+# Without Maskomaly: none of the queries finds pasted objects here.
+ood = dict(
+    frozen=dict(cache='work_dirs/cache'),
+    scores=['rba', 'mask2anomaly', 'eam', 'max_logit', 'msp', 'energy'],
+)
 
 from mmood.recipe import bake
 

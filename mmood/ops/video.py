@@ -196,7 +196,7 @@ def _writer(
     partial: Path, path: str, rate: float, codec: str, frame: np.ndarray
 ) -> cv2.VideoWriter:
     height, width = frame.shape[:2]
-    code = cv2.VideoWriter_fourcc(*codec)
+    code = cv2.VideoWriter.fourcc(*codec)
     with quiet():
         writer = cv2.VideoWriter(
             str(partial), cv2.CAP_FFMPEG, code, rate, (width, height)

@@ -11,8 +11,10 @@ from mmood.registry import DATASETS
 from .ood_seg import OriginSegDataset
 
 # The first words of frames' names, which are those of places.
-_PLACES = ('curvy-street', 'one-way-street', 'gravel', 'greyasphalt')
-_PLACES += ('motorway', 'paving', 'darkasphalt', 'darkasphalt2')
+_PLACES = (
+    *('curvy-street', 'one-way-street', 'gravel', 'greyasphalt'),
+    *('motorway', 'paving', 'darkasphalt', 'darkasphalt2'),
+)
 _HARD = ('snowstorm1', 'snowstorm2', 'driveway')
 
 
@@ -21,7 +23,7 @@ class Split(NamedTuple):
 
     suffix: str
     pattern: str  # of names, from their start
-    count: int
+    number: int
     folder: str  # what the kit calls it where it keeps predictions
 
 

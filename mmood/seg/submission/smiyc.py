@@ -132,10 +132,10 @@ def _sorted_out(
         )
     ]
     logger = MMLogger.get_current_instance()
-    if len(paths) != expected.count:
+    if len(paths) != expected.number:
         logger.warning(
             f'{folder} has {len(paths)} frames of {split}, and the benchmark '
-            f'has {expected.count}'
+            f'has {expected.number}'
         )
     logger.info(
         f'{split}: {len(done)} of {len(paths)} frames are there already'
