@@ -10,8 +10,7 @@ _base_ = [
 crop_size = (512, 1024)
 train_pipeline = '$augmented_pipeline'
 train_dataloader = dict(batch_size=2)
-val_set = '$id_val_set'
-val_evaluator = [dict(type='mmseg.IoUMetric', iou_metrics=['mIoU'])]
+train_cfg = dict(val_begin=10**9)
 default_hooks = dict(checkpoint=dict(interval=8000))
 model = dict(
     pretrained='open-mmlab://resnet101_v1c',

@@ -10,8 +10,7 @@ _base_ = [
 warmup = '3/160'
 train_pipeline = '$augmented_pipeline'
 train_dataloader = dict(batch_size=2)
-val_set = '$id_val_set'
-val_evaluator = [dict(type='mmseg.IoUMetric', iou_metrics=['mIoU'])]
+train_cfg = dict(val_begin=10**9)
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=6e-5, weight_decay=0.01),
     paramwise_cfg=dict(

@@ -6,6 +6,8 @@ paste = dict(type='mmood.PasteOutliers', source='$objects', prob=1.0)
 block = dict(type='mmood.RPLLoss', source_channels=2048, target_channels=560)
 ood = dict(
     scores=['rpl', 'energy', 'msp', 'max_logit', 'entropy'],
-    head=dict(pixel_losses=['$block'], trains=[], supervised=False),
+    pixel_losses=['$block'],
+    trains=[],
+    supervised=False,
     train_transforms=['$paste'],
 )
