@@ -3,7 +3,7 @@ _base_ = ['../_base_/linear_vit-s14_camvid.py', '../_base_/methods/rpl.py']
 max_iters, objects = 300, '$cut_objects'
 paste = dict(area=(0.002, 0.05))
 block = dict(
-    source='backbone',
+    source='decode_head.conv_seg',
     target='decode_head.conv_seg',
     source_channels=384,
     target_channels=384,

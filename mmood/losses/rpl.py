@@ -99,7 +99,8 @@ class RPLLoss(PixelLoss):
     Source: RPL; w, the dilations and the width are the public code's.
 
     Args:
-        source: name of a module of the segmentor whose input the block sees.
+        source: name of a module of the segmentor whose input the block sees;
+            one of the decode head, which alone is run again.
         target: name of one to whose input the block's output is added.
         source_channels: of that input.
         target_channels: of that one.
@@ -143,6 +144,12 @@ class RPLLoss(PixelLoss):
     def attach(self, model: nn.Module) -> None:
         modules = dict(model.named_modules())
         for key, name in zip(('source', 'target'), self.names):
+            if name.split('.')[0] == 'backbone':
+                raise ValueError(
+                    f'RPLLoss has {key}={name!r}, and the backbone is not run '
+                    'again: name a part of the decode head, such as the one '
+                    "that gets the backbone's map"
+                )
             if name not in modules:
                 outer = modules.get(name.rpartition('.')[0], model)
                 near = [child for child, _ in outer.named_children()]

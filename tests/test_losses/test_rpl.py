@@ -171,6 +171,10 @@ def test_wrong_places_and_widths_are_refused():
     loss = RPLLoss(6, 6, source='pool', target='conv')
     with pytest.raises(ValueError, match="target='conv'.*'first', 'pool'"):
         loss.attach(net)
+    net.backbone = nn.Identity()
+    loss = RPLLoss(6, 6, source='backbone', target='last')
+    with pytest.raises(ValueError, match="'backbone', .* is not run again"):
+        loss.attach(net)
     with pytest.raises(ValueError, match='must be at least 1, got'):
         RPLLoss(0, 6)
     images = torch.randn(1, 3, 8, 6)
