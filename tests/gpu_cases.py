@@ -22,7 +22,17 @@ from mmood.diffusion import (
     NoiseDiffusion,
 )
 from mmood.necks import DFDDNeck, collect_losses
-from registered import LOSSES, NAMES, SOURCES, C, K, Score, build, labels
+from registered import (
+    LOSSES,
+    NAMES,
+    SOURCES,
+    C,
+    K,
+    Score,
+    batch,
+    build,
+    labels,
+)
 
 N, M = 40, 24
 Case = Callable[[Place], object]
@@ -38,15 +48,17 @@ def leaves(place: Place, *shapes: tuple) -> list[Tensor]:
 def loss(name: str, place: Place) -> list[Tensor]:
     part = place(build(name))
     rows, made = leaves(place, (N, C), (M, C))
-    batch = full_batch(rows, made, labels(N).to(place.device), K)
-    return with_gradient(part(batch), rows, made)
+    if getattr(part, 'of_pixels', False):
+        return with_gradient(part(batch(rows, loss=part)), rows)
+    seen = full_batch(rows, made, labels(N).to(place.device), K)
+    return with_gradient(part(seen), rows, made)
 
 
 def source(name: str, place: Place) -> list[Tensor]:
     part = place(build(name))
     rows, made = leaves(place, (N, C), (M, C))
-    batch = full_batch(rows, made, labels(N).to(place.device), K)
-    found, losses = part(batch)
+    seen = full_batch(rows, made, labels(N).to(place.device), K)
+    found, losses = part(seen)
     return [found.features, found.logits, *losses.values()]
 
 

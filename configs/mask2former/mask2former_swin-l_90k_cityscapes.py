@@ -10,8 +10,6 @@ _base_ = [
 crop_size = (512, 1024)
 train_pipeline = '$crop_pipeline'
 train_dataloader = dict(batch_size=2)
-val_set = '$id_val_set'
-val_evaluator = [dict(type='mmseg.IoUMetric', iou_metrics=['mIoU'])]
 default_hooks = dict(checkpoint=dict(interval=5000))
 
 # Rates of its own for the backbone's norms and embeddings.
