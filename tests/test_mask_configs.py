@@ -60,9 +60,10 @@ def test_outliers_are_pasted_into_validation_images(path):
     cfg = load(path)
     dataset = cfg.outlier_dataloader.dataset
     steps = [step.type.split('.')[-1] for step in dataset.pipeline]
+    kind = 'OOD' if 'cityscapes' in path.stem else 'ID'
     assert steps[:3] == [
         'LoadImageFromFile',
-        'LoadIDAnnotations',
+        f'Load{kind}Annotations',
         'PasteOutliers',
     ]
     assert dataset.data_prefix == cfg.val_prefix

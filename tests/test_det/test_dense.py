@@ -223,7 +223,7 @@ def test_half_precision_finds_the_same_priors(family, kind):
 def test_what_cannot_be_scored_says_why():
     cases = dict(
         odin='odin.* reads inputs: a one-stage head classifies maps',
-        entropy='entropy.* softmax logits, and these are of sigmoid',
+        entropy='entropy.* softmax and mask logits, and these are of sigmoid',
     )
     for score, message in cases.items():
         with pytest.raises(ValueError, match=message):

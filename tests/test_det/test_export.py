@@ -139,7 +139,9 @@ def one_stage_file(kind, folder):
 )
 def test_one_stage_heads(kind, tmp_path):
     file, model = one_stage_file(kind, tmp_path)
-    for size in ((64, 96), (60, 130)):
+    # At 130 px two anchors of the padding have one score, and each program
+    # keeps another of their boxes.
+    for size in ((64, 96), (60, 110)):
         picture = noise(*size)
         assert_same_boxes(file(picture), boxes_by_torch(model, picture), 5)
 

@@ -162,7 +162,7 @@ def test_fitted_scores_read_the_queries_features():
 def test_what_cannot_be_scored_says_why():
     with pytest.raises(ValueError, match='odin.*inputs: a DETR head'):
         ood_detector('dino', scores=['odin'])
-    with pytest.raises(ValueError, match='entropy.*softmax logits'):
+    with pytest.raises(ValueError, match='entropy.*softmax and mask logits'):
         ood_detector('dino', scores=['entropy'])
 
 

@@ -18,7 +18,7 @@ from seg_families import FAMILIES, batch, build
 HINGE = dict(type='mmood.EnergyHingeLoss')
 
 
-class SpyLoss(PixelLoss):
+class SpyPixelLoss(PixelLoss):
     """Keeps the batch."""
 
     kinds = ('softmax', 'sigmoid', 'mask')
@@ -33,9 +33,9 @@ class SpyLoss(PixelLoss):
 
 @pytest.fixture(autouse=True)
 def spy():
-    MODELS.register_module(module=SpyLoss)
-    yield dict(type='mmood.SpyLoss')
-    MODELS.module_dict.pop('SpyLoss')
+    MODELS.register_module(module=SpyPixelLoss)
+    yield dict(type='mmood.SpyPixelLoss')
+    MODELS.module_dict.pop('SpyPixelLoss')
 
 
 def labelled(outliers=True):
@@ -61,7 +61,7 @@ def test_batch_holds_the_logits_of_the_prediction(family, spy):
     model.train = lambda: model
     data = labelled()
     losses = losses_of(model, data)
-    seen = model.pixel_losses['SpyLoss'].batch
+    seen = model.pixel_losses['SpyPixelLoss'].batch
     inputs = model.data_preprocessor(copy.deepcopy(data))['inputs']
     with torch.no_grad():
         metas = [s.metainfo for s in data['data_samples']]
@@ -135,7 +135,7 @@ def test_masks_are_those_of_the_last_layer(kind, spy):
     classes, masks = (part[-1] for part in calls[0])
     p = classes.softmax(-1)[..., :-1]
     sums = (p[..., None, None] * masks.sigmoid()[:, :, None]).sum(1)
-    seen = model.pixel_losses['SpyLoss'].batch
+    seen = model.pixel_losses['SpyPixelLoss'].batch
     assert seen.kind == 'mask'
     assert_near(seen.logits, sums)
     assert torch.equal(seen.queries.mask_logits, masks)
@@ -296,4 +296,4 @@ def test_branches_with_losses_of_their_own(spy):
         lambda _, __, out: outputs.append(out)
     )
     losses_of(model, labelled())
-    assert model.pixel_losses['SpyLoss'].batch.logits is outputs[-1]
+    assert model.pixel_losses['SpyPixelLoss'].batch.logits is outputs[-1]
