@@ -152,7 +152,8 @@ def _row(row: dict, common: dict, above: dict, known: Sequence[str]) -> Row:
         check_keys(row, known)
         row = {key: value for key, value in row.items() if value is not None}
         for key in ('name', 'config'):
-            _require(isinstance(row.get(key), str), f'its {key} must be text')
+            is_text = isinstance(row.get(key), str)
+            _require(is_text, f'it needs a {key}, as text')
         own = flatten(row.get('cfg_options', {}))
         row['cfg_options'] = {**common, **own, **above}
         row['test_options'] = flatten(row.get('test_options', {}))

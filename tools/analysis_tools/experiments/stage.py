@@ -131,10 +131,10 @@ def compare(marker: Path, options: dict, remedy: str) -> None:
     """Raise ValueError if a marker holds other options than these."""
     there, here = recorded(marker), as_read(options)
     keys = {**there, **here} if there is not None else {}
-    pairs = {k: (there.get(k, 'unset'), here.get(k, 'unset')) for k in keys}
+    values = {k: (there.get(k, 'unset'), here.get(k, 'unset')) for k in keys}
     changed = [
-        f'{key} is {shorten(a)} there, {shorten(b)} here'
-        for key, (a, b) in pairs.items()
+        f'{key} is {a!s:.80} there, {b!s:.80} here'
+        for key, (a, b) in values.items()
         if a != b
     ]
     if changed:
