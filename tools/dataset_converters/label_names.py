@@ -21,10 +21,8 @@ def forms(name: str) -> set[str]:
     an ending that may be that of a plural.
     """
     words = re.sub(r'[\s_-]+', ' ', name).strip().casefold()
-    found = set()
-    for one in {words, canonical(words), *_singulars(words)}:
-        found |= _singulars(ALIASES.get(one, one).replace(' ', ''))
-    return found
+    found = {canonical(words), *_singulars(words)}
+    return {ALIASES.get(one, one).replace(' ', '') for one in found}
 
 
 def _singulars(word: str) -> set[str]:
