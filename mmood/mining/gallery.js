@@ -133,11 +133,14 @@ function draw() {
   document.getElementById('groups').replaceChildren(...rows);
 }
 
+const limit = info.top
+  ? `the ${info.top} highest of every 1,000 images`
+  : `above ${number(info.threshold)}`;
 const boxes = groups.reduce((sum, {size}) => sum + size, 0);
 const count = groups.filter(({group}) => group >= 0).length;
 document.getElementById('summary').textContent = boxes
   ? `${boxes} boxes in ${count} groups, of ${info.images} images; `
-    + `score ${info.score}, limit ${number(info.threshold)}`
+    + `score ${info.score}, ${limit}`
   : `No unknown box in ${info.images} images.`;
 document.getElementById('copy').onclick = () => {
   const text = document.getElementById('command').textContent;

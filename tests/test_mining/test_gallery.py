@@ -82,7 +82,9 @@ def test_rows_are_groups_and_crops_are_seen(results, opened):
     assert crops.first.get_attribute('alt') == f'box {first + 1}'
     page.locator('#groups button', has_text='More').first.click()
     assert page.locator('#groups tr').first.locator('img').count() == 30
-    assert '50 boxes in 2 groups, of 6 images' in page.inner_text('#summary')
+    assert page.inner_text('#summary') == (
+        '50 boxes in 2 groups, of 6 images; score energy, above -1.50'
+    )
 
 
 def test_rows_are_sorted_by_any_column(results, opened):
