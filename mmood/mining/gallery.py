@@ -17,20 +17,25 @@ from mmood.ops import atomic_write
 from mmood.visualization.pages import fill_page, page_json, script_hash
 
 MOST_CROPS = 120  # of a group in the page
+_SHOWN = (
+    *('id', 'file_name', 'crop', 'bbox'),
+    *('ood_score', 'confidence', 'taken_for'),
+)
 
 
 class _Group:
     """What a row says; keeps the boxes of the first places only."""
 
     def __init__(self) -> None:
-        self.size, self.sums = 0, Counter()
+        self.size = 0
+        self.sums = dict(ood_score=0.0, confidence=0.0)
         self.classes: Counter = Counter()
         self.images: set[int] = set()
         self.first: list[tuple] = []
 
     def add(self, box: dict) -> None:
         self.size += 1
-        for key in ('ood_score', 'confidence'):
+        for key in self.sums:
             self.sums[key] += box[key]
         self.classes[box['taken_for']] += 1
         self.images.add(box['image'])
@@ -41,8 +46,6 @@ class _Group:
             heapq.heappushpop(self.first, item)
 
     def row(self, number: int) -> dict:
-        kept = ('id', 'file_name', 'crop', 'ood_score')
-        kept += ('confidence', 'taken_for', 'bbox')
         first = sorted(self.first, key=lambda item: item[:2], reverse=True)
         name, count = self.classes.most_common(1)[0]
         return dict(
@@ -53,7 +56,7 @@ class _Group:
             confidence=self.sums['confidence'] / self.size,
             taken_for=name,
             share=count / self.size,
-            boxes=[{k: box[k] for k in kept} for *_, box in first],
+            boxes=[{k: box[k] for k in _SHOWN} for *_, box in first],
         )
 
 

@@ -90,7 +90,7 @@ def measure_groups(
         members[label][name] += 1
     members.pop(NOT_GROUPED, None)
     of = {g: counts.most_common(1)[0][0] for g, counts in members.items()}
-    is_right = [of.get(g) == s for g, s in zip(labels.tolist(), shows)]
+    right = [of.get(g) == s for g, s in zip(labels.tolist(), shows)]
     is_grouped = labels != NOT_GROUPED
     on_object = np.array([s in unknown for s in shows], bool)
     wanted = [
@@ -100,13 +100,13 @@ def measure_groups(
         if name in unknown
     ]
     hit = set(objects)
-    well = {o for o, right in zip(objects, is_right) if right}
+    well = {o for o, is_right in zip(objects, right) if is_right}
     recalls = {
         name: _share([key in well for n, key in wanted if n == name])
         for name in unknown
     }
     there = [v for v in recalls.values() if not np.isnan(v)]
-    is_right = np.array(is_right, bool)
+    is_right = np.array(right, bool)
     return dict(
         boxes=len(labels),
         groups=len(of),

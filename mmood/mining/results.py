@@ -67,7 +67,7 @@ def write_results(
     groups = group(features)
     _write_crops(out, shards, top)
     boxes = _Records(rows, groups, names, classes)
-    sizes = (tuple(map(int, s)) for shard in shards for s in shard.sizes)
+    sizes = ((int(w), int(h)) for shard in shards for w, h in shard.sizes)
     write_coco(out / 'unknown.json', names, sizes, boxes, classes, info)
     _write_csv(out / 'unknown.csv', boxes)
     write_gallery(out / 'index.html', boxes, info)
