@@ -15,23 +15,21 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
-from tqdm import tqdm
 
 from mmood.launch import OptionsAction, clear_errors, ignore_foreign
 from mmood.mining import (
     ShardFolder,
-    TopScores,
     Truth,
     group_features,
     measure_groups,
-    read_shard,
+    mine_shards,
     write_results,
-    write_shard,
 )
 from mmood.mining.groups import check_how
 from mmood.ops import FolderInUseError, file_sha256, list_images, lock_folder
@@ -82,42 +80,6 @@ def describe(
             if key in ('iou', 'min_size', 'margin', 'crop_size')
         },
     )
-
-
-def mine(
-    args: argparse.Namespace,
-    finder,
-    shards: ShardFolder,
-    names: Sequence[str],
-    rank: int,
-    ranks: int,
-) -> None:
-    """Find what is missing of this rank's shards."""
-    top = TopScores(kept_boxes(args, len(names))) if args.top else None
-    own = list(shards.own(rank, ranks))
-    with tqdm(
-        total=sum(len(shards.images(n)) for n in own),
-        desc='mining',
-        unit='image',
-        disable=rank > 0,
-    ) as bar:
-        for number in own:
-            images, path = shards.images(number), shards.path(number)
-            if not path.is_file():
-                shard = finder.find(
-                    [args.images / names[i] for i in images],
-                    images[0],
-                    args.batch_size,
-                    top.least if top else float('-inf'),
-                    bar.update,
-                )
-                write_shard(path, shard)
-                found = shard.ood_score
-            else:
-                found = read_shard(path).ood_score if top else None
-                bar.update(len(images))
-            if top:
-                top.add(found)
 
 
 def kept_boxes(args: argparse.Namespace, images: int) -> int | None:
@@ -266,6 +228,11 @@ def main() -> None:
         margin=args.margin,
         crop_size=args.crop_size,
     )
+    if args.images.resolve() in args.out.resolve().parents:
+        raise ValueError(
+            f'--out {args.out} lies in {args.images}, whose pictures are '
+            'mined, so that the crops would be too: choose another folder'
+        )
     truth = Truth(*args.truth) if args.truth else None
     names = truth.names if truth else image_names(args.images)
     rank, ranks, device = start_ranks(args.launcher, args.local_rank)
@@ -279,7 +246,15 @@ def main() -> None:
             shards.open()
         if ranks > 1:
             dist.barrier()
-        mine(args, finder, shards, names, rank, ranks)
+        mine_shards(
+            partial(finder.find, batch_size=args.batch_size),
+            shards,
+            args.images,
+            names,
+            top=kept_boxes(args, len(names)),
+            rank=rank,
+            ranks=ranks,
+        )
         if ranks > 1:
             dist.barrier()
         if rank == 0:

@@ -119,9 +119,9 @@ class UnknownFinder:
         self,
         paths: Sequence[str | Path],
         first: int,
-        batch_size: int = 1,
         least: float = -math.inf,
         tick: Callable[[int], object] = int,
+        batch_size: int = 1,
     ) -> Shard:
         """What is found in consecutive pictures.
 

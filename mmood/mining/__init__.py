@@ -3,6 +3,7 @@
 from .groups import NOT_GROUPED, Groups, group_features
 from .measure import Truth, measure_groups
 from .results import write_results
+from .run import mine_shards
 from .shards import (
     Shard,
     ShardFolder,
@@ -20,6 +21,7 @@ __all__ = [
     'Truth',
     'group_features',
     'measure_groups',
+    'mine_shards',
     'read_shard',
     'write_results',
     'write_shard',

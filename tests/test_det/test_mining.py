@@ -42,7 +42,7 @@ def find(detector, pictures):
     def found(least=-np.inf, batch_size=1, paths=pictures, **choice):
         finder = UnknownFinder(*detector, Choice(**choice), device='cpu')
         with pytest.warns(UserWarning, match=r'left out: .*3\.png'):
-            shard = finder.find(paths, 10, batch_size, least)
+            shard = finder.find(paths, 10, least, batch_size=batch_size)
         return finder, shard
 
     return found

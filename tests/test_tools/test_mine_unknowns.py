@@ -230,6 +230,8 @@ def test_no_threshold_and_no_image(setting, tmp_path, mine, monkeypatch):
         run_here(
             monkeypatch, 'mine_unknowns', *arguments(where, tmp_path / 'out')
         )
+    with pytest.raises(SystemExit, match='lies in .*choose another folder'):
+        mine(setting[2] / 'a/out')
     (tmp_path / 'empty').mkdir()
     with pytest.raises(SystemExit, match='empty has no image'):
         mine(tmp_path / 'out', images=tmp_path / 'empty')
