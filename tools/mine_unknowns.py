@@ -45,7 +45,7 @@ def start_ranks(launcher: str, local_rank: int) -> tuple[int, int, str | None]:
     """
     if launcher == 'none':
         return 0, 1, None
-    # The last one may wait for as long as the first one groups.
+    # A shard of large pictures on a CPU may take long.
     dist.init_process_group('gloo', timeout=timedelta(days=7))
     local = int(os.environ.get('LOCAL_RANK', local_rank))
     device = f'cuda:{local}' if torch.cuda.is_available() else 'cpu'

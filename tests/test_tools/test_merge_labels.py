@@ -137,6 +137,7 @@ def test_groups_are_named_at_once(folder, merge):
     found = [name for file, name, _ in classes_of(content)[2:]]
     assert found == ['cross', 'circle', 'cross', 'circle']
     assert 'named by their group 0: 2' in said
+    assert content['info']['named_groups'] == 2
     # What a person has named stays so.
     content, _ = merge(named(folder, 'tree'), *more)
     assert classes_of(content)[2][1] == 'tree'

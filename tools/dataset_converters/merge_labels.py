@@ -210,6 +210,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         base.get('info') or {},
         steps=steps,
         mined={key: mined['info'].get(key) for key in keys},
+        named_groups=len(groups),
     )
     check(content)
     write_json(content, args.out)
