@@ -18,6 +18,7 @@ from mmood.mining.results import write_coco
 from mmood.ops import read_coco
 
 sys.path.append(str(ROOT / 'tools/dataset_converters'))
+from corrected_labels import ImageNames
 from label_names import forms, same_class
 
 CLASSES = ['circle', 'traffic light', 'bus']
@@ -260,6 +261,15 @@ def test_an_image_of_another_size_or_twice_or_in_doubt(folder, merge):
     corrected['images'][0]['file_name'] = '0.png'
     with pytest.raises(SystemExit, match=r'any of a/0\.png, b/0\.png'):
         merge(corrected)
+
+
+def test_a_whole_name_means_its_image_and_no_longer_one():
+    find = ImageNames([dict(file_name=n) for n in ('0.png', 'a/0.png')])
+    for name in ('0.png', 'a/0.png', 'c/a/0.png'):
+        wanted = 'a/0.png' if 'a/' in name else '0.png'
+        assert find(name) == dict(file_name=wanted)
+    assert find('/data/local-files/?d=a%2F0.png')['file_name'] == 'a/0.png'
+    assert find('1.png') is None
 
 
 def test_removed_images_are_reported(folder, merge):

@@ -31,6 +31,7 @@ class ImageNames:
     """
 
     def __init__(self, images: Sequence[dict]) -> None:
+        self._by_name = {image['file_name']: image for image in images}
         self._by_end: dict[tuple, list[dict]] = defaultdict(list)
         for image in images:
             parts = PurePosixPath(image['file_name']).parts
@@ -40,6 +41,8 @@ class ImageNames:
     def __call__(self, name: str) -> dict | None:
         """None for none; ends the tool if it may be one of several."""
         name = unquote(name.replace('\\', '/').rsplit('?d=', 1)[-1])
+        if name in self._by_name:
+            return self._by_name[name]
         parts = PurePosixPath(name).parts
         for last in (parts[-1], _UPLOAD.sub('', parts[-1])):
             for start in range(len(parts)):
