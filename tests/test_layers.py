@@ -1,10 +1,10 @@
 """Who may import whom, read from the sources.
 
 ``ops < diffusion < {backbones, scores, losses} < {outliers, necks, hooks,
-deploy} < {det, seg} < demo``: a room imports only lower ones, losses also
-scores. Metrics, visualization and generation import no other room than ops.
-mmdet and mmcv.ops belong to det alone, mmseg to seg. Modules at the top of the
-package are for all and import no room.
+deploy, mining} < {det, seg} < demo``: a room imports only lower ones, losses
+also scores. Metrics, visualization and generation import no other room than
+ops. mmdet and mmcv.ops belong to det alone, mmseg to seg. Modules at the top
+of the package are for all and import no room.
 """
 
 import ast
@@ -18,7 +18,7 @@ TIERS = [
     {'diffusion'},
     {'backbones', 'scores', 'losses', 'metrics'}
     | {'visualization', 'generation'},
-    {'outliers', 'necks', 'hooks', 'deploy'},
+    {'outliers', 'necks', 'hooks', 'deploy', 'mining'},
     {'det', 'seg'},
     {'demo'},
 ]

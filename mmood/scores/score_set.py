@@ -132,6 +132,11 @@ class ScoreSet(nn.Module):
         score: Any = self._scores[name]
         return getattr(getattr(score, 'func', score), 'by_gradient', False)
 
+    def needed_for(self, name: str) -> tuple[str, ...]:
+        """A score and, of a compound, the scores that it is made of."""
+        score: Any = self._scores[name]
+        return (name, *getattr(score, 'of', ()))
+
     def forward(
         self, samples: Samples, names: Iterable[str] | None = None
     ) -> dict[str, Tensor]:

@@ -145,6 +145,13 @@ def test_a_user_s_fitted_score_is_told_the_width_and_saved(norm):
     assert_near(again(x)['norm'], expected)
 
 
+def test_what_a_score_alone_needs():
+    both = dict(type='compound', of=['energy', 'msp'])
+    scores = ScoreSet(['energy', 'msp', 'entropy', both], num_classes=K)
+    assert scores.needed_for('entropy') == ('entropy',)
+    assert scores.needed_for('compound') == ('compound', 'energy', 'msp')
+
+
 def test_skipping_what_is_not_fitted():
     x = samples()
     both = dict(type='compound', of=['energy', 'knn'])

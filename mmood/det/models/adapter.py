@@ -33,9 +33,13 @@ class BoxAdapter(FirstThreshold):
     The buffer ``score_threshold``, nan until `mmood.hooks.CalibrateOODHook`
     fits it on ID data, is the class confidence from which a box counts.
     While ``keeps_samples`` is set, boxes carry the ``samples`` that scores
-    are fitted on, instead of scores.
+    are fitted on, instead of scores; with ``keeps_features`` also the
+    ``features`` (n, C) that their scores saw. ``wanted`` are the names of the
+    scores that boxes get; None: all.
     """
 
+    keeps_features = False
+    wanted: Sequence[str] | None = None
     exact_buffers = ('ood_threshold', 'score_threshold')
 
     def add_scores(
@@ -84,7 +88,10 @@ class BoxAdapter(FirstThreshold):
         if self.keeps_samples:
             boxes.samples = samples
             return boxes
-        scores = self.scores(samples)
+        if self.keeps_features:
+            is_there = samples.features is not None
+            boxes.features = samples.features if is_there else samples.logits
+        scores = self.scores(samples, self.wanted)
         first, boxes.ood_scores = next(iter(scores.items()))
         boxes.is_ood = boxes.ood_scores > self.scores.thresholds[first]
         for name, values in scores.items():

@@ -7,14 +7,11 @@ no other script run and nothing be loaded.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import math
-import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+
+from mmood.visualization.pages import fill_page, page_json, script_hash
 
 from .cases import box_cases, box_scene
 from .detection import Boxes, box_summary, read_boxes
@@ -25,7 +22,6 @@ from .segmentation import pixel_cases, pixel_summary
 MAX_BYTES = 20_000_000
 _SCRIPTS = ('state.js', 'charts.js', 'tables.js', 'gallery.js', 'main.js')
 _APART = ('of', 'path', 'levels')
-_NAME = re.compile(r'\{\{ (\w+) \}\}')
 
 
 class NoPlotlyError(ImportError):
@@ -46,12 +42,12 @@ def build_report(folders: Sequence[str | Path], limit: int = 8) -> str:
     template, style = _file('page.html'), _file('page.css')
     runs = [part for part, _ in found]
     content = dict(runs=runs, pictures=[], levels=[], dropped=0)
-    parts = *scripts.values(), template, style, _json(content)
+    parts = *scripts.values(), template, style, page_json(content)
     used = sum(len(part.encode()) for part in parts)
     _add_cases(content, [cases for _, cases in found], MAX_BYTES - used)
-    hashes = ' '.join(f"'{_hash(text)}'" for text in scripts.values())
-    blocks = dict(scripts, style=style, data=_json(content), hashes=hashes)
-    return _NAME.sub(lambda match: blocks[match[1]], template)
+    hashes = ' '.join(map(script_hash, scripts.values()))
+    blocks = dict(scripts, style=style, data=page_json(content), hashes=hashes)
+    return fill_page(template, blocks)
 
 
 def _part(run: Run, limit: int) -> tuple[dict, list[dict]]:
@@ -138,7 +134,7 @@ def _add_cases(content: dict, cases: list[list[dict]], space: int) -> None:
         if level not in levels:
             parts.append(level)
         shown = {k: v for k, v in case.items() if k not in _APART}
-        cost = len(_json([*parts, shown])) + 100
+        cost = len(page_json([*parts, shown])) + 100
         if cost > space:
             content['dropped'] += 1
             continue
@@ -155,31 +151,6 @@ def _add_cases(content: dict, cases: list[list[dict]], space: int) -> None:
             content['levels'].append(level)
         shown.update(scene=scenes[place], levels=levels[level])
         run['cases'].append(shown)
-
-
-def _json(content: object) -> str:
-    """JSON that can stand within a script element; nan is null."""
-    text = json.dumps(_plain(content), separators=(',', ':'))
-    for letter in '<>&':
-        text = text.replace(letter, f'\\u{ord(letter):04x}')
-    return text
-
-
-def _plain(value: object) -> object:
-    """Without nan, and infinity as the word that JavaScript reads."""
-    if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        words = {math.inf: 'Infinity', -math.inf: '-Infinity'}
-        return words.get(value)
-    return value
-
-
-def _hash(text: str) -> str:
-    code = hashlib.sha256(text.encode()).digest()
-    return f'sha256-{base64.b64encode(code).decode()}'
 
 
 def _file(name: str) -> str:
