@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -30,8 +32,9 @@ class LabelledEnergiesHook(Hook):
             ``unknown='label'``.
         enabled: otherwise the hook does nothing.
 
-    Raises ValueError before the training if the model keeps no energies,
-    after it if the set has less than two known and two unknown objects.
+    A set with less than two known or two unknown objects, as in the last
+    step, leaves the energies as they are, with a warning. Raises ValueError
+    before the training if the model keeps none.
     """
 
     def __init__(self, dataloader: dict, enabled: bool = True) -> None:
@@ -46,18 +49,19 @@ class LabelledEnergiesHook(Hook):
             return
         model = unwrapped(runner)
         energies = _kept_by(model)
+        before = copy.deepcopy(energies.queues.state_dict())
         energies.queues.seen.zero_()
         for batch in runner.build_dataloader(self.dataloader):
             energies.add(*labelled_logits(model, batch))
         known, unknown = energies.queues.seen.tolist()
         if min(known, unknown) < 2:
-            raise ValueError(
+            energies.queues.load_state_dict(before)
+            runner.logger.warning(
                 'LabelledEnergiesHook needs two known and two unknown '
-                f'objects, and its set has {known} and {unknown}: set '
-                "unknown='label' and a file with objects of later classes, "
-                'or enabled=False'
+                f'objects, and its set has {known} and {unknown}: the '
+                'energies of the training stay'
             )
-        if is_main_process():
+        elif is_main_process():
             update_checkpoint(runner)
 
 
