@@ -111,15 +111,17 @@ def build(
     for number, (step, pictures) in enumerate(zip(steps, train), 1):
         seen = [name for one in steps[:number] for name in one]
         store.update(draw_stored(pictures, step, stored, seed))
-        parts = {f't{number}_train': (pictures, step)}
-        if number > 1 and stored:
-            parts[f't{number}_ft'] = list(store.values()), seen
-        for name, part in parts.items():
-            counts[name] = write(
-                out / f'{name}.json', part[0], classes, part[1]
-            )
-        name = f't{number}_test'
-        counts[name] = write(out / f'{name}.json', test, classes, seen, True)
+        parts = {
+            'train': (pictures, step, False),
+            'ft': (list(store.values()), seen, False),
+            'test': (test, seen, True),
+        }
+        if number == 1 or not stored:
+            del parts['ft']
+        for kind, (chosen, kept, rest) in parts.items():
+            name = f't{number}_{kind}'
+            path = out / f'{name}.json'
+            counts[name] = write(path, chosen, classes, kept, rest)
     if stored:
         counts['leak'] = write(
             out / 'leak.json', list(store.values()), classes, classes, True
