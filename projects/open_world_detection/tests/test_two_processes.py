@@ -28,7 +28,14 @@ ENERGIES = 'roi_head.losses.EnergyWeibulls.queues.'
 @pytest.fixture
 def config(shapes, tmp_path) -> Config:
     """An increment on eight images, without chance."""
-    options = {'clustering.start': 0, 'clustering.interval': 2}
+    options = {
+        'clustering.start': 0,
+        'clustering.interval': 1,
+        # For all features: ranks see the images in another order.
+        'clustering.size': 300,
+        # As many of each image, for losses are means of each rank's RoIs.
+        'model.train_cfg.rcnn.sampler.num': 12,
+    }
     cfg = plan(PATH, shapes, tmp_path, ['step_1'], **options)[0].config()
     cfg.train_dataloader.dataset.indices = 8
     cfg.train_cfg.max_epochs = 1
