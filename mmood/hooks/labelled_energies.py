@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from mmengine.dist import is_main_process
@@ -66,7 +67,7 @@ class LabelledEnergiesHook(Hook):
 
 
 @torch.no_grad()
-def labelled_logits(model: nn.Module, batch: dict) -> tuple[Tensor, Tensor]:
+def labelled_logits(model: Any, batch: dict) -> tuple[Tensor, Tensor]:
     """Logits (N, K) of the annotated boxes of a batch, and which unknown.
 
     Of a detector whose ``roi_head`` is an ``mmood.OpenSetRoIHead``. Ignored

@@ -129,10 +129,14 @@ class OpenSetDetMetric(BaseMetric):
         }
         metrics['closed_mAP_K'] = rows['id']['mAP_K']
         if self.groups is not None:
-            images = [r['image'] for r in in_id]
-            style = self.closed_style
             metrics.update(
-                group_measures(images, self.groups, classes, style, True)
+                group_measures(
+                    [r['image'] for r in in_id],
+                    self.groups,
+                    classes,
+                    self.closed_style,
+                    unknown=True,
+                )
             )
         metrics.update(_thresholds(in_id, num_known))
         self._report(rows)
