@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
-from helpers import ROOT
+from helpers import ROOT, run_script
 from mmood.registry import MODELS
 from rank_helpers import (
     assert_equal_losses,
@@ -17,7 +17,7 @@ from rank_helpers import (
     train_on_ranks,
     without_chance,
 )
-from stage_helpers import plan
+from stage_helpers import carry_out, plan, run_in_this_process, weights_of
 
 CONFIGS = ROOT / 'projects/open_world_detection/configs'
 PATH = CONFIGS / 'ore_faster-rcnn_r18_fpn_shapes-4-2-2.py'
@@ -68,3 +68,29 @@ def test_two_processes_equal_one(config, tmp_path):
         for name, value in one['state'].items():
             if name.endswith(('made', 'seen')):
                 assert torch.equal(rank['state'][name], value), name
+
+
+def test_the_leaked_energies_are_those_of_one(shapes, tmp_path):
+    """Of weights that stay as they are drawn."""
+    options = {
+        'leak': True,
+        'optim_wrapper.optimizer.lr': 0.0,
+        'model.backbone.norm_eval': True,
+    }
+    found = []
+    for ranks in (1, 2):
+        out = tmp_path / str(ranks)
+        trainings = plan(PATH, shapes, out, ['step_0'], ranks, **options)
+        if ranks == 1:
+            with run_in_this_process() as here:
+                carry_out(trainings, here)
+        else:
+            _, command = next(trainings[0].steps())
+            run_script(*command[5:], ranks=2)
+        state = weights_of(trainings[0])
+        found.append(
+            (state[f'{ENERGIES}seen'], state[f'{ENERGIES}memory'].sort(1)[0])
+        )
+    (seen, memory), other = found
+    assert seen.min() > 10 and torch.equal(seen, other[0])
+    torch.testing.assert_close(memory, other[1], atol=1e-4, rtol=1e-4)
