@@ -33,8 +33,10 @@ class EnergyWeibulls(OpenSetLoss):
     The energy is ``-T logsumexp(z / T)`` of the known classes' logits z.
     Kept are the last ``size`` of RoIs on known objects and of those that an
     `mmood.PseudoUnknownBBoxHead` took for unknown ones, of all ranks. `ORE`
-    scores boxes by densities of them. `mmood.LabelledEnergiesHook` puts those
-    of annotated objects in their place.
+    scores boxes by densities of them. A training starts without those that
+    a checkpoint brought along, which are of other weights.
+    `mmood.LabelledEnergiesHook` puts those of annotated objects in their
+    place.
     Raises ValueError for a ``temperature`` that is not positive.
     """
 
@@ -54,6 +56,8 @@ class EnergyWeibulls(OpenSetLoss):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Keep the energies of a step, no loss; a collective call."""
+        if batch.iteration == 0:
+            self.queues.seen.zero_()
         rows = batch.object_rows
         is_unknown = batch.labels[rows] == OUTLIER
         self.activity.add(is_unknown.sum())

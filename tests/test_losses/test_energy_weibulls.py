@@ -87,6 +87,14 @@ def test_rings_hold_the_newest_energies_of_both_kinds():
         np.testing.assert_allclose(sorted(ring), sorted(values[-3:]), 1e-5)
 
 
+def test_a_training_starts_without_the_energies_of_another():
+    loss = observed(*two_kinds(5))
+    loss(roi_batch([0, K, 0], K, iteration=0))
+    assert loss.queues.seen.tolist() == [2, 1]
+    loss(roi_batch([0, K, 0], K, iteration=1))
+    assert loss.queues.seen.tolist() == [4, 2]
+
+
 def test_fit_is_kept_until_energies_come():
     known, unknown = two_kinds(50)
     loss = observed(known, unknown)
