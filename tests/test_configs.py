@@ -491,8 +491,8 @@ def test_tables_of_segmentors_name_scores_that_exist(path):
                 for s in load(ROOT / row['config'], options).model.scores
             ]
         assert row['score'] in tests[key]
-        segmentor = row.get('segmentor', row['config'])
-        assert (ROOT / segmentor) in CONFIGS
+        start = row.get('load_from', row['config'])
+        assert (ROOT / start) in CONFIGS
     assert len(tests) > 1
 
 

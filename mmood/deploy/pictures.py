@@ -86,29 +86,37 @@ def padded_size(size: Sequence[int], about: Mapping) -> tuple[int, int]:
 
 
 def resize(picture: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Bilinear, as OpenCV does it to uint8: weights of 11 bits."""
+    """Bilinear, as OpenCV does it to uint8: weights of 11 bits.
+
+    A column beyond the border has the weight 1 of the outermost one. A row
+    has not: the outermost one counts twice, and each part is rounded.
+    """
     if tuple(size) == picture.shape[:2]:
         return picture
     (top, bottom, v), (left, right, h) = map(_places, picture.shape, size)
+    h[:, left == right] = [[_ONE], [0]]
     # The columns of all rows that are needed, then the rows.
-    h, v = h[None, :, None], v[:, None, None]
+    h, v = h[:, None, :, None], v[:, :, None, None]
     needed, where = np.unique(np.stack([top, bottom]), return_inverse=True)
     x = picture[needed].astype(np.int32)
-    x = x[:, left] * (_ONE - h) + x[:, right] * h
-    upper, lower = x[where.reshape(2, -1)]
-    upper, lower = (_ONE - v) * (upper >> 4) >> 16, v * (lower >> 4) >> 16
+    x = x[:, left] * h[0] + x[:, right] * h[1]
+    upper, lower = v * (x[where.reshape(2, -1)] >> 4) >> 16
     return ((upper + lower + 2) >> 2).clip(0, 255).astype(np.uint8)
 
 
 def _places(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Both neighbours (new,) of each new pixel, the second one's weight."""
-    at = ((np.arange(new) + 0.5) * (old / new) - 0.5).astype(np.float32)
-    first = np.floor(at).astype(int)
+    """Both neighbours (new,) of each new pixel, and their weights (2, new).
+
+    In the order and precision of OpenCV's terms, which rounds each weight.
+    """
+    at = (np.arange(new) + 0.5) * (1 / (new / old)) - 0.5
+    at = at.astype(np.float32)
+    first = np.floor(at)
     weight = at - first
-    weight[(first < 0) | (first >= old - 1)] = 0
-    first = first.clip(0, old - 1)
-    second = (first + 1).clip(0, old - 1)
-    return first, second, np.rint(weight * _ONE).astype(np.int32)
+    weights = np.rint(np.stack([1 - weight, weight]) * _ONE).astype(np.int32)
+    first = first.astype(int)
+    first, second = (x.clip(0, old - 1) for x in (first, first + 1))
+    return first, second, weights
 
 
 def scaled_size(

@@ -148,7 +148,7 @@ class NoiseDiffusion:
         before, so that predictions do not depend on chance.
         """
         noise = _fixed_noise(x) if fixed else torch.randn_like(x)
-        last = torch.full((len(x),), self.num_steps - 1)
+        last = self.num_steps - 1
         return self._chain.q_sample(x, last, noise * _deviation(x))
 
 

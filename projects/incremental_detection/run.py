@@ -1,7 +1,7 @@
 """Train and test all steps of incremental detection, print the forgetting.
 
-One command for one or several configs, over seeds. Unattended and resumable:
-each stage has its folder ``OUT/CONFIG/seed_N/STAGE``; a finished one (its
+One command for the rows of a spec, over seeds. Unattended and resumable: each
+stage has its folder ``OUT/CONFIG/seed_N/STAGE``; a finished one (its
 ``metrics.json`` exists) is only read, an interrupted training goes on from
 its last checkpoint. ``STAGE.py`` beside the folder is its complete config:
 train.py and test.py take it, to train or test one stage by hand. Output goes
@@ -22,7 +22,8 @@ sys.path.append(
 )
 
 from experiments.formats import STYLES
-from experiments.shell import Plan, parser_of_runs, run_and_print, table_of
+from experiments.shell import Plan, parser_of_runs, run_and_print
+from experiments.spec import Table
 from results import columns_of, report
 from trainings import Training, plan_trainings, prepare
 
@@ -30,7 +31,7 @@ _ROW_KEYS = ('name', 'config', 'cfg_options', 'tag')
 
 
 def parser_of_arguments() -> argparse.ArgumentParser:
-    parser = parser_of_runs(__doc__, 'work_dirs/incremental')
+    parser = parser_of_runs(__doc__)
     add = parser.add_argument
     add('--format', default='github', choices=list(STYLES))
     add('--stages', nargs='+', help='names such as step_1; default all')
@@ -42,11 +43,10 @@ def parser_of_arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def plan_table(args: argparse.Namespace) -> Plan:
-    """The folder, the stages of all runs, and what prints the table."""
+def plan_table(table: Table, args: argparse.Namespace) -> Plan:
+    """The stages of all runs, and what prints the table."""
     if args.launch < 1:
         raise ValueError('--launch is a number of processes, 1 or more')
-    table, _ = table_of(args, _ROW_KEYS)
     methods = [prepare(row, args.stages) for row in table.rows]
     trainings = plan_trainings(table, methods, args.launch)
     check(trainings)
@@ -63,7 +63,7 @@ def plan_table(args: argparse.Namespace) -> Plan:
         columns = columns_of(names, found)
         return report(found, shown, columns, args.format, args.every_stage)
 
-    return table.out, trainings, printed
+    return trainings, printed
 
 
 def check(trainings: Sequence[Training]) -> None:
@@ -77,7 +77,7 @@ def check(trainings: Sequence[Training]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    run_and_print(parser_of_arguments(), argv, plan_table)
+    run_and_print(parser_of_arguments(), argv, plan_table, _ROW_KEYS)
 
 
 if __name__ == '__main__':

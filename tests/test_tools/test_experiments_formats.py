@@ -50,7 +50,7 @@ def test_latex_is_escaped(results_spec, capsys):
     p = r' $\pm$ '
     text = output(capsys, '--table', results_spec, '--format', 'latex')
     assert [re.sub(' +', ' ', line).strip() for line in text.split('\n')] == [
-        r'\begin{tabular}{lccc}',
+        r'\begin{tabular}{llll}',
         r'\toprule',
         r'method & FPR95 $\downarrow$ & AUROC $\uparrow$ & '
         r'mAP (ID) $\uparrow$ \\',
@@ -83,17 +83,20 @@ def test_tex_characters():
     assert text[-1] == '% below'
 
 
-def test_tabs_and_sets_apart(results_spec, capsys):
-    options = ('--format', 'tsv', '--per-set', '--columns', 'AUROC')
+def test_sets_apart(results_spec, capsys):
+    options = ('--per-set', '--columns', 'AUROC')
     assert output(capsys, '--table', results_spec, *options).splitlines() == [
-        'method\tOOD set\tAUROC ↑\tmAP (ID) ↑',
-        'VOS\tnear\t75.0 ± 7.1\t42.0 ± 2.8',
-        'VOS\tfar\t92.5 ± 3.5\t42.0 ± 2.8',
-        '100% A_B\tnear\t55.0 ± 7.1\t38.5 ± 0.7',
-        '100% A_B\tfar\t60.0 ± 7.1\t38.5 ± 0.7',
-        'VOS & MSP\tnear\t55.0 ± 7.1\t42.0 ± 2.8',
-        'VOS & MSP\tfar\t25.0 ± 7.1\t42.0 ± 2.8',
+        '| method    | OOD set   | AUROC ↑    | mAP (ID) ↑   |',
+        '|-----------|-----------|------------|--------------|',
+        '| VOS       | near      | 75.0 ± 7.1 | 42.0 ± 2.8   |',
+        '| VOS       | far       | 92.5 ± 3.5 | 42.0 ± 2.8   |',
+        '| 100% A_B  | near      | 55.0 ± 7.1 | 38.5 ± 0.7   |',
+        '| 100% A_B  | far       | 60.0 ± 7.1 | 38.5 ± 0.7   |',
+        '| VOS & MSP | near      | 55.0 ± 7.1 | 42.0 ± 2.8   |',
+        '| VOS & MSP | far       | 25.0 ± 7.1 | 42.0 ± 2.8   |',
+        '',
         'in %, mean ± sample deviation over 2 seeds',
+        '',
         REMARK,
     ]
 
@@ -125,12 +128,10 @@ def test_csv_against_numpy(results_spec, shares, capsys):
 def test_nan_is_not_dropped(results, results_spec, write_metrics, capsys):
     path = results / 'vos/seed_1/ood/metrics.json'
     write_metrics(path, (0.6, float('nan'), 0.2, 0.95, 0.44))
-    line = output(
-        capsys, '--table', results_spec, '--format', 'tsv'
-    ).splitlines()[1]
-    assert line == (
-        'VOS\t55.0 ± 7.1 / 25.0 ± 7.1\tnan / 92.5 ± 3.5\t42.0 ± 2.8'
-    )
+    line = output(capsys, '--table', results_spec).splitlines()[2]
+    assert [cell.strip() for cell in line.split('|')[1:-1]] == [
+        *('VOS', '55.0 ± 7.1 / 25.0 ± 7.1', 'nan / 92.5 ± 3.5', '42.0 ± 2.8')
+    ]
     text = output(capsys, '--table', results_spec, '--format', 'csv')
     row = next(csv.DictReader(io.StringIO(text)))
     assert (row['AUROC_mean'], row['AUROC_std']) == ('nan', 'nan')

@@ -76,7 +76,7 @@ def test_other_options_are_told_apart(stage, tmp_path):
     other.tests, other.options = {'ood': {'t': 2}}, {'y': 'z' * 100}
     with pytest.raises(ValueError, match='x is 1 there, unset here') as error:
         other.check()
-    shown = 'z' * 76 + ' ... here'
+    shown = 'z' * 80 + ' here'
     assert f'y is unset there, {shown}' in str(error.value)
 
 

@@ -16,6 +16,13 @@ def output(capsys, *arguments):
     return capsys.readouterr().out
 
 
+def lines_of(capsys, *arguments):
+    """The table, a tab between two cells, then the lines below it."""
+    lines = output(capsys, *arguments).splitlines()
+    cells = [[c.strip() for c in x.strip('|').split('|')] for x in lines]
+    return ['\t'.join(row) for row in cells if row[0].strip('-')]
+
+
 def write(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))
@@ -27,7 +34,7 @@ def test_folders_are_grouped_by_config_and_score(
     write_metrics(
         results / 'vos/seed_0/ood_mse/metrics.json', shares['vos'][0]
     )
-    lines = output(capsys, results, '--format', 'tsv').splitlines()
+    lines = lines_of(capsys, results)
     assert [line.split('\t')[:2] for line in lines[:7]] == [
         ['method', 'score'],
         ['a_b', 'energy'],
@@ -53,8 +60,8 @@ def test_any_folder_is_one_method(tmp_path, shares, write_metrics, capsys):
 
 
 def test_one_seed_folder_is_enough(results, capsys):
-    text = output(capsys, results / 'vos/seed_1', '--format', 'tsv')
-    assert text.splitlines()[1:4] == [
+    lines = lines_of(capsys, results / 'vos/seed_1')
+    assert lines[1:4] == [
         'vos\tenergy\t60.0 / 20.0\t70.0 / 95.0\t44.0',
         'vos\tmsp\t70.0 / 95.0\t60.0 / 20.0\t44.0',
         'in %, one seed; OOD: near / far',
@@ -79,16 +86,14 @@ def test_missing_runs_are_dashes(results, results_spec, capsys):
         'VOS\t50.0 / 30.0\t80.0 / 90.0\t40.0\t1/2',
         '100% A_B\t-\t-\t-\t0/2',
     ]
-    lines = output(
-        capsys, '--table', results_spec, '--format', 'tsv'
-    ).splitlines()
+    lines = lines_of(capsys, '--table', results_spec)
     assert lines[1:3] == expected
     text = output(capsys, '--table', results_spec, '--format', 'csv')
     assert '100% A_B,energy,near,0,,,,,,\n' in text
     text = output(capsys, '--table', results_spec, '--format', 'latex')
     assert r'100\% A\_B & -- & -- & -- & 0/2 \\' in re.sub(' +', ' ', text)
     # Also without a spec: the folders of the seeds are there.
-    lines = output(capsys, results, '--format', 'tsv').splitlines()
+    lines = lines_of(capsys, results)
     assert lines[1] == 'a_b\t-\t-\t-\t-\t0/2'
 
 
@@ -98,9 +103,7 @@ def test_missing_set_of_one_method_is_a_dash(results, results_spec, capsys):
         content = json.loads(path.read_text())
         near = {k: v for k, v in content.items() if not k.startswith('far/')}
         write(path, near)
-    line = output(
-        capsys, '--table', results_spec, '--format', 'tsv'
-    ).splitlines()[2]
+    line = lines_of(capsys, '--table', results_spec)[2]
     assert line == '100% A_B\t75.0 ± 7.1 / -\t55.0 ± 7.1 / -\t38.5 ± 0.7'
 
 
@@ -122,8 +125,8 @@ def test_the_map_may_be_that_at_50(tmp_path, capsys):
     metrics = {'bbox_mAP': 0.25, 'bbox_mAP_50': 0.5, 'far/msp/AUROC': 0.75}
     write(tmp_path / 'run/metrics.json', metrics)
     columns = ('--columns', 'mAP50', 'AUROC')
-    text = output(capsys, tmp_path, *columns, '--format', 'tsv')
-    assert text.splitlines()[:2] == [
+    lines = lines_of(capsys, tmp_path, *columns)
+    assert lines[:2] == [
         'method\tscore\tAUROC ↑\tmAP50 (ID) ↑',
         f'{tmp_path.name}\tmsp\t75.0\t50.0',
     ]
@@ -139,30 +142,29 @@ def test_the_map_may_be_that_at_50(tmp_path, capsys):
 
 def test_a_spec_names_its_columns(results, results_spec, capsys):
     results_spec.write_text(results_spec.read_text() + "columns = ['AUPR']\n")
-    text = output(capsys, '--table', results_spec, '--format', 'tsv')
-    assert text.splitlines()[0] == 'method\tAUPR ↑\tmAP (ID) ↑'
-    more = ('--columns', 'recall', '--format', 'tsv')
-    text = output(capsys, '--table', results_spec, *more)
-    assert text.splitlines()[0] == 'method\trecall ↑\tmAP (ID) ↑'
+    lines = lines_of(capsys, '--table', results_spec)
+    assert lines[0] == 'method\tAUPR ↑\tmAP (ID) ↑'
+    more = ('--columns', 'recall')
+    lines = lines_of(capsys, '--table', results_spec, *more)
+    assert lines[0] == 'method\trecall ↑\tmAP (ID) ↑'
 
 
 def test_segmentation_has_its_own_columns(tmp_path, capsys):
     row = dict(AP=0.5, AUROC=0.75, FPR95=0.25, Fmax=0.6)
     content = {f'far/compound/{key}': value for key, value in row.items()}
     write(tmp_path / 'seg/metrics.json', {**content, 'ood_threshold': 3.0})
-    assert output(capsys, tmp_path / 'seg', '--format', 'tsv') == (
-        'method\tscore\tAP ↑\tAUROC ↑\tFPR95 ↓\tFmax ↑\n'
-        'seg\tcompound\t50.0\t75.0\t25.0\t60.0\n'
-        'in %, one seed; OOD: far\n'
-    )
+    assert lines_of(capsys, tmp_path / 'seg') == [
+        'method\tscore\tAP ↑\tAUROC ↑\tFPR95 ↓\tFmax ↑',
+        'seg\tcompound\t50.0\t75.0\t25.0\t60.0',
+        'in %, one seed; OOD: far',
+    ]
 
 
 def test_detection_and_segmentation_share_columns(results, tmp_path, capsys):
     row = dict(AP=0.5, AUROC=0.75, FPR95=0.25, Fmax=0.6)
     content = {f'far/compound/{key}': value for key, value in row.items()}
     write(tmp_path / 'seg/metrics.json', content)
-    options = (results, tmp_path / 'seg', '--format', 'tsv', '--per-set')
-    lines = output(capsys, *options).splitlines()
+    lines = lines_of(capsys, results, tmp_path / 'seg', '--per-set')
     assert lines[0].split('\t')[3:5] == ['FPR95 ↓', 'AUROC ↑']
     assert 'seg\tcompound\tfar\t25.0\t75.0\t-\t1/1' in lines
 
@@ -233,8 +235,8 @@ def test_open_set_tests_are_printed_as_they_are(tmp_path, capsys):
         content = {f'near/open_set/{k}': v for k, v in values.items()}
         content['id/open_set/mAP_K'] = content['closed_mAP_K'] = closed
         write(tmp_path / f'run/seed_{seed}/ood/metrics.json', content)
-    text = output(capsys, tmp_path, '--format', 'tsv')
-    assert text.splitlines() == [
+    lines = lines_of(capsys, tmp_path)
+    assert lines == [
         'method\tscore\tWI ↓\tAOSE ↓\tmAP_K ↑\tAP_U ↑\tmAP_K (ID) ↑',
         'run\topen_set\t21.0 ± 1.4\t8.5 ± 2.1\t60.5 ± 0.0\t4.2 ± 0.0\t'
         '80.5 ± 0.7',
@@ -260,8 +262,8 @@ def test_open_set_columns_of_a_test_with_scores(tmp_path, capsys):
     """Shares are printed in %, the count is not, nor the ID set per set."""
     open_set_runs(tmp_path)
     columns = ('AP_U', 'nOSE', 'AOSE', 'AP_K', 'AP_K_cost', 'matched_AUROC')
-    text = output(capsys, tmp_path, '--format', 'tsv', '--columns', *columns)
-    assert text.splitlines() == [
+    lines = lines_of(capsys, tmp_path, '--columns', *columns)
+    assert lines == [
         'method\tscore\tAP_U ↑\tnOSE ↓\tAOSE ↓\tAP_K ↑\tAP_K_cost ↓\t'
         'matched_AUROC ↑\tmAP (ID) ↑',
         'run\tmsp\t12.5 ± 0.0 / 12.5 ± 0.0\t125.0 ± 0.0 / 150.0 ± 0.0\t'
@@ -271,7 +273,7 @@ def test_open_set_columns_of_a_test_with_scores(tmp_path, capsys):
         'OOD: near / far',
     ]
     options = ('--per-set', '--columns', 'AP_K_cost', 'WI')
-    lines = output(capsys, tmp_path, '--format', 'tsv', *options).splitlines()
+    lines = lines_of(capsys, tmp_path, *options)
     assert lines[1:3] == [
         'run\tmsp\tnear\t3.0 ± 1.4\t50.0 ± 0.0\t25.0 ± 0.0',
         'run\tmsp\tfar\t3.0 ± 1.4\t50.0 ± 0.0\t25.0 ± 0.0',
@@ -279,16 +281,13 @@ def test_open_set_columns_of_a_test_with_scores(tmp_path, capsys):
     options = ('--columns', 'AOSE', 'AP_K_cost', '--format', 'csv')
     lines = output(capsys, tmp_path, *options).splitlines()
     assert lines[2].startswith('run,msp,far,2,25,0,7.5,0.707107,3,')
-    text = output(capsys, tmp_path, '--format', 'tsv', '--columns', 'AUROC')
-    assert text.splitlines()[1] == (
-        'run\tmsp\t50.0 ± 0.0 / 75.0 ± 0.0\t25.0 ± 0.0'
-    )
+    lines = lines_of(capsys, tmp_path, '--columns', 'AUROC')
+    assert lines[1] == ('run\tmsp\t50.0 ± 0.0 / 75.0 ± 0.0\t25.0 ± 0.0')
 
 
 def test_a_count_of_one_seed_is_whole(tmp_path, capsys):
     open_set_runs(tmp_path, [0.0])
-    options = ('--columns', 'AOSE', 'nOSE', '--format', 'tsv')
-    lines = output(capsys, tmp_path, *options).splitlines()
+    lines = lines_of(capsys, tmp_path, '--columns', 'AOSE', 'nOSE')
     assert lines[1].startswith('run\tmsp\t7 / 7\t125.0 / 150.0\t')
 
 
@@ -297,8 +296,7 @@ def test_components_of_a_segmentor(tmp_path, capsys):
         row = {'sIoU_pred': 0.25, 'F1@50': 0.5, 'TP@50': 3 + seed, 'FP@50': 7}
         content = {f'near/msp/{key}': value for key, value in row.items()}
         write(tmp_path / f'run/seed_{seed}/ood/metrics.json', content)
-    options = ('--format', 'tsv', '--columns', *row)
-    assert output(capsys, tmp_path, *options).splitlines() == [
+    assert lines_of(capsys, tmp_path, '--columns', *row) == [
         'method\tscore\tsIoU_pred ↑\tF1@50 ↑\tTP@50 ↑\tFP@50 ↓',
         'run\tmsp\t25.0 ± 0.0\t50.0 ± 0.0\t3.5 ± 0.7\t7.0 ± 0.0',
         'in %, TP@50, FP@50 counts, mean ± sample deviation over 2 seeds; '

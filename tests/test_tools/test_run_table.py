@@ -63,9 +63,9 @@ def test_shared_training_once_and_seeds_first(tools, write_spec, capsys):
 def test_a_row_with_fewer_seeds(tools, write_spec, capsys):
     rows = (
         dict(name='A', config='a.py', score='msp'),
-        dict(name='B', config='b.py', score='msp', max_seeds=1),
+        dict(name='B', config='b.py', score='msp', seeds=[0]),
         # Tested once more with the first seed alone.
-        dict(name='C', config='a.py', score='msp', test_tag='c', max_seeds=1),
+        dict(name='C', config='a.py', score='msp', test_tag='c', seeds=[0]),
     )
     main(write_spec(*rows, columns=['FPR95']))
     assert tools.steps == [
@@ -86,11 +86,11 @@ def test_a_row_with_fewer_seeds(tools, write_spec, capsys):
     ]
 
 
-def test_fewer_seeds_are_those_of_the_spec(tools, write_spec, capsys):
+def test_a_row_without_any_of_the_seeds(tools, write_spec, capsys):
     """Two processes with a seed each do not both run such a row."""
     rows = (
         dict(name='A', config='a.py', score='msp'),
-        dict(name='B', config='b.py', score='msp', max_seeds=1),
+        dict(name='B', config='b.py', score='msp', seeds=[0]),
     )
     main(write_spec(*rows, columns=['FPR95']), '--seeds', 1)
     assert tools.steps == [('train', 'a', 1), ('test', 'a', 1)]
@@ -100,13 +100,10 @@ def test_fewer_seeds_are_those_of_the_spec(tools, write_spec, capsys):
         '',
         'in %, one seed; OOD: near',
         '',
-        'B: not run, its max_seeds leave out these seeds',
+        'B: not run, its seeds leave these out',
     ]
     main(write_spec(*rows), '--seeds', 0)
     assert ('train', 'b', 0) in tools.steps
-    # A seed that the spec does not have is no other process's.
-    main(write_spec(*rows), '--seeds', 7)
-    assert ('train', 'b', 7) in tools.steps
 
 
 def test_commands(tools, write_spec):
@@ -260,29 +257,15 @@ def test_only_a_checkpoint_binds_a_broken_training(
         assert json.loads(text) == {}
 
 
-def test_plain_configs(tools, capsys):
-    given = ('--cfg-options', 'x=[1,2]', '--test-options', 'm.n=1e-3')
-    common = ('a.py', 'b.py', '--out', 'o', '--seeds', 0, *given)
-    main(*common, '--tag', 'tag', '--segmentor', 'b.py', '--format', 'tsv')
-    assert tools.steps == [
-        ('train', 'b', 0),
-        ('test', 'b', 0),
-        ('train', 'a', 0),
-        ('test', 'a', 0),
-    ]
-    done = tools.calls
-    assert tools.options(done[1])[1:] == ['x=[1, 2]', 'm.n=0.001']
-    assert tools.options(done[2])[1:] == [
-        'x=[1, 2]',
-        "load_from='o/b/seed_0/last.pth'",
-    ]
-    assert (tools.folder.parent / 'o/a/seed_0/ood_tag/metrics.json').is_file()
-    cells = 'near\t50.0\t80.0\t70.0\t20.0\t10.0\t40.0'
-    assert capsys.readouterr().out.splitlines()[1:] == [
-        f'a\tenergy\t{cells}',
-        f'a\tmsp\t{cells}',
-        f'b\tenergy\t{cells}',
-        f'b\tmsp\t{cells}',
+def test_a_row_of_its_config_alone(tools, write_spec, capsys):
+    """A line for each score, and for each OOD set."""
+    main(write_spec(dict(name='A', config='a.py'), seeds=[0]), '--per-set')
+    assert tools.steps == [('train', 'a', 0), ('test', 'a', 0)]
+    lines = capsys.readouterr().out.splitlines()
+    assert [re.sub(' +', ' ', line) for line in lines[2:]] == [
+        '| A | energy | near | 50.0 | 80.0 | 70.0 | 20.0 | 10.0 | 40.0 |',
+        '| A | msp | near | 50.0 | 80.0 | 70.0 | 20.0 | 10.0 | 40.0 |',
+        '',
         'in %, one seed',
     ]
 
@@ -302,8 +285,10 @@ def test_the_script_reads_a_real_config(tmp_path):
     folder = tmp_path / config.stem / 'seed_0/ood_plain'
     folder.mkdir(parents=True)
     (folder / 'metrics.json').write_text(json.dumps(content))
-    options = ('--seeds', 0, '--tag', 'plain', '--format', 'tsv')
-    output = run_script(PATH, config, *options, '--out', tmp_path)
+    row = dict(name='DOoD', config=str(config), test_tag='plain')
+    (tmp_path / 'spec.yaml').write_text(json.dumps(dict(rows=[row])))
+    options = ('--seeds', 0, '--out', tmp_path)
+    output = run_script(PATH, tmp_path / 'spec.yaml', *options)
     assert f'[1/1] {config.stem}, seed 0: finished before' in output
-    line = f'{config.stem}\tcompound\tfar\t50.0\t75.0\t25.0\t60.0'
-    assert line in output.splitlines()
+    lines = [re.sub(' +', ' ', line) for line in output.splitlines()]
+    assert '| DOoD | compound | 50.0 | 75.0 | 25.0 | 60.0 |' in lines

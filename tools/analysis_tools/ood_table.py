@@ -190,7 +190,7 @@ def report(
 
 def _remarks(method: Method) -> list[str]:
     if not method.runs:
-        return [f'{method.name}: not run, its max_seeds leave out these seeds']
+        return [f'{method.name}: not run, its seeds leave these out']
     is_detection = any(_MAP_KEYS['mAP'] in r for r in method.finished.values())
     things = 'boxes' if is_detection else 'pixels'
     return remarks_of(method.name, method.score, method.finished, things)

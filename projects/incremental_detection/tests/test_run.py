@@ -15,6 +15,13 @@ from trainings import plan_trainings, prepare
 
 
 def main(*arguments):
+    """Of a spec, or of configs in front, which become the rows of one."""
+    configs = [a for a in arguments if getattr(a, 'suffix', '') == '.py']
+    if configs:
+        rows = [dict(name=path.stem, config=str(path)) for path in configs]
+        content = dict(out='work_dirs/incremental', rows=rows)
+        Path('spec.yaml').write_text(json.dumps(content))
+        arguments = ['spec.yaml', *arguments[len(configs) :]]
     run.main([str(argument) for argument in arguments])
 
 
@@ -146,10 +153,11 @@ def test_rows_of_one_folder_are_one_run(tools, small, tmp_path, capsys):
     rows = [dict(name=name, config=str(small())) for name in ('A', 'B')]
     spec = tmp_path / 'spec.yaml'
     spec.write_text(json.dumps(dict(out='o', seeds=[0], rows=rows)))
-    main(spec, '--jobs', 2, '--format', 'tsv')
+    main(spec, '--jobs', 2)
     assert tools.steps == ALL
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith('A\t51.0') and lines[2][1:] == lines[1][1:]
+    lines = capsys.readouterr().out.splitlines()[2:4]
+    assert lines[0].startswith('| A        | 51.0')
+    assert lines[1] == lines[0].replace('A', 'B')
 
 
 def test_other_options_than_before_are_refused(tools, small, capsys):
@@ -285,7 +293,7 @@ def test_arguments_that_make_no_sense(tools, small, capsys):
         ('--cfg-options', 'randomness.seed=3'),
     ):
         failure(capsys, config, *arguments)
-    assert 'does not exist' in failure(capsys, 'missing.py')
+    assert 'missing.yaml" does not exist' in failure(capsys, 'missing.yaml')
     assert not tools.calls
 
 

@@ -65,7 +65,7 @@ def test_differences_are_named(base):
     text = str(error.value).split('(', 1)[1].rsplit('): remedy', 1)[0]
     first, *rest = sorted(text.split('; '))
     assert first.startswith("custom_hooks is [{'type': 'H'}, ")
-    assert first.endswith(' ... here') and len(first) < 200
+    assert len(first) < 200
     assert rest == [
         'model.type is unset there, B here',
         'train_cfg.max_epochs is 6 there, unset here',
@@ -146,8 +146,10 @@ def test_other_or_unfinished_stages_are_not(finished, base):
 
 
 def test_no_stage_is_trained_if_the_last_cannot_be_built(
-    tools, small, monkeypatch, capsys
+    tools, small, tmp_path, monkeypatch, capsys
 ):
+    rows = [dict(name='A', config=str(small()))]
+    (tmp_path / 'spec.yaml').write_text(json.dumps(dict(rows=rows)))
     built = []
 
     def build(cfg):
@@ -157,7 +159,7 @@ def test_no_stage_is_trained_if_the_last_cannot_be_built(
 
     monkeypatch.setattr(trainings, 'build_parts', build)
     with pytest.raises(SystemExit):
-        run.main([str(small()), '--seeds', '0', '1'])
+        run.main(['spec.yaml', '--seeds', '0', '1'])
     message = 'small.py, step_1_finetune cannot be built: unexpected keyword'
     assert message in capsys.readouterr().err
     assert built == ['step_0', 'step_1', 'step_1_finetune']  # of one seed

@@ -1,4 +1,4 @@
-"""Lines of means and deviations as Markdown, LaTeX, tabs or CSV."""
+"""Lines of means and deviations as Markdown, LaTeX or CSV."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ COUNTS = (
     'AOSE',
     *(f'{name}@{t}' for t in (25, 50, 75) for name in ('TP', 'FN', 'FP')),
 )
-STYLES = ('github', 'latex', 'tsv', 'csv')
-LABELS = ('method', 'stage', 'score', 'OOD set')
+STYLES = ('github', 'latex', 'csv')
 # What tabulate leaves as it is in LaTeX.
 _TEX = str.maketrans(
     {
@@ -66,7 +65,10 @@ def render(
     """
     if style == 'csv':
         parts = [f'{c}_{part}' for c in columns for part in ('mean', 'std')]
-        return _separated([[*labels, 'seeds', *parts], *map(_numbers, lines)])
+        file = io.StringIO()
+        table = [[*labels, 'seeds', *parts], *map(_numbers, lines)]
+        csv.writer(file, lineterminator='\n').writerows(table)
+        return file.getvalue()
     most = max((line.finished for line in lines), default=0)
     is_even = len({n for x in lines for n in (x.finished, x.wanted)}) < 2
     headers = [*labels, *columns.values(), *['seeds'] * (not is_even)]
@@ -82,8 +84,6 @@ def render(
     elif most == 1:
         unit += ', one seed'
     below = (unit + '\n'.join(remarks)).split('\n')
-    if style == 'tsv':
-        return _separated([headers, *rows], '\t') + '\n'.join([*below, ''])
     write = to_latex if style == 'latex' else to_markdown
     return write([headers, *rows], below)
 
@@ -124,16 +124,9 @@ def to_markdown(rows: list[list[str]], below: list[str]) -> str:
 def to_latex(rows: list[list[str]], below: list[str]) -> str:
     """A tabular for the package booktabs, the note as a comment."""
     cells = [['--' if text == '-' else text for text in row] for row in rows]
-    sides = ['left' if h in LABELS else 'center' for h in rows[0]]
-    table = tabulate(
-        cells,
-        'firstrow',
-        'latex_booktabs',
-        disable_numparse=True,
-        colalign=sides,
-    )
+    text = tabulate(cells, 'firstrow', 'latex_booktabs', disable_numparse=True)
     notes = [f'% {line}' for line in below]
-    return '\n'.join([table.translate(_TEX), *notes, ''])
+    return '\n'.join([text.translate(_TEX), *notes, ''])
 
 
 def _numbers(line: Line) -> list[str]:
@@ -143,9 +136,3 @@ def _numbers(line: Line) -> list[str]:
         pair = mean_and_deviation(values) if values else ()
         row += [f'{v:.6g}' for v in pair] or ['', '']
     return row
-
-
-def _separated(rows: Sequence[list[str]], delimiter: str = ',') -> str:
-    file = io.StringIO()
-    csv.writer(file, delimiter=delimiter, lineterminator='\n').writerows(rows)
-    return file.getvalue()

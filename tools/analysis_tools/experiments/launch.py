@@ -37,14 +37,11 @@ def run_stages(
     shown. On KeyboardInterrupt all children are ended first.
     """
     threads = {'OMP_NUM_THREADS': '1'} if jobs > 1 else {}
-    places = [{'CUDA_VISIBLE_DEVICES': gpu} for gpu in gpus]
+    places = [{'CUDA_VISIBLE_DEVICES': gpu} for gpu in gpus] or [{}] * jobs
     crew = _Crew(stages)
     if crew.waiting:
         with lock_folder(out), _interruptible():
-            crew.work(
-                [{**os.environ, **place} for place in places]
-                or [{**threads, **os.environ}] * jobs
-            )
+            crew.work([{**threads, **os.environ, **one} for one in places])
     return [stage for stage in stages if stage in crew.failed]
 
 

@@ -20,15 +20,14 @@ def read_metrics(path: Path) -> dict[str, float]:
     """
     try:
         metrics = read_json(path)
+        values = metrics.values() if isinstance(metrics, dict) else [metrics]
+        wrong = [value for value in values if not _is_measure(value)]
+        if wrong:
+            raise ValueError(
+                f'{path} must hold a dict of numbers, got {shorten(wrong[0])}'
+            )
     except ValueError as error:
         raise ValueError(f'{error}: delete it and test again') from error
-    values = metrics.values() if isinstance(metrics, dict) else [metrics]
-    wrong = [value for value in values if not _is_measure(value)]
-    if wrong:
-        raise ValueError(
-            f'{path} must hold a dict of numbers, got {shorten(wrong[0])}: '
-            'delete it and test again'
-        )
     return {k: nan if v is None else v for k, v in metrics.items()}
 
 

@@ -68,16 +68,11 @@ def plan(table: Table) -> list[Run]:
         folder = table.folder(row, seed)
         return runs.setdefault(folder, Run(row, seed, folder))
 
-    trained = {row.folder: row for row in table.rows}
     pairs = [(row, seed) for seed in table.seeds for row in table.rows]
     for row, seed in pairs:
         if seed not in table.seeds_of(row):
             continue
-        needs = []
-        if row.load_from:
-            name = row.load_from.stem
-            base = trained.get(name, Row(name, row.load_from))
-            needs = [add(base, seed)]
+        needs = [add(table.start_of(row), seed)] if row.load_from else []
         run = add(row, seed)
         run.needs = needs
         run.tests[row.test_folder] = row.test_options

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
-from mmood.config import ConfigError, read_config
+from mmood.config import read_config
 from mmood.launch import OptionsAction
 
-SEEDS = (0, 1, 2)
 SEED = 'randomness.seed'
 _KEYS = ('out', 'seeds', 'cfg_options', 'columns', 'rows')
 
@@ -40,29 +39,23 @@ class Row:
     # it alone says with which options it is trained.
     load_from: Path | None = None
     cache: bool = False  # train on its features, extracted once per seed
-    max_seeds: int | None = None  # so many of the spec's; None: all
+    seeds: Sequence[int] | None = None  # not more of the table's than these
 
     def __post_init__(self) -> None:
-        where = f'row {self.name!r}: '
         for path in filter(None, (self.config, self.load_from)):
-            _require(path.is_file(), f'{where}config {path} does not exist')
+            _require(path.is_file(), f'config {path} does not exist')
         for key in ('tag', 'test_tag'):
             tag = getattr(self, key)
             _require(
                 tag is None or re.fullmatch(r'[\w.+-]+', str(tag)),
-                f'{where}{key} is part of a folder name, letters, digits and '
-                f'any of _.+-, got {tag!r}',
+                f'{key} is part of a folder name, letters, digits and any of '
+                f'_.+-, got {tag!r}',
             )
-        most = self.max_seeds
-        _require(
-            most is None or (type(most) is int and most > 0),
-            f'{where}max_seeds must be a number >= 1, got {most!r}',
-        )
-        _require(
-            self.load_from or not self.cache, f'{where}cache needs a load_from'
-        )
+        if self.seeds is not None:
+            _check_seeds(self.seeds)
+        _require(self.load_from or not self.cache, 'cache needs a load_from')
         options = {**self.cfg_options, **self.test_options}
-        _require(SEED not in options, f'{where}{SEED} is set by seeds')
+        _require(SEED not in options, f'{SEED} is set by seeds')
         to_arguments(options)
 
     @property
@@ -79,7 +72,7 @@ ROW_KEYS = tuple(Row.__dataclass_fields__)
 
 @dataclass(frozen=True)
 class Table:
-    """Rows x seeds in one folder; ``all_seeds`` are those of the spec.
+    """Rows x seeds in one folder.
 
     Raises ValueError if there is nothing to run, if a config is missing or
     if two rows would write different things into one folder.
@@ -89,47 +82,28 @@ class Table:
     seeds: Sequence[int]
     rows: Sequence[Row]
     columns: Sequence[str] | None = None
-    all_seeds: Sequence[int] = ()
 
     def __post_init__(self) -> None:
-        for seeds in (self.seeds, self.all_seeds or SEEDS):
-            _require(
-                isinstance(seeds, (list, tuple))
-                and seeds
-                and all(type(seed) is int and seed >= 0 for seed in seeds)
-                and len(set(seeds)) == len(seeds),
-                f'seeds must be a list of different numbers >= 0, got {seeds}',
-            )
+        _check_seeds(self.seeds)
         _require(self.rows, 'rows is empty: a table needs at least one row')
         names = [row.name for row in self.rows]
         twice = sorted({name for name in names if names.count(name) > 1})
         _require(not twice, f'names of rows must differ, got twice: {twice}')
-        _check_sharing(self.rows)
+        starts = [self.start_of(row) for row in self.rows if row.load_from]
+        _check_sharing([*self.rows, *starts])
 
     def seeds_of(self, row: Row) -> list[int]:
-        """Those of the table's seeds that a row is run with.
+        """Those of the table's seeds that a row is run with."""
+        return [s for s in self.seeds if row.seeds is None or s in row.seeds]
 
-        ``max_seeds`` counts from the spec's list, so that processes with a
-        seed each do not share a run, and from ``seeds`` if none is in it.
-        """
-        own = self.all_seeds if {*self.all_seeds} & {*self.seeds} else ()
-        order = list(dict.fromkeys([*own, *self.seeds]))
-        return [seed for seed in self.seeds if seed in order[: row.max_seeds]]
+    def start_of(self, row: Row) -> Row:
+        """The row of the config ``load_from`` alone, or else a new one."""
+        own = row.load_from, None, None  # config, tag and load_from
+        same = (r for r in self.rows if (r.config, r.tag, r.load_from) == own)
+        return next(same, Row(row.load_from.stem, row.load_from))
 
     def folder(self, row: Row, seed: int) -> Path:
         return self.out / row.folder / f'seed_{seed}'
-
-
-def read(path: Path) -> dict:
-    """A spec or config as a dict; ValueError if it cannot be read."""
-    if not path.is_file():
-        raise ValueError(f'file {path} does not exist')
-    try:
-        return read_config(path, import_custom_modules=False).to_dict()
-    except ConfigError:
-        raise
-    except Exception as error:  # whatever a Python file raises
-        raise ValueError(f'{path} cannot be read: {error}') from error
 
 
 def load_table(
@@ -149,41 +123,60 @@ def load_table(
     Raises ValueError for whatever cannot be run, naming the file.
     """
     try:
-        content = read(path)
+        content = _read(path)
         check_keys(content, _KEYS)
-        rows, own = content.get('rows') or [], content.get('seeds', SEEDS)
+        rows = content.get('rows') or []
         is_list = isinstance(rows, (list, tuple))
         _require(is_list, f'rows must be a list of dicts, got {rows!r}')
         common = flatten(content.get('cfg_options') or {})
         return Table(
             Path(out or content.get('out') or f'work_dirs/{path.stem}'),
-            seeds or own,
+            seeds or content.get('seeds', (0, 1, 2)),
             [_row(one, common, cfg_options or {}, row_keys) for one in rows],
             content.get('columns'),
-            own,
         )
     except ValueError as error:
         raise ValueError(f'spec {path}: {error}') from error
 
 
+def _read(path: Path) -> dict:
+    try:
+        return read_config(path, import_custom_modules=False).to_dict()
+    except Exception as error:  # whatever a Python file raises
+        raise ValueError(f'it cannot be read: {error}') from error
+
+
 def _row(row: dict, common: dict, above: dict, known: Sequence[str]) -> Row:
     _require(isinstance(row, dict), f'a row must be a dict, got {row!r}')
-    check_keys(row, known, f'row {row.get("name", "")!r}: ')
-    for key in ('name', 'config'):
-        is_text = isinstance(row.get(key), str)
-        _require(is_text, f'row {row} needs a {key}, as text')
-    row = {key: value for key, value in row.items() if value is not None}
-    own = flatten(row.get('cfg_options', {}))
-    row['cfg_options'] = {**common, **own, **above}
-    row['test_options'] = flatten(row.get('test_options', {}))
-    for key in {'config', 'load_from'} & set(row):
-        row[key] = Path(str(row[key]))
-    return Row(**row)
+    try:
+        check_keys(row, known)
+        row = {key: value for key, value in row.items() if value is not None}
+        for key in ('name', 'config'):
+            is_text = isinstance(row.get(key), str)
+            _require(is_text, f'it needs a {key}, as text')
+        own = flatten(row.get('cfg_options', {}))
+        row['cfg_options'] = {**common, **own, **above}
+        row['test_options'] = flatten(row.get('test_options', {}))
+        for key in {'config', 'load_from'} & set(row):
+            row[key] = Path(str(row[key]))
+        return Row(**row)
+    except ValueError as error:
+        raise ValueError(f'row {row.get("name", row)!r}: {error}') from error
 
 
-def check_keys(content: dict, known: Sequence[str], where: str = '') -> None:
+def _check_seeds(seeds: object) -> None:
+    _require(
+        isinstance(seeds, (list, tuple))
+        and seeds
+        and all(type(seed) is int and seed >= 0 for seed in seeds)
+        and len(set(seeds)) == len(seeds),
+        f'seeds must be a list of different numbers >= 0, got {seeds}',
+    )
+
+
+def check_keys(content: dict, known: Sequence[str]) -> None:
     unknown = [key for key in content if key not in known]
-    text = f'{where}unknown keys {unknown}, known are {list(known)}'
+    text = f'unknown keys {unknown}, known are {list(known)}'
     _require(not unknown, text)
 
 
@@ -233,13 +226,4 @@ def _check_sharing(rows: Sequence[Row]) -> None:
                 f'rows {other.name!r} and {row.name!r} would share the folder '
                 f'{row.folder} but differ in {key}: give one of them a '
                 f'{remedy}',
-            )
-    first = {row.folder: row for row in rows}
-    for row in rows:
-        base = first.get(row.load_from.stem) if row.load_from else None
-        if base and (base.load_from or base.config != row.load_from):
-            raise ValueError(
-                f'row {row.name!r}: its load_from {row.load_from} would share '
-                f'the folder {base.folder} with row {base.name!r}, which is '
-                'not trained from its config alone'
             )

@@ -77,8 +77,6 @@ class Stage:
 
     def steps(self) -> Iterator[Step]:
         """What is left to do; each is asked for when the last has ended."""
-        if self.finished:
-            return
         if not self.is_trained:
             begun = self.folder / 'training'
             write_json(begun, self.options)
@@ -135,7 +133,7 @@ def compare(marker: Path, options: dict, remedy: str) -> None:
     keys = {**there, **here} if there is not None else {}
     values = {k: (there.get(k, 'unset'), here.get(k, 'unset')) for k in keys}
     changed = [
-        f'{key} is {_shown(a)} there, {_shown(b)} here'
+        f'{key} is {a!s:.80} there, {b!s:.80} here'
         for key, (a, b) in values.items()
         if a != b
     ]
@@ -159,8 +157,3 @@ def recorded(marker: Path) -> dict | None:
 def as_read(options: dict) -> dict:
     """Options as they come back from a marker, nan and infinity as None."""
     return json.loads(json.dumps(options), parse_constant=lambda _: None)
-
-
-def _shown(value: object) -> str:
-    text = str(value)
-    return text if len(text) < 80 else f'{text[:76]} ...'
