@@ -9,6 +9,7 @@ from .draw import OODVisualizationHook
 from .finite_loss import FiniteLossHook
 from .fit_scores import FitScoresHook, fit_scores
 from .idle_parts import IdlePartsHook
+from .labelled_energies import LabelledEnergiesHook
 from .log_processor import OODLogProcessor
 from .record_test import RecordTestHook
 
@@ -21,6 +22,7 @@ __all__ = [
     'FiniteLossHook',
     'FitScoresHook',
     'IdlePartsHook',
+    'LabelledEnergiesHook',
     'OODLogProcessor',
     'OODVisualizationHook',
     'RecordTestHook',

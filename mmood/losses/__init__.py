@@ -14,13 +14,16 @@ from .batch import (
 from .blurred_classifier import BlurredClassifierLoss
 from .confidence import ConfidenceLoss, confidence_loss
 from .consistency import ConsistencyLoss, kl_consistency
+from .contrastive_clustering import ContrastiveClustering, clustering_loss
 from .csi import CSILoss, CSIScore, nt_xent, rotations
 from .denoising import DenoisingLoss, DiffusionScore
 from .energy_hinge import EnergyHingeLoss
 from .energy_ood import DreamBoxScore, EnergyOODLoss, binary_focal_loss
+from .energy_weibulls import ORE, EnergyWeibulls
 from .gaussian_mixtures import GaussianMixtures, MixtureScore
 from .logistic import LogisticUncertaintyLoss, weighted_energy
 from .mask_scores import Mask2AnomalyLoss, RbALoss
+from .open_set import OpenSetLoss, columns_of
 from .pixels import PixelLoss, mean_of_sides, squared_hinge
 from .rpl import ResidualBlock, RPLLoss, RPLScore
 from .siren import SIRENKNN, SIRENLoss, VMFScore
@@ -34,18 +37,22 @@ __all__ = [
     'CSIScore',
     'ConfidenceLoss',
     'ConsistencyLoss',
+    'ContrastiveClustering',
     'DenoisingLoss',
     'DiffusionScore',
     'DreamBoxScore',
     'EnergyHingeLoss',
     'EnergyOODLoss',
+    'EnergyWeibulls',
     'GaussianMixtures',
     'IGNORE',
     'LogisticUncertaintyLoss',
     'Mask2AnomalyLoss',
     'MixtureScore',
     'OODLoss',
+    'ORE',
     'OUTLIER',
+    'OpenSetLoss',
     'PixelLoss',
     'RPLLoss',
     'RPLScore',
@@ -58,6 +65,8 @@ __all__ = [
     'binary_focal_loss',
     'build_losses',
     'build_part',
+    'clustering_loss',
+    'columns_of',
     'confidence_loss',
     'find_loss',
     'kl_consistency',

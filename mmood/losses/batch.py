@@ -95,6 +95,14 @@ class Batch:
         return self.is_known.nonzero()[:, 0]
 
     @cached_property
+    def object_rows(self) -> Tensor:
+        """Places (n,) of rows on known objects or labelled `OUTLIER`.
+
+        Waits for the device, once.
+        """
+        return (self.is_known | (self.labels == OUTLIER)).nonzero()[:, 0]
+
+    @cached_property
     def known(self) -> Samples:
         """The known rows; logits (N, K) of the known classes."""
         known = self.rows(self.known_rows)

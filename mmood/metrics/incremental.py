@@ -22,15 +22,17 @@ def class_ap(
     num_classes: int,
     ious: Sequence[float],
     style: str = '11points',
+    unknown: bool = False,
 ) -> np.ndarray:
     """VOC average precision of each class at each IoU, (T, K) in [0, 1].
 
     nan for a class without objects. Boxes are continuous: the width is
-    x2 - x1. Raises ValueError for another style
-    (`voc_average_precision`) and for labels that are no class.
+    x2 - x1. ``unknown`` permits the label K, which is no class. Raises
+    ValueError for another style (`voc_average_precision`) and for other
+    labels that are no class.
     """
     check_style(style)
-    check_labels(images, num_classes)
+    check_labels(images, num_classes, unknown)
     matches = match_classes(images, range(num_classes), ious)
     return (
         np.array(

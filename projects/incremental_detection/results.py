@@ -16,6 +16,9 @@ BASE = 'step_0'
 FORGETTING = 'forgetting'
 _MEASURES = ('AP50', 'AP75')
 _GROUPS = ('old', 'new', 'all')
+# Of `mmood.OpenSetDetMetric`: shares of what is still unknown.
+_OPEN_WORLD = {'U-Recall': 'R_U', 'WI': 'WI', 'A-OSE': 'AOSE'}
+_LOWER = (FORGETTING, 'WI', 'A-OSE')
 
 
 def report(
@@ -37,7 +40,7 @@ def report(
             cells = [[values_of(done, stage, column)] for column in columns]
             labels = [name, stage][: 1 + with_stage]
             lines.append(Line(labels, cells, len(done), len(runs)))
-    arrows = {c: f'{c} {"↓" if c == FORGETTING else "↑"}' for c in columns}
+    arrows = {c: f'{c} {"↓" if c in _LOWER else "↑"}' for c in columns}
     return render(['method', 'stage'][: 1 + with_stage], arrows, lines, style)
 
 
@@ -54,9 +57,12 @@ def value_of(stages: dict[str, dict], stage: str, column: str) -> float | None:
 
     ``AP50 old`` is a group's mean, ``AP50 all`` that of all classes seen,
     ``circle`` the AP50 of a class. ``forgetting`` is the mean AP50 of the
-    base classes after the base step minus that after the stage, in points.
+    base classes after the base step minus that after the stage, in points;
+    ``U-Recall``, ``WI`` and ``A-OSE`` are of objects still unknown.
     """
     metrics = stages[stage]
+    if column in _OPEN_WORLD:
+        return metrics.get(f'id/open_set/{_OPEN_WORLD[column]}')
     if column == FORGETTING:
         base = {} if stage == BASE else stages.get(BASE, {})
         pairs = [(base[k], metrics[k]) for k in base if k.startswith('AP50/')]
@@ -67,9 +73,18 @@ def value_of(stages: dict[str, dict], stage: str, column: str) -> float | None:
     return metrics.get(measure if group == 'all' else f'{group}/{measure}')
 
 
-def columns_of(classes: Sequence[str] | None = None) -> list[str]:
-    """Those of the groups; given classes, AP50 of each and their mean."""
+def columns_of(
+    classes: Sequence[str] | None = None,
+    methods: Mapping[str, Sequence[dict[str, dict]]] | None = None,
+) -> list[str]:
+    """Those of the groups; given classes, AP50 of each and their mean.
+
+    And those of unknown objects, if a run of the methods has any.
+    """
     if classes is not None:
         return [*classes, 'AP50 all']
     named = [f'{m} {g}' for m in _MEASURES for g in _GROUPS]
-    return [*named, FORGETTING]
+    runs = [run for runs in (methods or {}).values() for run in runs]
+    known = {key for run in runs for stage in run.values() for key in stage}
+    is_open = f'id/open_set/{_OPEN_WORLD["U-Recall"]}' in known
+    return [*named, FORGETTING, *(_OPEN_WORLD if is_open else ())]

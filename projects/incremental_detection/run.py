@@ -51,7 +51,6 @@ def plan_table(table: Table, args: argparse.Namespace) -> Plan:
     trainings = plan_trainings(table, methods, args.launch)
     check(trainings)
     classes = dict.fromkeys(c for m in methods for c in m.plan.classes)
-    columns = columns_of(list(classes) if args.per_class else None)
     first = 0 if args.every_stage else -1
     shown = {m.row.name: [s.name for s in m.stages[first:]] for m in methods}
 
@@ -60,6 +59,8 @@ def plan_table(table: Table, args: argparse.Namespace) -> Plan:
             m.row.name: [m.read(table.folder(m.row, s)) for s in table.seeds]
             for m in methods
         }
+        names = list(classes) if args.per_class else None
+        columns = columns_of(names, found)
         return report(found, shown, columns, args.format, args.every_stage)
 
     return trainings, printed

@@ -25,6 +25,7 @@ from mmood.recipe import resolve
 
 SECTIONS = SECTION, METHOD = 'incremental', 'increment'
 _SET = 'ClassStepCocoDataset'
+_TESTS = 'val_dataloader', 'test_dataloader'
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Plan:
         steps: class names that each step adds; their order is that of the
             labels.
         exemplars: stored images a class; 0: no fine-tuning.
+        open_world: arguments of an `mmood.OpenSetDetMetric`, which measures
+            then; objects of classes to come stay in the tests, unknown.
         base, increment, finetune: overrides of the config for a kind of
             stage, nested or with dotted keys.
 
@@ -58,6 +61,7 @@ class Plan:
 
     steps: Sequence[Sequence[str]]
     exemplars: int = 0
+    open_world: dict | None = None
     base: dict | None = None
     increment: dict | None = None
     finetune: dict | None = None
@@ -126,19 +130,26 @@ def plan_of(cfg: Config, options: dict | None = None) -> Plan:
 
 
 def stage_config(cfg: Config, plan: Plan, stage: Stage, seed: int) -> Config:
-    """The config that trains and tests one stage, but for its paths."""
+    """The config that trains and tests one stage, but for its paths.
+
+    Parts of it refer to the variables ``classes``, of all steps, ``num_seen``
+    and ``num_old`` of them, and ``task``, the step counted from 1.
+    """
     cfg = copy.deepcopy(cfg)
     for section in SECTIONS:
         cfg.pop(section, None)
     cfg.classes = plan.classes
+    cfg.num_seen = plan.number_seen(stage.step)
+    cfg.num_old = plan.number_seen(stage.step - 1)
+    cfg.task = stage.step + 1
     merge_options(cfg, flatten(getattr(plan, stage.kind) or {}))
     cfg = resolved(cfg)
     _set_data(cfg, plan, stage, seed)
-    head, groups = 'model.roi_head.bbox_head', plan.groups(stage.step)
+    if plan.open_world is not None:
+        metric = dict(plan.open_world, type='mmood.OpenSetDetMetric')
+        cfg.val_evaluator = cfg.test_evaluator = metric
+    groups = plan.groups(stage.step)
     own = {
-        f'{head}.num_classes': len(plan.classes),
-        f'{head}.cls_predictor_cfg.num_seen': plan.number_seen(stage.step),
-        'model.num_old': plan.number_seen(stage.step - 1),
         'val_evaluator.groups': groups,
         'test_evaluator.groups': groups,
         SEED: seed,
@@ -161,18 +172,20 @@ def resolved(cfg: Config) -> Config:
 
 
 def _set_data(cfg: Config, plan: Plan, stage: Stage, seed: int) -> None:
-    """Which classes, and which images, each set of the config shows."""
-    store = dict(seen=True, exemplars=plan.exemplars or None)
-    own = dict(seen=False, exemplars=None)
-    known = dict(seen=True, exemplars=None)
+    """Which classes, and which images, each set of the config shows.
+
+    ``exemplars`` of a set of its own stay, as None of a file that holds
+    nothing but stored images.
+    """
+    store = True, plan.exemplars or None
+    own, known = (False, None), (True, None)
     for hook in cfg.custom_hooks:
         if 'dataloader' in hook:
             train_set = copy.deepcopy(cfg.train_dataloader.dataset)
             hook.dataloader.setdefault('dataset', train_set)
-    for name, values in {
+    for name, (seen, exemplars) in {
         'train_dataloader': store if stage.kind == 'finetune' else own,
-        'val_dataloader': known,
-        'test_dataloader': known,
+        **dict.fromkeys(_TESTS, known),
         'custom_hooks': store,
     }.items():
         found = list(step_sets(cfg[name]))
@@ -182,8 +195,11 @@ def _set_data(cfg: Config, plan: Plan, stage: Stage, seed: int) -> None:
                 'says which classes a step shows'
             )
         for dataset in found:
-            dataset.update(steps=plan.steps, step=stage.step, seed=seed)
-            dataset.update(values, metainfo=dict(classes=plan.classes))
+            dataset.update(steps=plan.steps, step=stage.step, seen=seen)
+            dataset.update(seed=seed, metainfo=dict(classes=plan.classes))
+            dataset.setdefault('exemplars', exemplars)
+            if plan.open_world is not None and name in _TESTS:
+                dataset.unknown = 'label'
 
 
 def step_sets(node: object) -> Iterator[dict]:
@@ -202,7 +218,7 @@ def check_data(cfg: Config) -> None:
 
     ValueError for a class of the steps that the file does not have.
     """
-    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+    loaders = 'train_dataloader', *_TESTS
     for part in step_sets([cfg[name] for name in loaders]):
         path = osp.join(part.get('data_root') or '', part['ann_file'])
         classes = [name for step in part['steps'] for name in step]

@@ -76,6 +76,15 @@ def test_a_step_sees_its_classes_only(stepped):
         assert labels(dataset) == expected
 
 
+def test_later_classes_are_unknown_in_a_test(stepped):
+    """They and all other categories have the label K = 3."""
+    options = dict(unknown='label', test_mode=True)
+    first = step_set(stepped, step=0, seen=True, **options)
+    assert labels(first) == {1: [3, 0, 3], 2: [0], 3: [3, 3], 4: [3]}
+    last = step_set(stepped, step=1, seen=True, **options)
+    assert labels(last) == {1: [2, 0, 3], 2: [0], 3: [1, 2], 4: [3]}
+
+
 def test_a_step_is_an_id_set_with_its_objects(stepped):
     sample = step_set(stepped, step=1)[0]['data_samples']
     assert sample.origin == 'id'
@@ -90,6 +99,8 @@ def test_a_step_is_an_id_set_with_its_objects(stepped):
         (dict(step=2), 'from 0 to 1.*got 2'),
         (dict(step=-1), 'from 0 to 1.*got -1'),
         (dict(exemplars=0), 'exemplars must.*got 0'),
+        (dict(unknown='name'), "unknown must be .* got 'name'"),
+        (dict(unknown='label'), 'label 3, which is not one to train on'),
         (
             dict(metainfo=dict(classes=('cat', 'dog', 'cow'))),
             r"\['dog', 'cat', 'cow'\], got \['cat', 'dog', 'cow'\]",

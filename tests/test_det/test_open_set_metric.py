@@ -79,6 +79,46 @@ def test_each_set_is_evaluated_together_with_the_id_images():
     assert near['AOSE'] != far['AOSE'] and near['WI'] != far['WI']
 
 
+def test_an_open_world_by_hand():
+    """Cats are known before the last step, dogs since; foxes are to come.
+
+    A cat is found at once, a dog behind a box on an unknown object. Of three
+    unknown objects one is called so, one a dog; IoU 0.5 is not above 0.5.
+    """
+    fox, half = 3, (50, 50, 60, 70)
+    first = image(
+        [(BOX, 0.9, CAT), (FAR, 0.8, DOG), (half, 0.7, fox)],
+        [(BOX, CAT, 0), (FAR, fox, 0)],
+    )
+    second = image(
+        [(BOX, 0.6, DOG), (FAR, 0.5, fox), (FAR, 0.4, fox)],
+        [(BOX, DOG, 0), (FAR, fox, 0), ((80, 80, 90, 90), fox, 0)],
+    )
+    result = evaluate(
+        [as_sample(first), as_sample(second)],
+        classes=('cat', 'dog', 'fox'),
+        groups=dict(old=['cat'], new=['dog']),
+        closed_style='area',
+    )
+    found = {key: result[f'ood/{key}'] for key in ('old/AP50', 'new/AP50')}
+    assert found == {'old/AP50': 100.0, 'new/AP50': 50.0}
+    assert result['ood/AP50'] == result['ood/id/open_set/mAP_K'] == 75.0
+    assert (result['ood/AP50/cat'], result['ood/AP50/dog']) == (100, 50)
+    assert 'ood/AP50/fox' not in result
+    measured = of_set(result, 'id')
+    # Recall 0.8 is nearest at the cat, and at the second box of the dogs.
+    assert measured['WI'] == pytest.approx(100 * 1 / 3)
+    assert measured['AOSE'] == 1
+    assert measured['R_U'] == pytest.approx(100 / 3)  # U-Recall
+
+
+def test_groups_are_checked():
+    with pytest.raises(ValueError, match="'cat'. more than once"):
+        build(groups=dict(old=['cat'], new=['cat']))
+    with pytest.raises(ValueError, match=r"\['newt'\], which are not in"):
+        evaluate([as_sample(CLOSED)], groups=dict(old=['cat', 'newt']))
+
+
 def test_arguments_reach_the_measures():
     images = random_images(1, count=40)
     samples = [

@@ -41,6 +41,18 @@ def test_class_ap_without_objects(images):
     assert class_ap([image()], 0, IOUS).shape == (3, 0)
 
 
+def test_class_ap_beside_objects_of_the_label_unknown():
+    """They are no class; detections on them stay false positives."""
+    box = (0, 0, 10, 10)
+    images = [
+        image([(box, 0.9, 0), (FAR, 0.8, 0)], [(FAR, 0, 0), (box, 2, 0)])
+    ]
+    result = class_ap(images, 2, [0.5], 'area', unknown=True)
+    np.testing.assert_array_equal(result, [[0.5, NAN]])
+    with pytest.raises(ValueError, match='must be 0 to 1, got 2'):
+        class_ap(images, 2, [0.5])
+
+
 def test_group_means():
     ap = np.array([0.2, 0.4, NAN, 0.9])
     groups = dict(old=[0, 1], new=[3, 2], next=[], all=range(4))

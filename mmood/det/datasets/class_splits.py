@@ -40,6 +40,12 @@ def split_steps(steps: Sequence[Sequence[str]]) -> list[list[str]]:
     return result
 
 
+def check_unknown(unknown: str) -> None:
+    """Raise ValueError unless it says what becomes of unknown objects."""
+    if unknown not in ('label', 'drop'):
+        raise ValueError(f"unknown must be 'label' or 'drop', got {unknown!r}")
+
+
 @DATASETS.register_module()
 class OpenSetCocoDataset(OriginCocoDataset):
     """Set in COCO format in which objects of unknown classes may be.
@@ -52,10 +58,7 @@ class OpenSetCocoDataset(OriginCocoDataset):
     """
 
     def __init__(self, *args, unknown: str = 'label', **kwargs) -> None:
-        if unknown not in ('label', 'drop'):
-            raise ValueError(
-                f"unknown must be 'label' or 'drop', got {unknown!r}"
-            )
+        check_unknown(unknown)
         super().__init__(*args, others=unknown, **kwargs)
 
 
@@ -67,8 +70,10 @@ class ClassStepCocoDataset(OriginCocoDataset):
     concatenation is ``metainfo.classes`` (which may be left out). Kept are
     the objects of the classes of step number ``step``, or with ``seen=True``
     of all steps up to it; those of other classes stay in the images without
-    annotation. Images in which nothing is kept are dropped by
-    ``filter_cfg=dict(filter_empty_gt=True)``, from training sets only.
+    annotation, or with ``unknown='label'``, for tests, get the label K, the
+    number of classes of all steps. Images in which nothing is kept are
+    dropped by ``filter_cfg=dict(filter_empty_gt=True)``, from training sets
+    only.
 
     With ``exemplars=n`` only n images of every kept class are left: those
     in which the class is annotated, drawn with ``seed`` and the class's name.
@@ -84,6 +89,7 @@ class ClassStepCocoDataset(OriginCocoDataset):
         seen: bool = False,
         exemplars: int | None = None,
         seed: int = 0,
+        unknown: str = 'drop',
         metainfo: dict | None = None,
         **kwargs,
     ) -> None:
@@ -109,7 +115,16 @@ class ClassStepCocoDataset(OriginCocoDataset):
                 f'order, {classes}, got {list(metainfo["classes"])}; it may '
                 'be left out'
             )
-        super().__init__(metainfo=metainfo, others='drop', kept=kept, **kwargs)
+        check_unknown(unknown)
+        if unknown == 'label' and not kwargs.get('test_mode'):
+            raise ValueError(
+                f"unknown='label' gives objects the label {len(classes)}, "
+                'which is not one to train on: set test_mode=True for a test '
+                "set, or unknown='drop'"
+            )
+        super().__init__(
+            metainfo=metainfo, others=unknown, kept=kept, **kwargs
+        )
 
     def chosen(self, infos: list[dict]) -> list[dict]:
         infos = super().chosen(infos)

@@ -6,7 +6,7 @@ Shapes: n detections of an image, K known classes.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -19,6 +19,7 @@ from mmood.metrics.voc import best_f1_score, check_style, match_classes
 from mmood.ops import check_populations
 from mmood.registry import METRICS
 
+from .class_groups import check_groups, group_measures
 from .kept_boxes import threshold_at
 from .records import (
     class_names,
@@ -50,6 +51,11 @@ class OpenSetDetMetric(BaseMetric):
     Args:
         protocol: see `mmood.metrics.wilderness_impact`.
         recall: at which WI is taken.
+        groups: names of the known classes by group, of open-world detection
+            ``dict(old=[...], new=[...])``: what was known before the last
+            step, and what it added. Then `group_measures` of the ID images
+            are returned too. Classes of the metainfo that are in none are
+            those of steps to come, whose objects have the label K.
         closed_style: of average precision on the ID images, see
             `mmood.metrics.voc_average_precision`.
         open_style: the same for the other sets.
@@ -70,6 +76,7 @@ class OpenSetDetMetric(BaseMetric):
         protocol: str = 'opendet',
         recall: float = 0.8,
         *,
+        groups: Mapping[str, Sequence[str]] | None = None,
         closed_style: str = '11points',
         open_style: str = 'area',
         rounds: bool = True,
@@ -82,6 +89,7 @@ class OpenSetDetMetric(BaseMetric):
         check_style(open_style)
         self.protocol, self.recall = protocol, recall
         self.closed_style, self.open_style = closed_style, open_style
+        self.groups = None if groups is None else check_groups(groups)
         self.rounds, self.out_dir = rounds, out_dir
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
@@ -97,7 +105,8 @@ class OpenSetDetMetric(BaseMetric):
             )
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        num_known = len(class_names(self.dataset_meta))
+        classes = class_names(self.dataset_meta)
+        num_known = len(classes)
         check_populations(
             (r['origin'], r['source'], r['img_id']) for r in results
         )
@@ -119,6 +128,16 @@ class OpenSetDetMetric(BaseMetric):
             for key, value in row.items()
         }
         metrics['closed_mAP_K'] = rows['id']['mAP_K']
+        if self.groups is not None:
+            metrics.update(
+                group_measures(
+                    [r['image'] for r in in_id],
+                    self.groups,
+                    classes,
+                    self.closed_style,
+                    unknown=True,
+                )
+            )
         metrics.update(_thresholds(in_id, num_known))
         self._report(rows)
         if self.out_dir:

@@ -2,12 +2,10 @@
 
 from .detector import IncrementalFasterRCNN
 from .distiller import Distiller
-from .growing_linear import GrowingLinear
 from .warp_hook import WarpGradientHook
 
 __all__ = [
     'Distiller',
-    'GrowingLinear',
     'IncrementalFasterRCNN',
     'WarpGradientHook',
 ]

@@ -20,7 +20,7 @@ from .distiller import Comparison, Distiller, recorded_pass
 class IncrementalFasterRCNN(FasterRCNN):
     """Faster R-CNN with the distillation of incremental detection.
 
-    Put `GrowingLinear` into its box head.
+    Put `mmood.GrowingLinear` into its box head.
 
     Args:
         num_old: classes of all steps before this one, the first of the list;

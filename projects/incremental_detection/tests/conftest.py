@@ -61,7 +61,10 @@ incremental = dict(
     finetune={'param_scheduler': [], 'optim_wrapper.optimizer.lr': 0.1},
 )
 model = dict(
-    roi_head=dict(bbox_head=dict(cls_predictor_cfg=dict(num_seen=1)))
+    num_old='$num_old',
+    roi_head=dict(
+        bbox_head=dict(cls_predictor_cfg=dict(num_seen='$num_seen'))
+    ),
 )
 train_cfg = dict(max_epochs=1)
 param_scheduler = [dict(type='LinearLR')]

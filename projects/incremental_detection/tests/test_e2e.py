@@ -7,76 +7,34 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
-from experiments.spec import Row, Table
-from experiments.stage import checkpoint_of
-from trainings import Training, plan_trainings, prepare
+from trainings import Training
 
-from helpers import ROOT, load_weights, run_here, run_script
+from helpers import ROOT, run_script
 from mmood.hooks import FiniteLossHook
+from stage_helpers import carry_out, metrics_of, run_in_this_process
+from stage_helpers import plan as plan_of_any
+from stage_helpers import weights_of as weights
 
 CONFIG = 'iod-dfdd_faster-rcnn_r18_fpn_shapes-4-2'
 PATH = ROOT / f'projects/incremental_detection/configs/{CONFIG}.py'
 STAGES = ['step_0', 'step_1', 'step_1_finetune']
-# No flips and fewer candidates than are sampled: nothing is left to chance,
-# so an interrupted training can be compared with one that was not.
-TINY = {
-    'model.roi_head.bbox_head.fc_out_channels': 32,
-    'model.train_cfg.rpn.sampler.num': 8192,
-    'model.train_cfg.rcnn.sampler.num': 256,
-    'model.train_cfg.rpn_proposal.max_per_img': 16,
-    'model.test_cfg.rpn.max_per_img': 20,
-    'model.test_cfg.rcnn.score_thr': 0.0,  # untrained, it still finds some
-    'train_dataloader.batch_size': 4,
-    'train_dataloader.persistent_workers': False,
-    'train_dataloader.dataset.pipeline.2.prob': 0.0,
-    'default_hooks.logger.interval': 1,
-    'incremental.exemplars': 2,
-    'incremental.base.max_epochs': 1,
-    'incremental.base.train_dataloader.dataset.indices': 8,
-    'incremental.increment.max_epochs': 2,
-    'incremental.increment.train_dataloader.dataset.indices': 8,
-    'incremental.increment.param_scheduler': [],
-    'incremental.finetune.max_epochs': 1,
+WARPS = {
     'warp.interval': 2,
     'warp.dataloader.batch_size': 4,
     'warp.dataloader.num_workers': 0,
-    **{
-        f'{name}_dataloader.num_workers': 0
-        for name in ('train', 'val', 'test')
-    },
 }
 
 
-def plan(
-    data: Path, out: Path, stages=None, processes=1, **more
-) -> list[Training]:
-    options = {**TINY, 'data_root': str(data), **more}
-    row = Row(CONFIG, PATH, cfg_options=options)
-    methods = [prepare(row, stages)]
-    return plan_trainings(Table(out, [3], [row]), methods, processes)
-
-
-def carry_out(trainings: list[Training], execute: Callable) -> None:
-    for one in trainings:
-        for step, command in one.steps():
-            execute(f'{one.stage.name}, {step}', command)
+def plan(*arguments, **more) -> list[Training]:
+    return plan_of_any(PATH, *arguments, **{**WARPS, **more})
 
 
 @pytest.fixture(scope='module')
 def here() -> Callable:
-    """Run a command of a step in this process; it keeps their names."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-
-        def execute(step: str, command: list[str]) -> None:
-            execute.steps.append(step)
-            run_here(patch, Path(command[1]).stem, *command[2:])
-
-        execute.steps = []
+    with run_in_this_process() as execute:
         yield execute
 
 
@@ -86,14 +44,6 @@ def finished(shapes, here, tmp_path_factory) -> list[Training]:
     trainings = plan(shapes, tmp_path_factory.mktemp('incremental'))
     carry_out(trainings, here)
     return trainings
-
-
-def weights(training: Training) -> dict[str, torch.Tensor]:
-    return load_weights(checkpoint_of(training.folder))
-
-
-def metrics_of(trainings: list[Training]) -> dict[str, dict]:
-    return trainings[0].method.read(trainings[0].folder.parent)
 
 
 def test_every_stage_is_tested_on_the_classes_it_knows(finished):

@@ -33,6 +33,23 @@ def test_columns():
     assert value_of(RUN, 'step_0', 'AP50 new') is None
 
 
+def test_columns_of_an_open_world():
+    unknown = {
+        'id/open_set/R_U': 12.0,
+        'id/open_set/WI': 3.0,
+        'id/open_set/AOSE': 40,
+    }
+    run = dict(RUN, step_1={**LAST, **unknown})
+    columns = columns_of(None, {'m': [run]})
+    assert columns == [*columns_of(), 'U-Recall', 'WI', 'A-OSE']
+    found = [value_of(run, 'step_1', c) for c in columns[-3:]]
+    assert found == [12.0, 3.0, 40]
+    assert columns_of(None, {'m': [RUN]}) == columns_of()
+    assert columns_of(['a'], {'m': [run]}) == columns_of(['a'])
+    text = report_of({'m': [run]}, columns)
+    assert 'U-Recall ↑' in text and 'A-OSE ↓' in text and 'WI ↓' in text
+
+
 def test_columns_of_classes():
     assert columns_of(['a', 'c']) == ['a', 'c', 'AP50 all']
     assert value_of(RUN, 'step_1', 'c') == 60.0

@@ -116,6 +116,24 @@ def test_sets_inside_of_others_and_of_hooks(small):
     assert cfg.custom_hooks[1].dataloader.dataset.ann_file == 'b.json'
 
 
+def test_a_file_of_stored_images_is_taken_whole(small):
+    finetune = (
+        "'train_dataloader.dataset': dict(ann_file='t$', exemplars=None)"
+    )
+    path = small(
+        **{
+            "finetune={'param": 'finetune={'
+            + finetune.replace('$', '${task}')
+            + ", 'param"
+        }
+    )
+    cfg = config_of(path, 2)
+    assert sets_of(cfg, 'train_dataloader')['exemplars'] is None
+    assert sets_of(cfg, 'train_dataloader')['seen']
+    assert cfg.train_dataloader.dataset.ann_file == 't2'
+    assert sets_of(config_of(path, 1), 'custom_hooks')['exemplars'] == 2
+
+
 def test_the_model_knows_the_classes_of_its_stage(small):
     head = {}
     for number in range(3):
@@ -170,6 +188,20 @@ def test_the_rest_of_a_stage_config(small):
         groups = dict(old=['a', 'b'], new=['c'])
         assert evaluator == dict(type='M', groups=groups)
     assert 'incremental' not in cfg
+
+
+def test_an_open_world_keeps_what_is_unknown_in_the_tests(small):
+    section = "exemplars=2,\n    open_world=dict(closed_style='area'),"
+    cfg = config_of(small(**{'exemplars=2,': section}), 1)
+    for name in ('val', 'test'):
+        (dataset,) = step_sets(cfg[f'{name}_dataloader'])
+        assert dataset.unknown == 'label' and dataset.seen
+        groups = dict(old=['a', 'b'], new=['c'])
+        assert cfg[f'{name}_evaluator'] == dict(
+            type='mmood.OpenSetDetMetric', closed_style='area', groups=groups
+        )
+    (dataset,) = step_sets(cfg.train_dataloader)
+    assert 'unknown' not in dataset
 
 
 def test_a_stage_leaves_the_config_as_it_is(small):

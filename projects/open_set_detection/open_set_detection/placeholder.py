@@ -12,11 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmood.losses.batch import Batch
+from mmood.losses import Batch, OpenSetLoss, columns_of
 from mmood.ops import rank_mean
 from mmood.registry import MODELS
 
-from .open_set_loss import OpenSetLoss, columns_of
 from .unknown_probability import placeholder_cross_entropy
 
 

@@ -11,11 +11,9 @@ import torch
 from mmengine.dist import get_rank
 from torch import Tensor
 
-from mmood.losses.batch import Batch
+from mmood.losses import Batch, OpenSetLoss, columns_of
 from mmood.ops import Activity, gather_rows, raised, rank_mean
 from mmood.registry import MODELS
-
-from .open_set_loss import OpenSetLoss, columns_of
 
 
 def placeholder_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

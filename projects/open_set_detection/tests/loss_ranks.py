@@ -11,7 +11,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 
 from projects.open_set_detection import open_set_detection
-from projects.open_set_detection.tests.roi_batches import (
+from roi_batches import (
     gradients,
     linear_view,
     roi_batch,

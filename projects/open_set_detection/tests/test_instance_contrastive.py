@@ -12,7 +12,7 @@ from projects.open_set_detection.open_set_detection import (
     InstanceContrastiveLoss,
     supervised_contrastive,
 )
-from projects.open_set_detection.tests.roi_batches import roi_batch
+from roi_batches import roi_batch
 
 
 def by_hand(queries, labels, keys, key_labels, temperature):

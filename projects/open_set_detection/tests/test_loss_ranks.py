@@ -7,7 +7,7 @@ import torch
 
 from helpers import run_script
 from projects.open_set_detection import open_set_detection
-from projects.open_set_detection.tests.roi_batches import (
+from roi_batches import (
     NAMES,
     copied,
     gradients,

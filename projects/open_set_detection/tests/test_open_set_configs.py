@@ -13,10 +13,10 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
 from helpers import ROOT
+from mmood.det.models import OpenSetRoIHead
 from mmood.necks import DFDDNeck
 from mmood.recipe import load
 from mmood.registry import DATASETS, METRICS
-from projects.open_set_detection.open_set_detection import OpenSetRoIHead
 
 PROJECT = Path(__file__).parents[1]
 CONFIGS = sorted((PROJECT / 'configs').glob('*.py'))

@@ -17,7 +17,7 @@ from projects.open_set_detection.open_set_detection import (
     PlaceholderLoss,
     UnknownProbabilityLoss,
 )
-from projects.open_set_detection.tests.roi_batches import (
+from roi_batches import (
     LEAVES,
     roi_batch,
 )

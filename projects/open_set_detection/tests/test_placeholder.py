@@ -8,16 +8,16 @@ import torch
 from scipy.special import log_softmax
 
 from helpers import assert_near
-from mmood.registry import MODELS
-from projects.open_set_detection.open_set_detection import PlaceholderLoss
-from projects.open_set_detection.open_set_detection.open_set_loss import (
+from mmood.losses.open_set import (
     columns_of,
 )
+from mmood.registry import MODELS
+from projects.open_set_detection.open_set_detection import PlaceholderLoss
 from projects.open_set_detection.open_set_detection.placeholder import (
     different_pairs,
     mix,
 )
-from projects.open_set_detection.tests.roi_batches import (
+from roi_batches import (
     linear_view,
     roi_batch,
 )

@@ -9,6 +9,9 @@ from scipy.special import softmax
 
 from helpers import assert_near
 from mmood.losses.batch import BACKGROUND
+from mmood.losses.open_set import (
+    columns_of,
+)
 from mmood.registry import MODELS
 from projects.open_set_detection.open_set_detection import (
     UnknownProbabilityLoss,
@@ -16,10 +19,7 @@ from projects.open_set_detection.open_set_detection import (
     unknown_probability,
     unknown_probability_loss,
 )
-from projects.open_set_detection.open_set_detection.open_set_loss import (
-    columns_of,
-)
-from projects.open_set_detection.tests.roi_batches import roi_batch
+from roi_batches import roi_batch
 
 
 def by_hand(logits, labels, alpha):

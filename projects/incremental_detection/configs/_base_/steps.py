@@ -1,18 +1,22 @@
 # What the steps need, whatever the data: a detector whose classes join, sets
 # that show a part of them. run.py says which classes there are and which of
-# them each set shows.
+# them each set shows, and of each stage what the variables are.
 custom_imports = dict(
     imports=['projects.incremental_detection.incremental_detection'],
     allow_failed_imports=False,
 )
+num_seen, num_old, task = 1, 0, 1
 incremental_model = dict(
     type='mmood.IncrementalFasterRCNN',
+    num_old='$num_old',
     roi_head=dict(
         type='mmood.OODRoIHead',
         scores=['energy'],
         bbox_head=dict(
             reg_class_agnostic=True,
-            cls_predictor_cfg=dict(type='mmood.GrowingLinear', num_seen=1),
+            cls_predictor_cfg=dict(
+                type='mmood.GrowingLinear', num_seen='$num_seen'
+            ),
         ),
     ),
 )

@@ -1,8 +1,5 @@
 # ORE (CVPR 2021): auto-labelled unknowns and the energy-based identifier.
 runner_type = 'mmood.OODRunner'
-custom_imports = dict(
-    imports=['projects.open_set_detection.open_set_detection']
-)
 ood = dict(
     scores=['ore'],
     losses=[dict(type='mmood.EnergyWeibulls', size=1000)],

@@ -8,14 +8,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmood.losses.batch import BACKGROUND, OUTLIER, Batch, OODLoss
+from .batch import BACKGROUND, OUTLIER, Batch, OODLoss
 
 
 class OpenSetLoss(OODLoss):
     """A loss whose batches have logits (R, K + 2): K is unknown's column.
 
-    `OpenSetRoIHead` gives it such batches if it has an ``unknown_class``,
-    and refuses it otherwise.
+    `mmood.OpenSetRoIHead` gives it such batches if it has an
+    ``unknown_class``, and refuses it otherwise.
     """
 
 

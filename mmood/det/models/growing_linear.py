@@ -16,13 +16,14 @@ UNSEEN = -1e4
 
 @MODELS.register_module()
 class GrowingLinear(nn.Linear):
-    """Linear layer (N, C) -> (N, K + 1) that has seen ``num_seen`` classes.
+    """Linear layer (N, C) -> (N, M) that has seen ``num_seen`` of K classes.
 
     The logits of the classes from ``num_seen`` on are -10^4, without a
-    gradient; the last one, background, is kept. So a step neither predicts
-    nor unlearns the classes of later ones, and a checkpoint fits the layer
-    of any step. Use it as ``cls_predictor_cfg=dict(type=
-    'mmood.GrowingLinear', num_seen=...)`` of a box head.
+    gradient; the last ``num_rest`` = M - K are kept: background, or
+    unknown and background. So a step neither predicts nor unlearns
+    the classes of later ones, and a checkpoint fits the layer of any step.
+    Use it as ``cls_predictor_cfg=dict(type='mmood.GrowingLinear',
+    num_seen=...)`` of a box head.
 
     Raises ValueError if ``num_seen`` is not from 1 to K.
     """
@@ -32,12 +33,14 @@ class GrowingLinear(nn.Linear):
         in_features: int,
         out_features: int,
         num_seen: int,
+        num_rest: int = 1,
         bias: bool = True,
     ) -> None:
         super().__init__(in_features, out_features, bias)
-        if not 1 <= num_seen < out_features:
+        self.num_classes = out_features - num_rest
+        if not 1 <= num_seen <= self.num_classes:
             raise ValueError(
-                f'num_seen must be from 1 to {out_features - 1}, the number '
+                f'num_seen must be from 1 to {self.num_classes}, the number '
                 f'of classes of all steps, got {num_seen}'
             )
         self.num_seen = num_seen
@@ -45,7 +48,7 @@ class GrowingLinear(nn.Linear):
     def forward(self, inputs: Tensor) -> Tensor:
         logits = super().forward(inputs)
         index = torch.arange(self.out_features, device=logits.device)
-        unseen = (index >= self.num_seen) & (index < self.out_features - 1)
+        unseen = (index >= self.num_seen) & (index < self.num_classes)
         return logits.masked_fill(unseen, UNSEEN)
 
     def extra_repr(self) -> str:

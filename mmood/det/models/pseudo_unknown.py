@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import torch
-from mmdet.models.roi_heads.bbox_heads import Shared2FCBBoxHead
+from mmdet.models.roi_heads.bbox_heads import BBoxHead, Shared2FCBBoxHead
 from mmengine.config import ConfigDict
 
 from mmood.registry import MODELS
 
 
-@MODELS.register_module()
-class PseudoUnknownBBoxHead(Shared2FCBBoxHead):
+class PseudoUnknownTargets:
     """Box head that learns its last class, 'unknown', from background RoIs.
 
-    Of each image the ``num_pseudo`` sampled background RoIs with the highest
-    objectness become objects of that class; their boxes are not learned.
-    The proposals must be sorted by objectness, as an RPN's are. Source:
-    Joseph et al., "Towards Open World Object Detection", CVPR 2021, Sec. 4.2.
-    Raises ValueError for less than one pseudo-unknown RoI.
+    Before the class of a box head. Of each image the ``num_pseudo`` sampled
+    background RoIs (those that overlap no object by the assigner's IoU) with
+    the highest objectness become objects of that class; their boxes are not
+    learned. The proposals must be sorted by objectness, as an RPN's are.
+    Source: Joseph et al., "Towards Open World Object Detection", CVPR 2021,
+    Sec. 4.2. Raises ValueError for a negative number; 0: none.
     """
 
     def __init__(self, *args, num_pseudo: int = 1, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        if num_pseudo < 1:
+        if num_pseudo < 0:
             raise ValueError(
-                f'num_pseudo must be at least 1, got {num_pseudo}'
+                f'num_pseudo must be at least 0, got {num_pseudo}'
             )
         self.num_pseudo = num_pseudo
 
@@ -42,3 +42,13 @@ class PseudoUnknownBBoxHead(Shared2FCBBoxHead):
             best = res.neg_inds.argsort()[: self.num_pseudo]
             labels[len(res.pos_priors) + best] = self.num_classes - 1
         return tuple(map(torch.cat, targets)) if concat else targets
+
+
+@MODELS.register_module()
+class PseudoUnknownBBoxHead(PseudoUnknownTargets, Shared2FCBBoxHead):
+    """Of a detector with FPN. See `PseudoUnknownTargets`."""
+
+
+@MODELS.register_module()
+class PseudoUnknownC4BBoxHead(PseudoUnknownTargets, BBoxHead):
+    """Of a C4 detector, behind res5. See `PseudoUnknownTargets`."""

@@ -12,6 +12,7 @@ import torch
 
 from det_helpers import K, build_head, near_and_far, painted, sampled
 from helpers import assert_near
+from mmood.det.models.pseudo_unknown import PseudoUnknownTargets
 
 UNKNOWN, BACKGROUND = K, K + 1
 
@@ -36,7 +37,7 @@ def step(head, *labels):
     return sampled(head, near_and_far(data), data)
 
 
-@pytest.mark.parametrize('num_pseudo', [1, 3])
+@pytest.mark.parametrize('num_pseudo', [0, 1, 3])
 def test_the_best_background_of_each_image_is_unknown(num_pseudo):
     head = pseudo_head(num_pseudo=num_pseudo)
     results = step(head, [3, 1], [], [2, 0, 0])
@@ -54,7 +55,7 @@ def test_other_targets_are_the_parents():
     head = pseudo_head()
     results = step(head, [3, 1], [2])
     found = head.bbox_head.get_targets(results, head.train_cfg)
-    parent = super(type(head.bbox_head), head.bbox_head)
+    parent = super(PseudoUnknownTargets, head.bbox_head)
     expected = parent.get_targets(results, head.train_cfg)
     assert (found[0] != expected[0]).sum() == len(results)
     for mine, theirs in zip(found[1:], expected[1:]):
@@ -114,5 +115,5 @@ def test_an_image_without_objects_has_a_gradient():
 
 
 def test_bad_argument():
-    with pytest.raises(ValueError, match='num_pseudo must be at least 1, got'):
-        pseudo_head(num_pseudo=0)
+    with pytest.raises(ValueError, match='num_pseudo must be at least 0, got'):
+        pseudo_head(num_pseudo=-1)

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmood.losses.batch import OUTLIER, Batch, find_loss
 from mmood.ops import (
     Activity,
     ClassQueues,
@@ -23,21 +22,31 @@ from mmood.ops import (
 from mmood.registry import MODELS
 from mmood.scores import Samples, energy, register_score
 
-from .open_set_loss import OpenSetLoss
+from .batch import OUTLIER, Batch, find_loss
+from .open_set import OpenSetLoss
 
 
 @MODELS.register_module()
 class EnergyWeibulls(OpenSetLoss):
     """Keeps the energies of known and unknown objects; no loss by itself.
 
-    The energy is ``-logsumexp`` of the known classes' logits. Kept are the
-    last ``size`` of RoIs on known objects and of those that a
-    `PseudoUnknownBBoxHead` took for unknown ones, of all ranks. `ORE` scores
-    boxes by densities of them.
+    The energy is ``-T logsumexp(z / T)`` of the known classes' logits z.
+    Kept are the last ``size`` of RoIs on known objects and of those that an
+    `mmood.PseudoUnknownBBoxHead` took for unknown ones, of all ranks. `ORE`
+    scores boxes by densities of them. A training starts without those that
+    a checkpoint brought along, which are of other weights.
+    `mmood.LabelledEnergiesHook` puts those of annotated objects in their
+    place.
+    Raises ValueError for a ``temperature`` that is not positive.
     """
 
-    def __init__(self, size: int = 1000) -> None:
+    def __init__(self, size: int = 1000, temperature: float = 1.0) -> None:
         super().__init__()
+        if not temperature > 0:
+            raise ValueError(
+                f'temperature must be positive, got {temperature}'
+            )
+        self.temperature = temperature
         self.queues = ClassQueues(num_classes=2, channels=1, size=size)
         self.activity = Activity(
             'the unknown objects of EnergyWeibulls: train with an '
@@ -47,12 +56,22 @@ class EnergyWeibulls(OpenSetLoss):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Keep the energies of a step, no loss; a collective call."""
-        is_unknown = batch.labels == OUTLIER
-        kept = is_unknown | batch.is_known
+        if batch.iteration == 0:
+            self.queues.seen.zero_()
+        rows = batch.object_rows
+        is_unknown = batch.labels[rows] == OUTLIER
         self.activity.add(is_unknown.sum())
-        energies = energy(batch.logits[kept, : batch.num_classes].detach())
-        self.queues.add(energies[:, None], is_unknown[kept].long())
+        self.add(batch.logits[rows, : batch.num_classes], is_unknown)
         return {}
+
+    def add(self, logits: Tensor, is_unknown: Tensor) -> None:
+        """Keep the energies of objects (N, K), (N,); a collective call."""
+        energies = self.of(logits.detach())
+        self.queues.add(energies[:, None], is_unknown.long())
+
+    def of(self, logits: Tensor) -> Tensor:
+        """Energies (N,) of the known classes' logits (N, K)."""
+        return energy(logits, temperature=self.temperature)
 
     def densities(self) -> tuple[Weibull, Weibull]:
         """Of known and of unknown objects; made anew when energies come.
@@ -89,8 +108,10 @@ class ORE:
     both are impossible.
 
     The paper fits them on validation images in which unknown objects are
-    annotated. Here nothing needs such labels. Both have one shift: one
-    standard deviation of all energies below the smallest.
+    annotated, a leak; here nothing needs such labels, unless
+    `mmood.LabelledEnergiesHook` asks for them. Both have one shift: one
+    standard deviation of all energies below the smallest. The public code
+    compares the densities' integrals over half a unit to each side.
     """
 
     def __init__(self, losses: Iterable[nn.Module]) -> None:
@@ -98,6 +119,6 @@ class ORE:
 
     def __call__(self, samples: Samples) -> Tensor:
         known, unknown = self.energies.densities()
-        x = energy(samples.logits)
+        x = self.energies.of(samples.logits)
         unlikely = log_weibull_density(x, known)
         return log_weibull_density(x, unknown) - unlikely

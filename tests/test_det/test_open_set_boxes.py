@@ -8,10 +8,7 @@ from mmdet.structures.bbox import bbox2roi
 from mmengine.structures import InstanceData
 
 from det_helpers import build_head, near_and_far, painted, sampled
-from projects.open_set_detection.open_set_detection import (
-    assigned_ious,
-    merge_label,
-)
+from mmood.det.models.open_set_boxes import assigned_ious, merge_label
 
 
 def test_ious_are_those_with_the_assigned_objects():

@@ -6,8 +6,8 @@ from mmdet.registry import MODELS as MMDET_MODELS
 from torch import nn
 
 from helpers import assert_near
+from mmood.det.models import GrowingLinear
 from mmood.registry import MODELS
-from projects.incremental_detection.incremental_detection import GrowingLinear
 
 K, C = 5, 3
 
@@ -34,6 +34,19 @@ def test_seen_classes_and_background_are_the_plain_layers(num_seen):
     torch.testing.assert_close(
         probabilities[:, kept], expected[:, kept].softmax(1)
     )
+
+
+def test_unknown_and_background_are_kept():
+    layer = GrowingLinear(C, K + 2, 2, num_rest=2)
+    plain = nn.Linear(C, K + 2)
+    plain.load_state_dict(layer.state_dict())
+    inputs = torch.randn(4, C)
+    logits, expected = layer(inputs), plain(inputs)
+    kept = [0, 1, K, K + 1]
+    assert_near(logits[:, kept], expected[:, kept])
+    assert (logits[:, 2:K] == -1e4).all()
+    with pytest.raises(ValueError, match=f'1 to {K}.* got {K + 1}'):
+        GrowingLinear(C, K + 2, K + 1, num_rest=2)
 
 
 def test_rows_of_unseen_classes_get_a_gradient_of_zero():

@@ -8,9 +8,9 @@ import torch
 from scipy.stats import weibull_min
 
 from helpers import assert_near
+from mmood.losses import EnergyWeibulls
 from mmood.scores import Samples, ScoreSet, energy
-from projects.open_set_detection.open_set_detection import EnergyWeibulls
-from projects.open_set_detection.tests.roi_batches import roi_batch
+from roi_batches import roi_batch
 
 K = 3
 
@@ -22,8 +22,8 @@ def logits_of(energies: np.ndarray, columns: int = K) -> torch.Tensor:
     return logits
 
 
-def observed(known, unknown, size=1000):
-    loss = EnergyWeibulls(size)
+def observed(known, unknown, size=1000, **more):
+    loss = EnergyWeibulls(size, **more)
     both = np.concatenate([known, unknown, [99.0]])
     labels = [0] * len(known) + [K] * len(unknown) + [K + 1]
     logits = logits_of(both, K + 2)
@@ -61,6 +61,23 @@ def test_score_is_the_log_ratio_of_both_densities():
     np.testing.assert_allclose(energies, x, rtol=1e-5)
 
 
+def test_a_temperature_is_of_the_energies_kept_and_scored():
+    known, unknown = two_kinds()
+    loss = observed(known, unknown, temperature=1.5)
+    kept = loss.queues.memory.squeeze(2)[0, :400]
+    # logsumexp(z / T) of K equal logits z: T log K above z.
+    expected = known - np.log(K) * (1.5 - 1)
+    np.testing.assert_allclose(np.sort(kept), np.sort(expected), rtol=1e-5)
+    logits = logits_of(np.array([-10.0, -2.0]))
+    np.testing.assert_allclose(
+        loss.of(logits), np.array([-10.0, -2.0]) - np.log(K) / 2, rtol=1e-5
+    )
+    low, high = scored(loss, logits)
+    assert low < 0 < high
+    with pytest.raises(ValueError, match='temperature must be .* got 0'):
+        EnergyWeibulls(temperature=0)
+
+
 def test_rings_hold_the_newest_energies_of_both_kinds():
     known, unknown = two_kinds(5)
     loss = observed(known, unknown, size=3)
@@ -68,6 +85,14 @@ def test_rings_hold_the_newest_energies_of_both_kinds():
     assert loss.queues.seen.tolist() == [5, 5]
     for ring, values in zip(rings, (known, unknown)):
         np.testing.assert_allclose(sorted(ring), sorted(values[-3:]), 1e-5)
+
+
+def test_a_training_starts_without_the_energies_of_another():
+    loss = observed(*two_kinds(5))
+    loss(roi_batch([0, K, 0], K, iteration=0))
+    assert loss.queues.seen.tolist() == [2, 1]
+    loss(roi_batch([0, K, 0], K, iteration=1))
+    assert loss.queues.seen.tolist() == [4, 2]
 
 
 def test_fit_is_kept_until_energies_come():

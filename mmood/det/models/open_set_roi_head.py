@@ -8,12 +8,11 @@ from __future__ import annotations
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmood.det.models import OODRoIHead
-from mmood.losses.batch import OUTLIER, Batch
+from mmood.losses import OUTLIER, Batch, OpenSetLoss
 from mmood.registry import MODELS
 
-from .box_tools import assigned_ious, merge_label
-from .open_set_loss import OpenSetLoss
+from .open_set_boxes import assigned_ious, merge_label
+from .roi_heads import OODRoIHead
 
 
 @MODELS.register_module()

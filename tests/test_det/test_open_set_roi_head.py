@@ -26,16 +26,12 @@ from det_helpers import (
     samples,
 )
 from helpers import assert_near
+from mmood.det.models import OpenSetRoIHead
+from mmood.det.models.open_set_boxes import assigned_ious, merge_label
 from mmood.det.models.roi_tools import record_calls
-from mmood.losses.batch import BACKGROUND
+from mmood.losses import BACKGROUND, OpenSetLoss
 from mmood.registry import MODELS
 from mmood.scores import energy
-from projects.open_set_detection.open_set_detection import (
-    OpenSetLoss,
-    OpenSetRoIHead,
-    assigned_ious,
-    merge_label,
-)
 
 
 @MODELS.register_module(force=True)

@@ -1,0 +1,4 @@
+_base_ = [
+    '../../incremental_detection/configs/_base_/shapes.py',
+    '_base_/shapes_4-2-2.py',
+]

@@ -1,0 +1,196 @@
+"""Every config is parsed, its stages are built, and one trains a step."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from experiments.spec import load_table
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.structures import InstanceData
+from stages import Plan, plan_of, stage_config, step_sets
+from trainings import build_parts
+
+from helpers import ROOT
+from mmood.det.models import OODRoIHead, OpenSetRoIHead
+from mmood.det.models.pseudo_unknown import PseudoUnknownTargets
+
+PROJECT = ROOT / 'projects/open_world_detection'
+CONFIGS = sorted((PROJECT / 'configs').glob('*.py'))
+SPLITS = {
+    'voc-10-10': [10, 10],
+    'voc-15-5': [15, 5],
+    'voc-19-1': [19, 1],
+    'm-owodb': [20, 20, 20, 20],
+    's-owodb': [19, 21, 20, 20],
+    'shapes-4-2-2': [4, 2, 2],
+}
+# Smaller, not shallower: the whole R50-C4 learns.
+SMALL = {
+    'model.train_cfg.rpn_proposal.max_per_img': 12,
+    'model.train_cfg.rcnn.sampler.num': 8,
+}
+
+
+def by_name(paths: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize('path', paths, ids=lambda path: path.stem)
+
+
+def split_of(path: Path) -> str:
+    return path.stem.split('_')[-1]
+
+
+@cache
+def plan_in(path: Path) -> tuple[Config, Plan]:
+    cfg = Config.fromfile(path)
+    return cfg, plan_of(cfg)
+
+
+def stages_of(path: Path) -> dict[str, Config]:
+    cfg, plan = plan_in(path)
+    return {one.name: stage_config(cfg, plan, one, 0) for one in plan.stages}
+
+
+def test_ore_comes_for_every_split_and_a_baseline_for_what_has_none():
+    names = {path.stem for path in CONFIGS}
+    ore = {n.split('_')[-1] for n in names if n.startswith('ore_')}
+    plain = {n.split('_')[-1] for n in names if n.startswith('finetune_')}
+    assert ore == set(SPLITS)
+    assert plain == {n for n in SPLITS if not n.startswith('voc')}
+
+
+@by_name(CONFIGS)
+def test_stages_are_built(path):
+    """Of each: the classes, a column for unknown, measures and files."""
+    cfg, plan = plan_in(path)
+    sizes = SPLITS[split_of(path)]
+    assert [len(step) for step in plan.steps] == sizes
+    stages = stages_of(path)
+    assert len(stages) == 2 * len(sizes) - 1
+    is_ore = path.stem.startswith('ore')
+    for stage, one in zip(plan.stages, stages.values()):
+        head = one.model.roi_head
+        predictor = head.bbox_head.cls_predictor_cfg
+        assert head.bbox_head.num_classes == sum(sizes) + is_ore
+        assert predictor.num_seen == sum(sizes[: stage.step + 1])
+        assert predictor.get('num_rest', 1) == 1 + is_ore
+        assert one.model.num_old == sum(sizes[: stage.step])
+        assert one.test_evaluator.type == 'mmood.OpenSetDetMetric'
+        style = 'area' if 'owodb' in path.stem else None
+        assert one.test_evaluator.get('closed_style') == style
+        (test_set,) = step_sets(one.test_dataloader)
+        assert test_set.unknown == 'label' and test_set.test_mode
+        (train_set,) = step_sets(one.train_dataloader)
+        assert 'unknown' not in train_set
+        if 'owodb' in path.stem:
+            where = f'owod/{split_of(path)}/t{stage.step + 1}'
+            kind = 'ft' if stage.kind == 'finetune' else 'train'
+            assert train_set.ann_file == f'{where}_{kind}.json'
+            assert train_set.exemplars is None
+            assert test_set.ann_file == f'{where}_test.json'
+            lr = 0.0001 if stage.kind == 'finetune' else 0.01
+            assert one.optim_wrapper.optimizer.lr == lr
+            lengths = dict(base=18000, increment=40000, finetune=3000)
+            assert one.train_cfg.max_iters == lengths[stage.kind]
+        else:
+            stored = 10 if stage.kind == 'finetune' else None
+            assert train_set.exemplars == stored
+    if 'r18' in path.stem:
+        last = [*stages.values()][-1]
+        build_parts(last)
+
+
+@by_name([path for path in CONFIGS if path.stem.startswith('ore')])
+def test_the_leak_is_off_and_has_its_file(path):
+    for one in stages_of(path).values():
+        (hook,) = one.custom_hooks
+        assert hook.type == 'mmood.LabelledEnergiesHook'
+        assert hook.enabled is False
+        (dataset,) = step_sets(hook)
+        expected = one.train_dataloader.dataset.ann_file
+        if 'owodb' in path.stem:
+            expected = f'owod/{split_of(path)}/leak.json'
+        assert dataset.ann_file == expected
+        assert dataset.unknown == 'label' and dataset.seen
+        assert dataset.exemplars is None
+
+
+def batch(classes: int) -> tuple[torch.Tensor, list[DetDataSample]]:
+    """Two images of 64 px with two objects each."""
+    samples = []
+    for _ in range(2):
+        shape = dict.fromkeys(
+            ('img_shape', 'ori_shape', 'pad_shape'), (64, 64)
+        )
+        sample = DetDataSample(metainfo=dict(shape, scale_factor=(1.0, 1.0)))
+        boxes = torch.tensor([[4.0, 4, 30, 34], [30, 20, 60, 58]])
+        labels = torch.randint(classes, (2,))
+        sample.gt_instances = InstanceData(bboxes=boxes, labels=labels)
+        samples.append(sample)
+    return torch.randn(2, 3, 64, 64), samples
+
+
+@by_name(CONFIGS)
+def test_an_increment_trains_a_step(path):
+    cfg = stages_of(path)['step_1']
+    is_ore = path.stem.startswith('ore')
+    cfg.merge_from_dict(SMALL)
+    if is_ore:
+        cfg.merge_from_dict({'model.roi_head.losses.0.start': 0})
+    cfg.model.backbone.init_cfg = None
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model).train()
+    head, seen = model.roi_head, sum(SPLITS[split_of(path)][:2])
+    assert type(head) is (OpenSetRoIHead if is_ore else OODRoIHead)
+    losses = model.loss(*batch(seen))
+    total, values = model.parse_losses(losses)
+    total.backward()
+    found = {name for name in values if name.startswith('loss_')}
+    expected = {'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox'}
+    assert found == expected | ({'loss_clustering'} if is_ore else set())
+    assert torch.isfinite(total)
+    layer = head.bbox_head.fc_cls
+    moved = layer.weight.grad.abs().amax(1) > 0
+    total_classes = sum(SPLITS[split_of(path)])
+    rest = [*range(total_classes, layer.out_features)]
+    assert moved[[*range(seen), *rest]].all()
+    assert not moved[seen:total_classes].any()
+    if not is_ore:
+        return
+    assert isinstance(head.bbox_head, PseudoUnknownTargets)
+    clustering, energies = head.losses.values()
+    assert values['loss_clustering'] > 0 and clustering.made[-1]
+    assert energies.temperature == 1.5
+    assert energies.queues.seen[1] == 2  # one of each image
+    step = torch.optim.SGD(model.parameters(), cfg.optim_wrapper.optimizer.lr)
+    before = layer.weight.clone()
+    step.step()
+    assert torch.isfinite(layer.weight).all()
+    assert not torch.equal(before[:seen], layer.weight[:seen])
+
+
+def test_tasks_are_the_classes_of_coco():
+    """M-OWODB and S-OWODB divide the same 80."""
+    m, s = (
+        plan_in(PROJECT / f'configs/ore_faster-rcnn_r50-c4_{x}-owodb.py')[1]
+        for x in 'ms'
+    )
+    assert len(set(m.classes)) == 80 and set(m.classes) == set(s.classes)
+    # The third task is the same in both: sports and food.
+    assert set(m.steps[2]) == set(s.steps[2])
+    moved = {'elephant', 'bear', 'zebra', 'giraffe', 'truck'}
+    indoor = {'bottle', 'chair', 'couch', 'dining table', 'potted plant', 'tv'}
+    assert set(s.steps[0]) == set(m.steps[0]) - indoor | moved
+
+
+def test_specs_name_all_configs():
+    tables = [
+        load_table(PROJECT / f'table_{n}.yaml')
+        for n in ('shapes', 'voc', 'owod')
+    ]
+    found = {ROOT / row.config for table in tables for row in table.rows}
+    assert found == set(CONFIGS)

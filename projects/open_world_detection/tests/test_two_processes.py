@@ -1,0 +1,96 @@
+"""ORE on two processes does what it does on one."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
+
+from helpers import ROOT, run_script
+from mmood.registry import MODELS
+from rank_helpers import (
+    assert_equal_losses,
+    assert_equal_states,
+    train_on_ranks,
+    without_chance,
+)
+from stage_helpers import carry_out, plan, run_in_this_process, weights_of
+
+CONFIGS = ROOT / 'projects/open_world_detection/configs'
+PATH = CONFIGS / 'ore_faster-rcnn_r18_fpn_shapes-4-2-2.py'
+CLUSTERING = 'roi_head.losses.ContrastiveClustering.'
+ENERGIES = 'roi_head.losses.EnergyWeibulls.queues.'
+
+
+@pytest.fixture
+def config(shapes, tmp_path) -> Config:
+    """An increment on eight images, without chance."""
+    options = {
+        'clustering.start': 0,
+        'clustering.interval': 1,
+        # For all features: ranks see the images in another order.
+        'clustering.size': 300,
+        # As many of each image, for losses are means of each rank's RoIs.
+        'model.train_cfg.rcnn.sampler.num': 12,
+    }
+    cfg = plan(PATH, shapes, tmp_path, ['step_1'], **options)[0].config()
+    cfg.train_dataloader.dataset.indices = 8
+    cfg.train_cfg.max_epochs = 1
+    import_modules_from_strings(**cfg.custom_imports)
+    start = tmp_path / 'start.pth'
+    torch.manual_seed(0)
+    model = MODELS.build(copy.deepcopy(cfg.model))
+    model.init_weights()
+    torch.save(dict(state_dict=model.state_dict()), start)
+    cfg.load_from = str(start)
+    return without_chance(cfg)
+
+
+def test_two_processes_equal_one(config, tmp_path):
+    def build(work_dir, batch_size):
+        cfg = copy.deepcopy(config)
+        cfg.work_dir = str(work_dir)
+        return cfg
+
+    results = train_on_ranks(build, tmp_path)
+    (one,) = results[1]
+    assert len(one['losses']) == 2
+    assert all(losses['loss_clustering'] > 0 for losses in one['losses'])
+    assert one['state'][f'{CLUSTERING}made'][[4, 5, 8]].tolist() == [1, 1, 1]
+    assert one['state'][f'{ENERGIES}seen'].min() > 0
+    assert one['state'][f'{ENERGIES}seen'][1] == 8
+    assert_equal_losses(results, rel=1e-3, abs=1e-4)
+    assert_equal_states(results, atol=1e-3, rtol=1e-3)
+    for rank in results[2]:
+        for name, value in one['state'].items():
+            if name.endswith(('made', 'seen')):
+                assert torch.equal(rank['state'][name], value), name
+
+
+def test_the_leaked_energies_are_those_of_one(shapes, tmp_path):
+    """Of weights that stay as they are drawn."""
+    options = {
+        'leak': True,
+        'optim_wrapper.optimizer.lr': 0.0,
+        'model.backbone.norm_eval': True,
+    }
+    found = []
+    for ranks in (1, 2):
+        out = tmp_path / str(ranks)
+        trainings = plan(PATH, shapes, out, ['step_0'], ranks, **options)
+        if ranks == 1:
+            with run_in_this_process() as here:
+                carry_out(trainings, here)
+        else:
+            _, command = next(trainings[0].steps())
+            run_script(*command[5:], ranks=2)
+        state = weights_of(trainings[0])
+        found.append(
+            (state[f'{ENERGIES}seen'], state[f'{ENERGIES}memory'].sort(1)[0])
+        )
+    (seen, memory), other = found
+    assert seen.min() > 10 and torch.equal(seen, other[0])
+    torch.testing.assert_close(memory, other[1], atol=1e-4, rtol=1e-4)

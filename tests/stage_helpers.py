@@ -1,0 +1,86 @@
+"""Stages of incremental learning at tiny scale, by the parts of run.py."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+from helpers import ROOT, load_weights, run_here
+
+sys.path.append(str(ROOT / 'tools/analysis_tools'))
+sys.path.append(str(ROOT / 'projects/incremental_detection'))
+from experiments.spec import Row, Table
+from experiments.stage import checkpoint_of
+from trainings import Training, plan_trainings, prepare
+
+# No flips and fewer candidates than are sampled: nothing is left to chance,
+# so an interrupted training can be compared with one that was not.
+TINY = {
+    'model.roi_head.bbox_head.fc_out_channels': 32,
+    'model.train_cfg.rpn.sampler.num': 8192,
+    'model.train_cfg.rcnn.sampler.num': 256,
+    'model.train_cfg.rpn_proposal.max_per_img': 16,
+    'model.test_cfg.rpn.max_per_img': 20,
+    'model.test_cfg.rcnn.score_thr': 0.0,  # untrained, it still finds some
+    'train_dataloader.batch_size': 4,
+    'train_dataloader.persistent_workers': False,
+    'train_dataloader.dataset.pipeline.2.prob': 0.0,
+    'default_hooks.logger.interval': 1,
+    'incremental.exemplars': 2,
+    'incremental.base.max_epochs': 1,
+    'incremental.base.train_dataloader.dataset.indices': 8,
+    'incremental.increment.max_epochs': 2,
+    'incremental.increment.train_dataloader.dataset.indices': 8,
+    'incremental.increment.param_scheduler': [],
+    'incremental.finetune.max_epochs': 1,
+    **{
+        f'{name}_dataloader.num_workers': 0
+        for name in ('train', 'val', 'test')
+    },
+}
+
+
+def plan(
+    path: Path, data: Path, out: Path, stages=None, processes=1, **more
+) -> list[Training]:
+    """The stages of a config on a tiny Shapes set, with seed 3."""
+    options = {**TINY, 'data_root': str(data), **more}
+    row = Row(path.stem, path, cfg_options=options)
+    methods = [prepare(row, stages)]
+    return plan_trainings(Table(out, [3], [row]), methods, processes)
+
+
+def carry_out(trainings: list[Training], execute: Callable) -> None:
+    """Execute all commands that are left to do."""
+    for one in trainings:
+        for step, command in one.steps():
+            execute(f'{one.stage.name}, {step}', command)
+
+
+@contextmanager
+def run_in_this_process() -> Iterator[Callable]:
+    """Run a command of a step here; ``steps`` keeps their names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+
+        def execute(step: str, command: list[str]) -> None:
+            execute.steps.append(step)
+            run_here(patch, Path(command[1]).stem, *command[2:])
+
+        execute.steps = []
+        yield execute
+
+
+def weights_of(training: Training) -> dict[str, Tensor]:
+    """Of its last checkpoint."""
+    return load_weights(checkpoint_of(training.folder))
+
+
+def metrics_of(trainings: list[Training]) -> dict[str, dict]:
+    """Metrics of the finished stages, by name."""
+    return trainings[0].method.read(trainings[0].folder.parent)
