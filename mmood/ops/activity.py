@@ -24,7 +24,7 @@ class Activity(nn.Module):
         self.what = what
         self.register_buffer('count', torch.tensor(0))
 
-    def add(self, number: int) -> None:
+    def add(self, number: int | Tensor) -> None:
         self.count += number
 
     def _load_from_state_dict(
