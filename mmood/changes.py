@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Union
+from typing import NoReturn, Union
 
 from mmengine.config import Config, ConfigDict
 
@@ -39,7 +39,8 @@ def difference(old: object, new: object, path: Path = ()) -> Iterator[Change]:
                 yield from difference(old[key], new[key], (*path, key))
     elif _are_alike(old, new):
         for i, pair in enumerate(zip(old, new)):  # type: ignore[call-overload]
-            yield from difference(*pair, (*path, i))
+            before, after = pair
+            yield from difference(before, after, (*path, i))
     elif old != new or type(old) is not type(new):
         yield path, new
 
@@ -114,7 +115,7 @@ def _index(value: object, step: str | int, path: Path) -> str | int:
     return number
 
 
-def _refuse(path: Path) -> None:
+def _refuse(path: Path) -> NoReturn:
     raise ConfigError(
         f'{".".join(map(str, path))} is to be changed, and the config has no '
         'such place: set the whole list, or tuple, instead'
@@ -125,8 +126,9 @@ def part(value: object, step: str | int) -> object:
     """What is at a key or an index, or None."""
     if isinstance(value, Mapping):
         return value.get(step)
-    is_place = isinstance(value, (list, tuple)) and str(step).isdigit()
-    return value[int(step)] if is_place and int(step) < len(value) else None
+    if not isinstance(value, (list, tuple)) or not str(step).isdigit():
+        return None
+    return value[int(step)] if int(step) < len(value) else None
 
 
 def leads_into(path: Path, made: object, plain: object) -> bool:
@@ -142,8 +144,11 @@ def leads_into(path: Path, made: object, plain: object) -> bool:
         if isinstance(made, Mapping) and isinstance(plain, Mapping):
             is_same = set(plain) <= set(made)
         else:
-            both = isinstance(made, list) and isinstance(plain, list)
-            is_same = both and len(made) == len(plain)
+            is_same = (
+                isinstance(made, list)
+                and isinstance(plain, list)
+                and len(made) == len(plain)
+            )
         if not is_same:
             is_new = part(plain, following) is None
             takes = part(made, following) is not None

@@ -87,8 +87,8 @@ def load_from_local(
     return content
 
 
-def _read(path: Path, place: str | None) -> tuple[dict | None, str | None]:
-    """A file's content, and what is wrong with it.
+def _read(path: Path, place: str | None) -> tuple[dict, str | None]:
+    """A file's content, and what is wrong with it, {} then.
 
     Checksums are compared, as torch reads files with holes without a word.
     """
@@ -100,11 +100,11 @@ def _read(path: Path, place: str | None) -> tuple[dict | None, str | None]:
             with zipfile.ZipFile(path) as file:
                 broken = file.testzip()
             if broken:
-                return None, f'is damaged (the checksum of {broken} differs)'
+                return {}, f'is damaged (the checksum of {broken} differs)'
     except Exception as error:  # broken files raise nearly everything
-        return None, f'cannot be read ({_reason(error)})'
+        return {}, f'cannot be read ({_reason(error)})'
     if not isinstance(content, dict):
-        return None, f'holds a {type(content).__name__}, no dict'
+        return {}, f'holds a {type(content).__name__}, no dict'
     meta = content.get('meta', {})
     parts = dict(state_dict=content.get('state_dict', {}), meta=meta)
     if isinstance(meta, dict):
@@ -112,7 +112,7 @@ def _read(path: Path, place: str | None) -> tuple[dict | None, str | None]:
     for name, part in parts.items():
         if not isinstance(part, dict):
             kind = type(part).__name__
-            return None, f'has a {kind} as {name}, which must be a dict'
+            return {}, f'has a {kind} as {name}, which must be a dict'
     return content, None
 
 
@@ -174,8 +174,8 @@ def find_resumable(folder: Path) -> tuple[Path | None, list[str]]:
         passed.append(f'{marker} names no file that is there')
     elif marked is None and others:
         passed.append(f'{marker} is missing')
-    others = sorted(others, key=_age, reverse=True)
-    for path in filter(None, [marked, *others]):
+    newest = sorted(others, key=_age, reverse=True)
+    for path in filter(None, [marked, *newest]):
         problem = resume_problem(path)
         if problem is None:
             return path, passed

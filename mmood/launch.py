@@ -45,9 +45,11 @@ def clear_errors(*kinds: type[Exception]) -> Iterator[None]:
 
     That is for these kinds of errors and those of files that it reads.
     """
+    known = (CheckpointError, ConfigError, FileNotFoundError)
+    expected: tuple[type[Exception], ...] = (*known, *kinds)
     try:
         yield
-    except (CheckpointError, ConfigError, FileNotFoundError, *kinds) as error:
+    except expected as error:
         raise SystemExit(f'error: {error}') from error
 
 

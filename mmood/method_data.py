@@ -11,13 +11,25 @@ from mmood.config import ConfigError
 from mmood.families import short_name, type_name
 
 # Keys of the `ood` block.
-DATA_KEYS = ('train_transforms', 'packer', 'painted', 'painted_share')
-DATA_KEYS += ('features', 'unknown', 'outlier_fit')
+DATA_KEYS = (
+    'train_transforms',
+    'packer',
+    'painted',
+    'painted_share',
+    'features',
+    'unknown',
+    'outlier_fit',
+)
 _PACKERS = ('PackDetInputs', 'PackOODInputs', 'PackSegInputs')
 # At the end of a training idle parts are named even if a validation fails;
 # a fit comes before the thresholds.
-_HOOKS = ('IdlePartsHook', 'FitScoresHook', 'CalibrateOODHook')
-_HOOKS += ('FiniteLossHook', 'CheckDataHook')
+_HOOKS = (
+    'IdlePartsHook',
+    'FitScoresHook',
+    'CalibrateOODHook',
+    'FiniteLossHook',
+    'CheckDataHook',
+)
 
 
 def add_data(cfg: Config, method: Mapping, is_detector: bool) -> None:
@@ -265,7 +277,9 @@ def _reads_labels(step: Mapping) -> bool:
     return short_name(step).endswith('Annotations')
 
 
-def _measured(evaluator: object, is_detector: bool) -> object:
+def _measured(
+    evaluator: Mapping | list[Mapping], is_detector: bool
+) -> Mapping | list[Mapping]:
     """The metrics with one of ours among them, which has the thresholds.
 
     For boxes it takes the place of COCO's, whose labels go by the file.

@@ -11,10 +11,21 @@ from mmood.config import ConfigError
 from mmood.families import Adapter, adapter_of, short_name, type_name
 
 # Keys of the `ood` block that become arguments of the adapter, and the rest.
-PIXEL_KEYS = ('pixel_losses', 'trains', 'supervised', 'outlier_label')
+PIXEL_KEYS = (
+    'pixel_losses',
+    'trains',
+    'supervised',
+    'outlier_label',
+)
 HEAD_KEYS = ('scores', 'losses', 'outliers', 'probe', *PIXEL_KEYS)
-MODEL_KEYS = ('frozen', 'head', 'neck', 'classifier', 'rpn_head')
-MODEL_KEYS += ('decode_head',)
+MODEL_KEYS = (
+    'frozen',
+    'head',
+    'neck',
+    'classifier',
+    'rpn_head',
+    'decode_head',
+)
 _CLASS_HEADS = ('bbox_head', 'mask_head', 'decode_head', 'auxiliary_head')
 
 

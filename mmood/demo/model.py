@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement, PixelData
 from mmengine.visualization import Visualizer
+from torch import Tensor
 
 from mmood.launch import is_segmentor
 from mmood.ops.drawing import PAPER, WHITE, enlarge, enlarging, text_size
@@ -47,7 +50,7 @@ class Model:
 
     def __init__(
         self,
-        config: str | os.PathLike | Config,
+        config: str | Path | Config,
         checkpoint: str | os.PathLike,
         device: str | None = None,
     ) -> None:
@@ -73,15 +76,16 @@ class Model:
         self.classes = list(meta['classes'])
         self.confidence = None
         if not self.is_segmentor:
-            stored = float(part.score_threshold)
+            stored = float(cast(Tensor, part.score_threshold))
             self.confidence = stored if stored == stored else 0.3
 
     def __call__(self, picture: np.ndarray) -> Answer:
         """What it says of a picture, with all its scores."""
         with self._lock:
-            found = self._ask(picture, return_datasamples=True)
-        if isinstance(found, dict):
-            found = found['predictions'][0]
+            answer: Any = self._ask(picture, return_datasamples=True)
+        found: BaseDataElement = answer
+        if isinstance(answer, dict):  # a detector's
+            found = answer['predictions'][0]
         kind = MapAnswer if self.is_segmentor else BoxAnswer
         return kind(
             self, np.ascontiguousarray(picture[..., ::-1]), found.cpu()
@@ -120,8 +124,8 @@ class Answer:
         raise NotImplementedError
 
     def _say(self, name: str, limit: float) -> None:
-        limit = None if limit != limit else limit
-        said = dict(score_name=name, ood_threshold=limit)
+        known = None if limit != limit else limit
+        said = dict(score_name=name, ood_threshold=known)
         self.sample.set_metainfo(said)
 
 

@@ -169,7 +169,7 @@ def _check_size(size: Sequence[int], divisor: int) -> None:
 
 def _exported(
     graph: nn.Module, plan: Plan, inputs: tuple[Tensor, ...], is_fixed: bool
-) -> object:
+) -> torch.onnx.ONNXProgram:
     """The ONNX program, of one size or of multiples of the divisor."""
     from .translations import OPSET, table
 
@@ -187,7 +187,7 @@ def _exported(
             dynamic_shapes=(tuple(sizes),),
             strict=False,
         )
-        return torch.onnx.export(
+        program = torch.onnx.export(
             traced,
             dynamo=True,
             opset_version=OPSET,
@@ -196,9 +196,12 @@ def _exported(
             custom_translation_table=table(),
             verbose=False,
         )
+    if program is None:
+        raise RuntimeError('torch.onnx.export gave no program')
+    return program
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """In a line; the first error of a chain says most."""
     while error.__cause__ is not None:
         error = error.__cause__

@@ -9,12 +9,15 @@ Shapes: n boxes, x1 y1 x2 y2, m places; maps (B, C, H, W).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.library import CustomOpDef
 
 
-def _library_op(name: str, schema: str) -> object:
+def _library_op(name: str, schema: str) -> Callable[[Callable], CustomOpDef]:
     return torch.library.custom_op(
         f'mmood::{name}', mutates_args=(), schema=schema
     )

@@ -56,7 +56,8 @@ def prepare(
     value = about['pad_value']
     x = np.pad(x, ((0, below), (0, right), (0, 0)), constant_values=value)
     image = np.ascontiguousarray(x.transpose(2, 0, 1)[None])
-    return Prepared(image, inner, tuple(scale))
+    down, across = scale.tolist()
+    return Prepared(image, inner, (down, across))
 
 
 def check_picture(picture: np.ndarray, order: str) -> None:

@@ -35,9 +35,9 @@ def describe(pipeline: Iterable[Mapping], preprocessor: nn.Module) -> dict:
 
 def preprocessor_padding(preprocessor: nn.Module) -> dict:
     """``divisor``, ``pad_size`` (height, width) or None, ``pad_value``."""
-    if hasattr(preprocessor, 'pad_size_divisor'):
-        divisor = preprocessor.pad_size_divisor
-        value = preprocessor.pad_value
+    divisor = getattr(preprocessor, 'pad_size_divisor', None)
+    if divisor is not None:
+        value = getattr(preprocessor, 'pad_value', 0)
         return dict(divisor=divisor, pad_size=None, pad_value=float(value))
     padding = getattr(preprocessor, 'test_cfg', None) or {}
     return dict(

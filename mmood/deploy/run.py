@@ -18,6 +18,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -111,7 +112,7 @@ class OnnxModel:
         if self.about['task'] == 'detection':
             labels = raw['labels']
             found = dict(
-                boxes=raw['boxes'] / np.float32([*scale[::-1]] * 2),
+                boxes=raw['boxes'] / np.array([*scale[::-1]] * 2, np.float32),
                 labels=labels,
                 class_names=[self.about['classes'][i] for i in labels],
                 scores=raw['scores'],
@@ -146,7 +147,7 @@ class OnnxModel:
         return dict(zip(self.outputs, values)), scale
 
 
-def _onnxruntime() -> object:
+def _onnxruntime() -> ModuleType:
     try:
         import onnxruntime
     except ImportError as error:

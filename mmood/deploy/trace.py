@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from mmood.scores import KNN, NotFittedError, ScoreSet
 
 # Buffers that a score asks for in an `if`.
 _ASKED = ('is_fitted', 'fitted_percentile', 'fitted_for')
+Model = TypeVar('Model', bound=nn.Module)
 _GRADIENTS = 'it takes a gradient, and an ONNX graph goes one way'
 
 
@@ -101,7 +102,7 @@ def known_thresholds(
     return {name: value for name, value in found.items() if value == value}
 
 
-def traceable(model: nn.Module, divisor: int = 1) -> nn.Module:
+def traceable(model: Model, divisor: int = 1) -> Model:
     """A copy in eval mode in which no `if` depends on a tensor.
 
     Nor on the size of pictures whose sides are multiples of ``divisor``, in
@@ -110,19 +111,27 @@ def traceable(model: nn.Module, divisor: int = 1) -> nn.Module:
     model = copy.deepcopy(model).eval().requires_grad_(False)
     for module in model.modules():
         for name in set(_ASKED) & set(module._buffers):
-            value = module._buffers.pop(name).item()
-            setattr(module, name, value)
+            value = module._buffers.pop(name)
+            setattr(module, name, None if value is None else value.item())
         if isinstance(module, FrozenBackbone):
             module.drop_cache()
         if _pads_nothing(getattr(module, 'adap_padding', None), divisor):
-            module.adap_padding = None
+            module.register_module('adap_padding', None)
         if isinstance(module, KNN):
             module.arguments = {**module.arguments, 'backend': 'torch'}
     return model
 
 
-def _pads_nothing(padding: object, divisor: int) -> bool:
-    """Whether an `AdaptivePadding` finds whole patches."""
+class _Padding(Protocol):
+    """What an `AdaptivePadding` has, of both sides."""
+
+    kernel_size: Sequence[int]
+    stride: Sequence[int]
+    dilation: Sequence[int]
+
+
+def _pads_nothing(padding: _Padding | None, divisor: int) -> bool:
+    """Whether one finds whole patches."""
     if padding is None:
         return False
     kernels = zip(padding.kernel_size, padding.stride, padding.dilation)
@@ -163,7 +172,7 @@ class _Draws(TorchFunctionMode):
         self._known = None if known is None else iter(known)
 
     def __torch_function__(
-        self, func: object, types: object, args: tuple = (), kwargs=None
+        self, func: Callable, types: object, args: tuple = (), kwargs=None
     ) -> object:
         kwargs = kwargs or {}
         if func is not torch.randn:

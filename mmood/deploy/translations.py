@@ -6,8 +6,10 @@ Shapes: see there.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
+from onnxscript import FLOAT, INT64
 from onnxscript import opset18 as op
 
 from . import ops  # noqa: F401  (registers the operators)
@@ -18,8 +20,8 @@ _BY_DIFFERENCES = 2  # of torch's compute modes
 
 
 def nms(
-    boxes: object, scores: object, iou_threshold: float, limit: int
-) -> tuple[object, object]:
+    boxes: FLOAT, scores: FLOAT, iou_threshold: float, limit: int
+) -> tuple[INT64, INT64]:
     boxes = op.Unsqueeze(boxes, _ints(0))
     scores = op.Unsqueeze(scores, _ints(0, 1))
     found = op.NonMaxSuppression(
@@ -30,19 +32,19 @@ def nms(
         _floats(_BELOW_ZERO),
     )
     # Rows of batch, class and box.
-    places = op.Gather(found, op.Constant(value_int=2), axis=1)
+    places = op.Gather(found, _int(2), axis=1)
     count = op.Shape(places)
     missing = op.Concat(_ints(0), op.Sub(_ints(limit), count), axis=0)
     return op.Pad(places, missing), count
 
 
-def first(x: object, count: object) -> object:
+def first(x: FLOAT, count: INT64) -> FLOAT:
     return op.Slice(x, _ints(0), count, _ints(0))
 
 
 def fit(
-    x: object, inner: object, size: object, mode: str, corners: bool
-) -> object:
+    x: FLOAT, inner: INT64, size: INT64, mode: str, corners: bool
+) -> FLOAT:
     x = op.Slice(x, _ints(0, 0), inner, _ints(2, 3))
     places = dict(bilinear='pytorch_half_pixel', nearest='asymmetric')[mode]
     return op.Resize(
@@ -60,18 +62,18 @@ def fit(
 
 
 def roi_align(
-    maps: Sequence,
-    boxes: object,
-    levels: object,
+    maps: Sequence[FLOAT],
+    boxes: FLOAT,
+    levels: INT64,
     scales: Sequence[float],
     size: Sequence[int],
     ratio: int,
     aligned: bool,
-) -> object:
+) -> FLOAT:
     mode = 'half_pixel' if aligned else 'output_half_pixel'
-    parts, places = [], []
+    parts, found = [], []
     for level, (x, scale) in enumerate(zip(maps, scales)):
-        is_here = op.Equal(levels, op.Constant(value_int=level))
+        is_here = op.Equal(levels, _int(level))
         here = op.Squeeze(op.NonZero(is_here), _ints(0))
         pooled = op.RoiAlign(
             x,
@@ -84,16 +86,16 @@ def roi_align(
             spatial_scale=scale,
         )
         parts.append(pooled)
-        places.append(here)
-    places = op.Concat(*places, axis=0)
+        found.append(here)
+    places = op.Concat(*found, axis=0)
     # Sorted, the places say where in the parts each one is.
     _, order = op.TopK(places, op.Shape(places), largest=0)
     return op.Gather(op.Concat(*parts, axis=0), order)
 
 
 def cdist(
-    x: object, y: object, p: float = 2.0, compute_mode: int | None = None
-) -> object:
+    x: FLOAT, y: FLOAT, p: float = 2.0, compute_mode: int | None = None
+) -> FLOAT:
     """Euclidean distances (N, K) of rows (N, C), (K, C).
 
     By products, unless ``compute_mode`` forbids it, as in torch.
@@ -112,15 +114,15 @@ def cdist(
     return op.Sqrt(op.Relu(squares))
 
 
-def amax(x: object, dim: Sequence[int] = (), keepdim: bool = False) -> object:
+def amax(x: FLOAT, dim: Sequence[int] = (), keepdim: bool = False) -> FLOAT:
     """Of all values where torch names no dimension."""
     axes = _ints(*dim) if dim else None
     return op.ReduceMax(x, axes, keepdims=int(keepdim))
 
 
 def stable_sort(
-    x: object, stable: bool = True, dim: int = -1, descending: bool = False
-) -> tuple[object, object]:
+    x: FLOAT, stable: bool = True, dim: int = -1, descending: bool = False
+) -> tuple[FLOAT, INT64]:
     """Values and places; of equal ones the first comes first, as in torch."""
     count = op.Gather(op.Shape(x), _ints(dim))
     return op.TopK(x, count, axis=dim, largest=int(descending))
@@ -129,8 +131,10 @@ def stable_sort(
 def table() -> dict[Callable, Callable]:
     """For ``custom_translation_table`` of `torch.onnx.export`."""
     ours = torch.ops.mmood
-    own = dict(nms=nms, first=first, fit=fit, roi_align=roi_align)
-    found = {
+    own: dict[str, Callable] = dict(
+        nms=nms, first=first, fit=fit, roi_align=roi_align
+    )
+    found: dict[Callable, Callable] = {
         getattr(ours, name).default: translation
         for name, translation in own.items()
         if hasattr(ours, name)
@@ -140,9 +144,13 @@ def table() -> dict[Callable, Callable]:
     return {**found, aten.cdist.default: cdist, aten.amax.default: amax}
 
 
-def _ints(*values: int) -> object:
-    return op.Constant(value_ints=list(values))
+def _int(value: int) -> INT64:
+    return cast(INT64, op.Constant(value_int=value))
 
 
-def _floats(*values: float) -> object:
-    return op.Constant(value_floats=list(values))
+def _ints(*values: int) -> INT64:
+    return cast(INT64, op.Constant(value_ints=list(values)))
+
+
+def _floats(*values: float) -> FLOAT:
+    return cast(FLOAT, op.Constant(value_floats=list(values)))

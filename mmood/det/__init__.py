@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .apis import OODDetInferencer as OODDetInferencer
+
 
 def __getattr__(name: str) -> object:
     """`OODDetInferencer`, whose imports no training needs, when asked for."""

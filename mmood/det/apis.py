@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os.path as osp
+from typing import cast
 
 import numpy as np
 from mmdet.apis import DetInferencer
+from mmdet.models.detectors import BaseDetector
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.visualization import Visualizer
-from torch import nn
 
 from mmood.hooks.fit_scores import scored
 from mmood.launch import for_first_set, metric_configs
@@ -24,6 +25,7 @@ from mmood.visualization.inferencer import (
 )
 
 from .evaluation.kept_boxes import counting_boxes
+from .models.adapter import BoxAdapter
 from .visualizer import OODDetLocalVisualizer
 
 
@@ -49,8 +51,8 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
     judged = 'box'
 
     @property
-    def part(self) -> nn.Module:
-        return scored(self.model) or self.model
+    def part(self) -> BoxAdapter:
+        return cast(BoxAdapter, scored(self.model) or self.model)
 
     def __call__(
         self,
@@ -81,7 +83,7 @@ class OODDetInferencer(PictureInferencer, DetInferencer):
         )
 
     def _load_weights_to_model(
-        self, model: nn.Module, checkpoint: dict | None, cfg: ConfigDict
+        self, model: BaseDetector, checkpoint: dict | None, cfg: ConfigDict
     ) -> None:
         """The parent's, which needs no annotation file of a single set.
 

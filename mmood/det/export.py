@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
-from mmdet.models.detectors import SingleStageDetector, TwoStageDetector
+from mmdet.models.detectors import (
+    BaseDetector,
+    SingleStageDetector,
+    TwoStageDetector,
+)
 from torch import Tensor, nn
 
 from mmood.deploy import ops
@@ -19,6 +23,8 @@ from mmood.deploy.pipeline import describe, multiples
 from mmood.deploy.trace import choose_scores, known_thresholds, traceable
 from mmood.hooks.fit_scores import scored
 from mmood.scores import Samples
+
+from .models.adapter import BoxAdapter
 
 MOST = 1000  # boxes of a picture where the test config has no limit
 
@@ -47,9 +53,9 @@ class DetectorGraph(nn.Module):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: BaseDetector,
         names: Sequence[str],
-        find: Callable[[nn.Module, tuple, Tensor], Found],
+        find: Callable[[BaseDetector, tuple, Tensor], Found],
         cfg: dict,
         threshold: float | None,
     ) -> None:
@@ -67,12 +73,10 @@ class DetectorGraph(nn.Module):
         places, count = grouped_nms(
             found.boxes, found.scores, groups, self.iou, self.limit
         )
-        values = scored(self.model).scores(
-            found.samples_of(places), self.names
-        )
-        values = [values[name].float() for name in self.names]
-        outputs = [part[places] for part in found[:3]]
-        boxes, scores, labels = outputs
+        head = cast(BoxAdapter, scored(self.model))
+        by_name = head.scores(found.samples_of(places), self.names)
+        values = [by_name[name].float() for name in self.names]
+        boxes, scores, labels = (part[places] for part in found[:3])
         outputs = [boxes, labels, scores, *values]
         if self.threshold is not None:
             outputs.append(values[0] > self.threshold)
@@ -130,7 +134,7 @@ def check_coder(coder: object) -> None:
 
 
 def plan(
-    model: nn.Module,
+    model: BaseDetector,
     pipeline: Sequence[dict],
     names: Sequence[str] | None = None,
 ) -> Plan:
@@ -139,7 +143,7 @@ def plan(
     ``pipeline``: the configs of the test pipeline. Raises ValueError for a
     detector that cannot be exported, with the reason.
     """
-    head = scored(model)
+    head = cast('BoxAdapter | None', scored(model))
     if head is None:
         raise ValueError(
             'the detector has no scores: give it an mmood.OODHead or an '
@@ -166,15 +170,16 @@ def plan(
     return Plan(graph, ('image', 'inner'), outputs, about, left_out)
 
 
-def _finder(model: nn.Module) -> tuple[Callable, dict]:
+def _finder(model: BaseDetector) -> tuple[Callable, dict]:
     """What makes `Found`, and the test config of its NMS.
 
     Raises ValueError for a detector of another kind.
     """
     if isinstance(model, TwoStageDetector):
-        from .export_roi import check, find_rois
+        from .export_roi import check as check_roi
+        from .export_roi import find_rois
 
-        check(model)
+        check_roi(model)
         return find_rois, model.roi_head.test_cfg
     if isinstance(model, SingleStageDetector):
         from .export_dense import check, find_priors

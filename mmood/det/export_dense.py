@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from mmdet.models.dense_heads import GFLHead, YOLOXHead
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+from mmdet.models.detectors import SingleStageDetector
 from torch import Tensor, nn
 
 from mmood.scores import Samples
@@ -60,7 +61,7 @@ def check(head: nn.Module) -> None:
             )
 
 
-def _owners(head: nn.Module) -> tuple[type, ...]:
+def _owners(head: DenseAdapter) -> tuple[type, ...]:
     """The classes that the hooks of a head come from, apart from ours."""
     stock = [c for c in type(head).__mro__ if not issubclass(c, DenseAdapter)]
     stock = [c for c in stock if not issubclass(DenseAdapter, c)]
@@ -73,10 +74,10 @@ _OF_YOLOX = YOLOXHead
 
 
 def find_priors(
-    model: nn.Module, maps: Sequence[Tensor], inner: Tensor
+    model: SingleStageDetector, maps: Sequence[Tensor], inner: Tensor
 ) -> Found:
     """The best priors of each level, or all of a YOLOX head."""
-    head = model.bbox_head
+    head: DenseAdapter = model.bbox_head
     with record_calls(*set(head._layers)) as calls:
         outputs = head(tuple(maps))
     seen = {id(output): x for x, output in calls}
@@ -84,8 +85,7 @@ def find_priors(
     features = [seen[id(x)][0] for x in outputs[0] if head._layers]
     make = _all if isinstance(head, YOLOXHead) else _best
     boxes, scores, labels, places = make(head, _levels(head, outputs))
-    coder = getattr(head, 'bbox_coder', None)
-    if make is _best and coder.clip_border:
+    if make is _best and head.bbox_coder.clip_border:
         boxes = clipped(boxes, inner)
     if make is _best and head.test_cfg.get('min_bbox_size', -1) >= 0:
         scores = of_boxes(scores, boxes)
@@ -99,7 +99,7 @@ def find_priors(
     return Found(boxes, scores, labels, samples_of)
 
 
-def _levels(head: nn.Module, outputs: Sequence) -> list[Level]:
+def _levels(head: DenseAdapter, outputs: Sequence) -> list[Level]:
     classes, deltas, *factors = outputs
     sizes = [x.shape[-2:] for x in classes]
     options = dict(with_stride=True) if isinstance(head, YOLOXHead) else {}
@@ -123,14 +123,14 @@ def _rows(x: Tensor, width: int) -> Tensor:
     return x[0].permute(1, 2, 0).reshape(-1, width)
 
 
-def _confidences(head: nn.Module, logits: Tensor) -> Tensor:
+def _confidences(head: DenseAdapter, logits: Tensor) -> Tensor:
     is_sigmoid = head.scores.kind == 'sigmoid'
     p = logits.sigmoid() if is_sigmoid else logits.softmax(1)
     return p[:, : head.num_classes]
 
 
 def _best(
-    head: nn.Module, levels: Sequence[Level]
+    head: DenseAdapter, levels: Sequence[Level]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The ``nms_pre`` likeliest pairs of prior and class of each level.
 
@@ -157,11 +157,12 @@ def _best(
         found.append((boxes, scores, labels, places + start))
         # Not by len(), which would make it a constant of the graph.
         start += level.priors.shape[0]
-    return tuple(torch.cat(part) for part in zip(*found))
+    boxes, scores, labels, places = map(torch.cat, zip(*found))
+    return boxes, scores, labels, places
 
 
 def _all(
-    head: nn.Module, levels: Sequence[Level]
+    head: DenseAdapter, levels: Sequence[Level]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """As `_best`, all priors of all levels with their likeliest class."""
     logits, deltas, priors, factors = map(torch.cat, zip(*levels))

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from mmcv.ops import roi_align as mmcv_roi_align
 from mmdet.models.dense_heads import RPNHead
+from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmood.scores import Samples
 
@@ -68,7 +69,7 @@ def _(
     return boxes.new_empty(boxes.shape[0], maps[0].shape[1], *size)
 
 
-def check(model: nn.Module) -> None:
+def check(model: TwoStageDetector) -> None:
     """Raises ValueError for a detector that is no Faster R-CNN of a kind."""
     head, rpn = model.roi_head, model.rpn_head
     if not isinstance(head, OODRoIHead):
@@ -81,7 +82,7 @@ def check(model: nn.Module) -> None:
             f'{type(rpn).__name__} with nms_pre={rpn.test_cfg.nms_pre} cannot '
             'be exported: RPNHead with nms_pre >= 1 can'
         )
-    extractor = head.bbox_roi_extractor
+    extractor: SingleRoIExtractor = head.bbox_roi_extractor
     layers = extractor.roi_layers
     names = {type(layer).__name__ for layer in layers}
     modes = {getattr(layer, 'pool_mode', None) for layer in layers}
@@ -100,10 +101,10 @@ def check(model: nn.Module) -> None:
 
 
 def find_rois(
-    model: nn.Module, maps: Sequence[Tensor], inner: Tensor
+    model: TwoStageDetector, maps: Sequence[Tensor], inner: Tensor
 ) -> Found:
     """All pairs of proposal and class."""
-    head = model.roi_head
+    head: OODRoIHead = model.roi_head
     box_head, cfg = head.box_head, head.test_cfg
     proposals, count = _proposals(model.rpn_head, tuple(maps), inner)
     pooled = _pooled(head, maps, proposals)
@@ -116,27 +117,27 @@ def find_rois(
         bbox_preds=(deltas,),
         batch_img_metas=[dict(img_shape=None)],
     )[0]
-    number, classes = len(proposals), head.num_classes
-    boxes = raw.bboxes.reshape(number, -1, 4).expand(number, classes, 4)
+    number, known = len(proposals), head.num_classes
+    boxes = raw.bboxes.reshape(number, -1, 4).expand(number, known, 4)
     boxes = boxes.reshape(-1, 4)
     if box_head.bbox_coder.clip_border:
         boxes = clipped(boxes, inner)
-    scores = raw.scores[:, :classes]
+    scores = raw.scores[:, :known]
     is_real = torch.arange(number, device=count.device) < count
     counts = (scores > cfg.score_thr) & is_real[:, None]
     scores = torch.where(counts, scores, -1.0).flatten()
-    labels = torch.arange(number * classes, device=count.device) % classes
+    labels = torch.arange(number * known, device=count.device) % known
 
     def samples_of(chosen: Tensor) -> Samples:
-        at = chosen // classes
+        at = chosen // known
         inputs = pooled[at] if head._reads_inputs else None
         return head.samples_of(features[at], logits[at], inputs)
 
     return Found(boxes, scores, labels, samples_of)
 
 
-def _pooled(head: nn.Module, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
-    extractor = head.bbox_roi_extractor
+def _pooled(head: OODRoIHead, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
+    extractor: SingleRoIExtractor = head.bbox_roi_extractor
     layers = extractor.roi_layers
     maps = list(maps[: extractor.num_inputs])
     if len(maps) == 1:
@@ -156,7 +157,7 @@ def _pooled(head: nn.Module, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
 
 
 def _proposals(
-    head: nn.Module, maps: tuple[Tensor, ...], inner: Tensor
+    head: RPNHead, maps: tuple[Tensor, ...], inner: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Boxes (N, 4), best first, then anything, and their number (1,)."""
     cfg, found = head.test_cfg, []

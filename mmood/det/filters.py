@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmdet.apis import inference_detector, init_detector
+from mmdet.models.detectors import BaseDetector
 from mmdet.structures.bbox import bbox_overlaps
 from mmdet.utils import get_test_pipeline_cfg
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
-from torch import nn
 
 from mmood.hooks.check_data import head_classes
 from mmood.ops import check_class_names
@@ -102,7 +102,7 @@ def _own_device() -> str:
     return f'cuda:{os.environ.get("LOCAL_RANK", 0)}'
 
 
-def _class_names(model: nn.Module, checkpoint: str | Path) -> list[str]:
+def _class_names(model: BaseDetector, checkpoint: str | Path) -> list[str]:
     """Those stored with the weights; mmdet assumes COCO's where none are."""
     loaded = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu')
     meta = loaded.get('meta', {})

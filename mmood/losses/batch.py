@@ -7,10 +7,17 @@ known objects, K known classes, C feature channels, (c, h, w) pooled maps.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Mapping,
+    Sequence,
+    ValuesView,
+)
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -175,9 +182,19 @@ class OODLoss(nn.Module):
 Loss = TypeVar('Loss', bound=OODLoss)
 
 
+class LossDict(nn.ModuleDict):
+    """Losses by name, as parts of a model."""
+
+    if TYPE_CHECKING:
+
+        def values(self) -> ValuesView[OODLoss]: ...
+
+        def items(self) -> ItemsView[str, OODLoss]: ...
+
+
 def ood_losses(
     batch: Batch,
-    losses: Mapping[str, OODLoss],
+    losses: Mapping[str, OODLoss] | LossDict,
     source: Any = None,
 ) -> dict[str, Tensor]:
     """All losses of a step, and those of the `mmood.outliers` source.
@@ -205,7 +222,7 @@ def _joined(made: Samples | None, flagged: Samples) -> Samples | None:
     return flagged if made is None else Samples.cat(made, flagged)
 
 
-def build_part(config: dict, **sizes: int) -> nn.Module:
+def build_part(config: dict, **sizes: int | None) -> nn.Module:
     """A loss or source with those sizes that its constructor asks for.
 
     A ``name`` in the config is not for the constructor. Raises ValueError
@@ -225,8 +242,8 @@ def build_part(config: dict, **sizes: int) -> nn.Module:
 
 
 def build_losses(
-    configs: Sequence[dict], *, of_pixels: bool = False, **sizes: int
-) -> nn.ModuleDict:
+    configs: Sequence[dict], *, of_pixels: bool = False, **sizes: int | None
+) -> LossDict:
     """Losses by the name of their class, or the ``name`` of their config.
 
     Raises ValueError for what is no list, for a name that comes twice or
@@ -235,7 +252,7 @@ def build_losses(
     """
     if not isinstance(configs, (list, tuple)):
         raise ValueError(f'losses must be a list of configs, got {configs!r}')
-    losses = nn.ModuleDict()
+    losses = LossDict()
     for config in configs:
         loss = build_part(config, **sizes)
         name = config.get('name') or type(loss).__name__

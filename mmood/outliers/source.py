@@ -77,7 +77,7 @@ class OutlierSource(nn.Module):
 
 
 def build_source(
-    config: dict | None, losses: Iterable[OODLoss], **sizes: int
+    config: dict | None, losses: Iterable[OODLoss], **sizes: int | None
 ) -> OutlierSource | None:
     """The source of a config with the sizes it asks for; None without one.
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .apis import OODSegInferencer as OODSegInferencer
+
 
 def __getattr__(name: str) -> object:
     """`OODSegInferencer`, whose imports no training needs, when asked for."""

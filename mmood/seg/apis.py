@@ -9,13 +9,14 @@ from mmengine.config import ConfigDict
 from mmengine.dataset import Compose
 from mmengine.visualization import Visualizer
 from mmseg.apis import MMSegInferencer
+from mmseg.models.segmentors import BaseSegmentor
 from mmseg.structures import SegDataSample
 from rich.progress import track
-from torch import nn
 
 from mmood.launch import for_first_set
 from mmood.ops import atomic_write, write_json
 from mmood.registry import MODELS  # noqa: F401  (safe checkpoints)
+from mmood.seg.models.ood_segmentor import OODEncoderDecoder
 from mmood.seg.submission.pipeline import without_labels
 from mmood.seg.visualizer import OODSegLocalVisualizer, class_palette
 from mmood.visualization.inferencer import (
@@ -51,6 +52,7 @@ class OODSegInferencer(PictureInferencer, MMSegInferencer):
 
     wanted = 'the model must be an mmood.OODEncoderDecoder'
     judged = 'pixel'
+    show_progress: bool
 
     def __init__(
         self,
@@ -62,7 +64,7 @@ class OODSegInferencer(PictureInferencer, MMSegInferencer):
         super().__init__(*args, **kwargs)
 
     @property
-    def part(self) -> nn.Module:
+    def part(self) -> OODEncoderDecoder:
         return self.model
 
     def __call__(
@@ -70,6 +72,7 @@ class OODSegInferencer(PictureInferencer, MMSegInferencer):
         inputs: object,
         return_datasamples: bool = False,
         batch_size: int = 1,
+        *args,
         **kwargs,
     ) -> dict | SegDataSample | list[SegDataSample]:
         """As the parents, batch by batch, so that only results are kept."""
@@ -83,7 +86,7 @@ class OODSegInferencer(PictureInferencer, MMSegInferencer):
         try:
             parts = [
                 super(OODSegInferencer, self).__call__(
-                    batch, return_datasamples, len(batch), **kwargs
+                    batch, return_datasamples, len(batch), *args, **kwargs
                 )
                 for batch in watched
             ]
@@ -95,7 +98,7 @@ class OODSegInferencer(PictureInferencer, MMSegInferencer):
         return _merged(parts, is_single=len(pictures) == 1)
 
     def _load_weights_to_model(
-        self, model: nn.Module, checkpoint: dict | None, cfg: ConfigDict
+        self, model: BaseSegmentor, checkpoint: dict | None, cfg: ConfigDict
     ) -> None:
         """The parent's; as many names and colours as there are classes.
 
@@ -195,7 +198,7 @@ class OODSegInferencer(PictureInferencer, MMSegInferencer):
 
 def _merged(parts: list[dict], is_single: bool) -> dict:
     """The results of all batches; of a single picture without lists."""
-    merged = dict.fromkeys(_LISTED, [])
+    merged: dict = dict.fromkeys(_LISTED, [])
     for part in parts:
         lists = {key: merged[key] + part[key] for key in _LISTED}
         merged = {**part, **lists}

@@ -33,12 +33,13 @@ class SegmentorGraph(nn.Module):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: OODEncoderDecoder,
         names: Sequence[str],
         threshold: float | None,
     ) -> None:
         super().__init__()
-        self.model, self.names, self.threshold = model, names, threshold
+        self.model: OODEncoderDecoder = model
+        self.names, self.threshold = names, threshold
 
     def forward(
         self, image: Tensor, inner: Tensor, size: Tensor

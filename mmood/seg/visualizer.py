@@ -108,7 +108,9 @@ class OODSegLocalVisualizer(SegLocalVisualizer):
         factor = enlarging(*image.shape[:2])
         image = enlarge(image, factor)
         size = text_size(*image.shape[:2])
-        panels = [self._objects(image, sample, factor, draw_gt)]
+        panels: list[tuple[np.ndarray, list | np.ndarray]] = [
+            self._objects(image, sample, factor, draw_gt)
+        ]
         if draw_pred and 'pred_sem_seg' in sample:
             panels.append(self._class_map(image, sample, factor))
         if draw_pred and 'pred_ood' in sample:

@@ -89,7 +89,7 @@ class PictureInferencer(BaseInferencer):
         ood_threshold: float | None = None,
         score: str | None = None,
         **kwargs,
-    ) -> object:
+    ) -> Any:
         """As the parent; ``ood_threshold`` and ``score`` hold for this call.
 
         Args:
@@ -203,7 +203,7 @@ class PictureInferencer(BaseInferencer):
         self._sources |= {osp.realpath(path) for path in paths}
         return pictures
 
-    def forward(self, inputs: dict | tuple, **kwargs) -> list[BaseDataElement]:
+    def forward(self, inputs: dict, **kwargs) -> list[BaseDataElement]:
         samples = super().forward(inputs, **kwargs)
         for sample in samples:
             to_float32(sample)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import torch
 from mmdet.structures import DetDataSample
@@ -15,6 +16,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmood.losses import OODLoss, build_losses
+from mmood.losses.batch import LossDict
 from mmood.outliers import OutlierSource, build_source
 from mmood.scores import FirstThreshold, Samples, ScoreSet
 
@@ -41,6 +43,16 @@ class BoxAdapter(FirstThreshold):
     keeps_features = False
     wanted: Sequence[str] | None = None
     exact_buffers = ('ood_threshold', 'score_threshold')
+    score_threshold: Tensor
+    keeps_samples: bool
+    losses: LossDict
+    outliers: OutlierSource | None
+
+    if TYPE_CHECKING:
+
+        @property
+        def num_classes(self) -> int:
+            """K."""
 
     def add_scores(
         self,
@@ -68,13 +80,21 @@ class BoxAdapter(FirstThreshold):
         self.losses = build_losses(
             losses, num_classes=classes, in_channels=channels
         )
-        sizes = dict(num_classes=classes, channels=channels)
         made = self.losses.values()
-        self.outliers = build_source(outliers, made, **sizes)
-        for part in (*made, *([self.outliers] if outliers else [])):
-            check_part(part, kind, lacking)
+        self.outliers = build_source(
+            outliers, made, num_classes=classes, channels=channels
+        )
+        for loss in made:
+            check_part(loss, kind, lacking)
+        if self.outliers is not None:
+            check_part(self.outliers, kind, lacking)
         self.scores = ScoreSet(
-            scores, **sizes, kind=kind, losses=made, missing=missing
+            scores,
+            num_classes=classes,
+            channels=channels,
+            kind=kind,
+            losses=made,
+            missing=missing,
         )
         self.keeps_samples = False
         self.register_buffer('score_threshold', torch.tensor(float('nan')))

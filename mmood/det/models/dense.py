@@ -21,6 +21,7 @@ from mmood.scores import Samples
 from mmood.scores.classifier import linear_of, why_not_linear
 
 from .flags import with_flagged
+from .parents import DenseHead
 from .places import CarryingCoder, rows_at, split_places, with_places
 from .roi_tools import maps_of, record_calls
 from .rows import RowAdapter
@@ -46,7 +47,7 @@ _TRIAL = ConfigDict(
 )
 
 
-class DenseAdapter(RowAdapter):
+class DenseAdapter(RowAdapter, DenseHead):
     """OOD scores of the boxes of a one-stage head, anchor-based or not.
 
     What boxes get: see `BoxAdapter`. Logits are those of the prior that a
@@ -65,6 +66,8 @@ class DenseAdapter(RowAdapter):
     """
 
     collects_losses = True
+    # Per level, what its logits come out of; not parts of their own.
+    _layers: tuple[nn.Conv2d, ...]
 
     def equip(
         self,
@@ -75,8 +78,7 @@ class DenseAdapter(RowAdapter):
         """What the parent's constructor does not know."""
         self._cls_scores: list[Tensor] = []
         self._is_marking = False
-        # Per level, what its logits come out of; not parts of their own.
-        self._layers: tuple[nn.Module, ...] = self._try()
+        self._layers = self._try()
         layers = set(self._layers)
         reason = _why_not_linear(layers, self._num_priors)
         self._is_linear = not reason
@@ -102,7 +104,7 @@ class DenseAdapter(RowAdapter):
         return self.cls_out_channels == self.num_classes
 
     @torch.no_grad()
-    def _try(self) -> tuple[nn.Module, ...]:
+    def _try(self) -> tuple[nn.Conv2d, ...]:
         """What the logits of each level come out of, by a pass over zeros.
 
         Empty if that is no layer. Raises ValueError for a head that does not
@@ -131,10 +133,13 @@ class DenseAdapter(RowAdapter):
                 'does not tell of which prior each one is'
             )
         self._num_priors = outputs[0][0].shape[1] // self.cls_out_channels
-        layers = tuple(made.get(id(logits)) for logits in outputs[0])
-        return () if None in layers else layers
+        keys = [id(logits) for logits in outputs[0]]
+        is_made = all(key in made for key in keys)
+        return tuple(made[key] for key in keys) if is_made else ()
 
-    def _pass(self, maps: tuple[Tensor, ...]) -> tuple[tuple, dict]:
+    def _pass(
+        self, maps: tuple[Tensor, ...]
+    ) -> tuple[tuple, dict[int, nn.Conv2d]]:
         """The head's outputs, and by the id of each map its layer."""
         layers = [m for m in self.modules() if isinstance(m, nn.Conv2d)]
         with ExitStack() as stack:
@@ -168,7 +173,8 @@ class DenseAdapter(RowAdapter):
         def look(name: str, detach: bool = False) -> Samples:
             with record_calls(*layers) as seen:
                 self(maps_of(x, name, detach))
-            known = [(one >= 0).nonzero()[:, 0] for one in labels]
+            given = [one for one in labels if one is not None]
+            known = [(one >= 0).nonzero()[:, 0] for one in given]
             return self.samples_at(known, partial(self._rows, seen))
 
         losses = self.with_row_losses(
@@ -223,9 +229,10 @@ class DenseAdapter(RowAdapter):
         own = p.gather(1, boxes.labels[:, None])[:, 0]
         share = torch.where(own > 0, boxes.scores / own, 0)
         boxes.max_class_scores = torch.maximum(share * p.amax(1), boxes.scores)
+        seen = None
         if features is not None:
-            features = rows_at([m[image] for m in features], places, count)
-        return self.judge(boxes, self.samples_of(rows, features))
+            seen = rows_at([m[image] for m in features], places, count)
+        return self.judge(boxes, self.samples_of(rows, seen))
 
     def samples_of(self, rows: Tensor, features: Tensor | None) -> Samples:
         """Of logits (n, K + extra) and features (n, C)."""
@@ -289,7 +296,7 @@ class DenseAdapter(RowAdapter):
         return super()._bbox_post_process(results, *args, **kwargs)
 
 
-def _why_not_linear(layers: set[nn.Module], num_priors: int) -> str:
+def _why_not_linear(layers: set[nn.Conv2d], num_priors: int) -> str:
     """Why features and logits are not tied by one `LinearClassifier`."""
     if not layers:
         return _NO_LAYER

@@ -11,10 +11,11 @@ Shapes: n priors or queries of an image, m objects, K known classes.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
+from mmdet.models.task_modules import AssignResult, BaseAssigner
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from mmengine.structures import InstanceData
@@ -64,14 +65,14 @@ class FlagAssigner:
     if there was none.
     """
 
-    def __init__(self, assigner: object, num_classes: int) -> None:
+    def __init__(self, assigner: BaseAssigner, num_classes: int) -> None:
         self._assigner, self._num_classes = assigner, num_classes
         self.flagged: Tensor | None = None
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._assigner, name)
 
-    def assign(self, *args, **kwargs) -> object:
+    def assign(self, *args, **kwargs) -> AssignResult:
         assign = self._assigner.assign
         call = inspect.signature(assign).bind(*args, **kwargs)
         objects = call.arguments['gt_instances']
@@ -129,7 +130,7 @@ def _drop_negatives(_: nn.Module, inputs: tuple) -> tuple | None:
 
 
 def is_taught(
-    losses: dict[str, Tensor | list[Tensor]],
+    losses: Mapping[str, Tensor | list[Tensor]],
     rows: Tensor,
     outputs: Sequence[Tensor],
 ) -> bool:
@@ -137,11 +138,11 @@ def is_taught(
 
     The rows are parts of ``outputs``.
     """
-    values = [v for k, v in losses.items() if 'loss' in k]
+    found = [v for k, v in losses.items() if 'loss' in k]
     values = [
-        v for one in values for v in (one if isinstance(one, list) else [one])
+        v for one in found for v in (one if isinstance(one, list) else [one])
     ]
-    total = sum(value.sum() for value in values)
+    total = sum((value.sum() for value in values), rows.new_zeros(()))
     if not (rows.requires_grad and total.requires_grad):
         return False
     taught, own = (

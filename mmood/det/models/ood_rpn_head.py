@@ -89,8 +89,10 @@ class OODRPNHead(RPNHead):
             gt_instances_ignore,
             unmap_outputs,
         )
-        if self.ood == 'ignore' and not len(gt_instances):
-            boxes, weights = gt_instances_ignore.bboxes, targets[1]
+        ignored = gt_instances_ignore
+        is_empty = not len(gt_instances)
+        if self.ood == 'ignore' and is_empty and ignored is not None:
+            boxes, weights = ignored.bboxes, targets[1]
             inside = bbox_overlaps(flat_anchors, boxes, mode='iof')
             on_ignored = inside > self.assigner.ignore_iof_thr
             weights[on_ignored.any(1)] = 0

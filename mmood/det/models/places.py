@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from mmdet.models.task_modules import BaseBBoxCoder
 from torch import Tensor
 
 _BASE = 256  # exact in every floating-point type, bfloat16 included
@@ -39,7 +40,7 @@ def split_places(rows: Tensor) -> tuple[Tensor, Tensor]:
 class CarryingCoder:
     """A box coder whose boxes keep the places of their priors."""
 
-    def __init__(self, coder: object) -> None:
+    def __init__(self, coder: BaseBBoxCoder) -> None:
         self._coder = coder
 
     def __getattr__(self, name: str) -> object:

@@ -16,6 +16,7 @@ from mmood.scores import Samples
 from mmood.scores.classifier import linear_of, why_not_linear
 
 from .flags import with_flagged
+from .parents import QueryHead
 from .roi_tools import record_calls
 from .rows import RowAdapter
 
@@ -23,7 +24,7 @@ _NO_INPUTS = 'a DETR head classifies queries, not pooled boxes'
 _UNIT = 2.0**-20  # exact as a float32, for as many queries
 
 
-class QueryAdapter(RowAdapter):
+class QueryAdapter(RowAdapter, QueryHead):
     """OOD scores of the boxes of a DETR head.
 
     What boxes get: see `BoxAdapter`. A box's logits and features (C,) are
@@ -60,13 +61,13 @@ class QueryAdapter(RowAdapter):
         )
 
     @property
-    def _layers(self) -> tuple[nn.Module, ...]:
+    def _layers(self) -> tuple[nn.Linear, ...]:
         """What classifies the queries of each decoder layer.
 
         Raises ValueError if there is none, or something else than a layer.
         """
         if hasattr(self, 'fc_cls'):
-            layers = (self.fc_cls,)
+            layers: tuple[nn.Linear, ...] = (self.fc_cls,)
         else:
             layers = tuple(getattr(self, 'cls_branches', ()))
         if not layers or not isinstance(layers[0], nn.Linear):
@@ -77,7 +78,7 @@ class QueryAdapter(RowAdapter):
             )
         return layers
 
-    def _last_layer(self, hidden_states: Tensor) -> nn.Module:
+    def _last_layer(self, hidden_states: Tensor) -> nn.Linear:
         """What classifies the queries of the last decoder layer."""
         layers = self._layers
         return layers[min(len(hidden_states), len(layers)) - 1]
@@ -102,10 +103,11 @@ class QueryAdapter(RowAdapter):
         if features.dim() == 4:  # all decoder layers at once
             features, logits = features[-1], logits[-1]
         labels = labels[(count - 1) * images : count * images]
+        sizes = [0 if one is None else len(one) for one in labels]
 
         def rows_of(image: int, places: Tensor) -> tuple[Tensor, Tensor]:
             # Queries that denoise stand before those that are matched.
-            start = features.shape[1] - len(labels[image])
+            start = features.shape[1] - sizes[image]
             places = places + start
             return logits[image][places], features[image][places]
 

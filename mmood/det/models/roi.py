@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mmdet.models.layers import multiclass_nms
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from mmdet.models.roi_heads.roi_extractors import BaseRoIExtractor
 from mmdet.structures.bbox import bbox2roi
+from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmood.losses import Batch, ood_losses
 from mmood.necks.pyramid import collect_losses
@@ -20,6 +23,7 @@ from mmood.scores import Samples
 from mmood.scores.classifier import linear_of, why_not_linear
 
 from .adapter import BoxAdapter
+from .parents import RoIHead
 from .roi_tools import (
     Step,
     batch_labels,
@@ -33,7 +37,7 @@ from .roi_tools import (
 )
 
 
-class RoIAdapter(BoxAdapter):
+class RoIAdapter(BoxAdapter, RoIHead):
     """OOD scores at test and OOD losses in training, before a RoI head.
 
     What boxes get: see `BoxAdapter`. Masks are the parent's too.
@@ -79,7 +83,7 @@ class RoIAdapter(BoxAdapter):
         self._step: Step | None = None
 
     @property
-    def box_head(self) -> nn.Module:
+    def box_head(self) -> BBoxHead:
         """The box head that has the last word."""
         return last_of(self.bbox_head)
 
@@ -109,11 +113,12 @@ class RoIAdapter(BoxAdapter):
         """What the box head makes of pooled maps (n, c, h, w)."""
         with record_calls(self.box_head.fc_cls) as calls:
             self.box_head(inputs)
-        return self.samples_of(*calls[0], inputs)
+        features, logits = calls[0]
+        return self.samples_of(features, logits, inputs)
 
     def pool(self, maps: Sequence[Tensor], rois: Tensor) -> Tensor:
         """Pooled maps (R, c, h, w) of RoIs (R, 5), the box head's inputs."""
-        extractor = last_of(self.bbox_roi_extractor)
+        extractor: BaseRoIExtractor = last_of(self.bbox_roi_extractor)
         pooled = extractor(maps[: extractor.num_inputs], rois)
         return self.shared_head(pooled) if self.with_shared_head else pooled
 
@@ -128,7 +133,7 @@ class RoIAdapter(BoxAdapter):
         """The neck's losses, and those of the step that `bbox_loss` made."""
         step, self._step = self._step, None
         losses = collect_losses(x)
-        if self.losses:
+        if self.losses and step is not None:
             batch = self.batch_of(x, step)
             losses.update(ood_losses(batch, self.losses, self.outliers))
         return losses
@@ -157,8 +162,8 @@ class RoIAdapter(BoxAdapter):
         return batch
 
     def _without_flagged(
-        self, bbox_loss: Callable, head: nn.Module, x: tuple, found: list
-    ) -> dict:
+        self, bbox_loss: Callable, head: BBoxHead, x: tuple, found: list
+    ) -> Step:
         """The parent's losses of all RoIs but those on flagged objects.
 
         ``found`` are the sampling results, changed in place: a mask head
@@ -167,15 +172,15 @@ class RoIAdapter(BoxAdapter):
         flagged = take_flagged(found)
         with record_calls(head.fc_cls) as calls:
             results = bbox_loss(x, found)
-        self._step = Step(found, results, calls[0][0], flagged)
-        return results
+        step = self._step = Step(found, results, calls[0][0], flagged)
+        return step
 
     def predict_bbox(
         self,
         x: tuple,
         batch_img_metas: list[dict],
         rpn_results_list: list[InstanceData],
-        rcnn_test_cfg: dict | None,
+        rcnn_test_cfg: ConfigDict | None,
         rescale: bool = False,
         **kwargs,
     ) -> list[InstanceData]:
@@ -200,7 +205,7 @@ class RoIAdapter(BoxAdapter):
     def _keep(
         self,
         raw: InstanceData,
-        cfg: dict,
+        cfg: ConfigDict,
         features: Tensor,
         logits: Tensor,
         inputs: Tensor,

@@ -5,11 +5,13 @@ Shapes: R RoIs of all images, M of them on flagged objects.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
-from torch import Tensor
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from torch import Tensor, nn
 
 from mmood.registry import MODELS
 
@@ -21,9 +23,10 @@ class OODRoIHead(RoIAdapter, StandardRoIHead):
     """The RoI head of Faster R-CNN and Mask R-CNN. See `RoIAdapter`."""
 
     def bbox_loss(self, x: tuple, sampling_results: list) -> dict:
-        return self._without_flagged(
+        step = self._without_flagged(
             super().bbox_loss, self.bbox_head, x, sampling_results
         )
+        return step.results
 
 
 @MODELS.register_module()
@@ -35,14 +38,18 @@ class OODCascadeRoIHead(RoIAdapter, CascadeRoIHead):
     whose RoIs are refined from stage to stage like the others.
     """
 
+    bbox_head: nn.ModuleList
+    num_stages: int
+    _bbox_forward: Callable[[int, tuple, Tensor], dict]
+
     def bbox_loss(self, stage: int, x: tuple, sampling_results: list) -> dict:
-        results = self._without_flagged(
+        step = self._without_flagged(
             partial(super().bbox_loss, stage),
             self.bbox_head[stage],
             x,
             sampling_results,
         )
-        flagged = self._step.flagged.proposals
+        results, flagged = step.results, step.flagged.proposals
         if stage < self.num_stages - 1 and len(flagged):
             self._append(results, self._of_stage(stage, x, flagged))
         return results
@@ -51,7 +58,8 @@ class OODCascadeRoIHead(RoIAdapter, CascadeRoIHead):
     def _of_stage(self, stage: int, x: tuple, rois: Tensor) -> dict:
         """What `refine_bboxes` reads of a stage, for RoIs without a class."""
         results = self._bbox_forward(stage, x, rois)
-        background = self.bbox_head[stage].num_classes
+        head: BBoxHead = self.bbox_head[stage]
+        background = head.num_classes
         labels = rois.new_full((len(rois),), background, dtype=torch.long)
         return dict(results, rois=rois, bbox_targets=(labels,))
 

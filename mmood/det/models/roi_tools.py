@@ -41,9 +41,9 @@ def last_of(part: nn.Module) -> nn.Module:
     return part[-1] if isinstance(part, nn.ModuleList) else part
 
 
-def check_heads(heads: nn.Module) -> None:
+def check_heads(part: nn.Module) -> None:
     """Raises ValueError for box heads that cannot be scored."""
-    heads = heads if isinstance(heads, nn.ModuleList) else [heads]
+    heads = part if isinstance(part, nn.ModuleList) else [part]
     for head in heads:
         if not hasattr(head, 'fc_cls'):
             raise ValueError(

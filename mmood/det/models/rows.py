@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
+from typing import TYPE_CHECKING
 
 import torch
 from mmdet.models.task_modules.prior_generators import anchor_inside_flags
@@ -21,6 +22,7 @@ from mmood.scores import Samples
 
 from .adapter import BoxAdapter
 from .flags import FlagAssigner, is_taught, without_negatives
+from .parents import RowHead
 from .roi_tools import misfit
 from .targets import assigned_labels, left_out
 
@@ -29,7 +31,7 @@ _SHARE, _LEAST = 3, 16  # of background rows
 RowsOf = Callable[[int, Tensor], tuple[Tensor, Tensor]]
 
 
-class RowAdapter(BoxAdapter):
+class RowAdapter(BoxAdapter, RowHead):
     """The OOD losses of a head without RoIs, before the head's class.
 
     ``_layers``, which are no parts of their own, make its logits. Objects that
@@ -42,8 +44,12 @@ class RowAdapter(BoxAdapter):
     _assigned: list[Tensor | None] | None = None
     _flags: FlagAssigner | None = None
     _leaves_out = False  # flagged rows, as has been seen
-    _layers: tuple[nn.Module, ...]
     _misfit: str | None = None  # of a loaded classifier
+
+    if TYPE_CHECKING:
+
+        @property
+        def _layers(self) -> tuple[nn.Linear, ...] | tuple[nn.Conv2d, ...]: ...
 
     def loss(self, *args, **kwargs) -> dict[str, Tensor]:
         self._misfit = None
@@ -103,18 +109,22 @@ class RowAdapter(BoxAdapter):
             if labels is not None and self._flags is not None:
                 parent = super()._get_targets_single
                 call = signature(parent).bind(*args, **kwargs).arguments
-                labels = self._without_flagged(targets, labels, call)
+                flagged = self._flags.flagged
+                labels = self._without_flagged(targets, labels, flagged, call)
             self._assigned.append(labels)
         return targets
 
     def _without_flagged(
-        self, targets: tuple, labels: Tensor, call: Mapping
+        self,
+        targets: tuple,
+        labels: Tensor,
+        flagged: Tensor | None,
+        call: Mapping,
     ) -> Tensor | None:
         """Labels (n,) with `OUTLIER`; None if the targets cannot say so.
 
         ``call`` are the arguments that the targets were made of, by name.
         """
-        flagged = self._flags.flagged
         if flagged is None:
             return labels
         if len(flagged) < len(labels):  # the assigner saw those inside
@@ -144,25 +154,26 @@ class RowAdapter(BoxAdapter):
         for a head that does not assign its rows as MMDetection's heads do,
         and for one that learns from rows that are flagged.
         """
-        if not outputs or not labels or any(one is None for one in labels):
+        known = [one for one in labels if one is not None]
+        if not outputs or not labels or len(known) < len(labels):
             raise ValueError(
                 f'{type(self).__name__} does not say what it assigns to the '
                 'annotated objects, so OOD losses are not defined for it, nor '
                 'are objects flagged OOD: leave both out'
             )
 
-        at = [(one == OUTLIER).nonzero()[:, 0] for one in labels]
+        at = [(one == OUTLIER).nonzero()[:, 0] for one in known]
         flagged = self.samples_at(at, rows_of) if any(map(len, at)) else None
         if flagged is not None and not self._leaves_out:
             self._check_left_out(losses, flagged.logits, outputs)
         if not self.losses:
             return losses
-        places = [counting_places(one) for one in labels]
+        places = [counting_places(one) for one in known]
         logits, features = _rows_at(places, rows_of)
         hub = MessageHub.get_current_instance()
         batch = Batch(
             logits=logits,
-            labels=torch.cat([one[at] for one, at in zip(labels, places)]),
+            labels=torch.cat([one[at] for one, at in zip(known, places)]),
             features=features,
             num_classes=self.num_classes,
             kind=self.scores.kind,

@@ -13,9 +13,7 @@ from torch import Tensor
 from mmood.losses import BACKGROUND, IGNORE, OUTLIER
 
 
-def assigned_labels(
-    targets: Sequence[object], num_classes: int
-) -> Tensor | None:
+def assigned_labels(targets: Sequence, num_classes: int) -> Tensor | None:
     """Labels (n,) out of what ``_get_targets_single`` of a head returns.
 
     MMDetection's heads have among these the labels of all priors, with K for
@@ -43,7 +41,7 @@ def assigned_labels(
 
 
 def left_out(
-    targets: Sequence[object], labels: Tensor, flagged: Tensor
+    targets: Sequence, labels: Tensor, flagged: Tensor
 ) -> Tensor | None:
     """The labels with `OUTLIER` for flagged rows (n,) bool.
 
@@ -61,7 +59,7 @@ def left_out(
     return labels.masked_fill(flagged, OUTLIER)
 
 
-def _weights(targets: Sequence[object], count: int) -> Tensor | None:
+def _weights(targets: Sequence, count: int) -> Tensor | None:
     """Weights (n,) of labels, the second among the targets of rows."""
     rows = [p for p in targets if isinstance(p, Tensor) and p.dim() == 1]
     second = rows[1] if len(rows) > 1 else None
@@ -69,5 +67,6 @@ def _weights(targets: Sequence[object], count: int) -> Tensor | None:
 
 
 def _is_float(part: object, shape: tuple[int, ...]) -> bool:
-    is_tensor = isinstance(part, Tensor) and part.is_floating_point()
-    return is_tensor and part.shape == shape
+    if not isinstance(part, Tensor) or not part.is_floating_point():
+        return False
+    return part.shape == shape

@@ -6,6 +6,7 @@ Shapes: B images, L tokens, C channels, H x W the feature map.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -13,10 +14,14 @@ from mmcv.cnn.bricks.transformer import PatchEmbed as MMCVPatchEmbed
 from mmseg.models.utils import PatchEmbed
 from torch import Tensor, nn
 
+from mmood.backbones import TimmBackbone
+
+T = TypeVar('T')
+
 
 def hook_keys(backbone: nn.Module, number: int, maps: list[Tensor]) -> list:
     """Handles of hooks that append the keys of a layer, (B, C, H, W)."""
-    if hasattr(backbone, 'hook_keys'):  # TimmBackbone
+    if isinstance(backbone, TimmBackbone):
         _own_width(backbone, number)
         return backbone.hook_keys(number, maps.append)
     attention, sr_ratio = _attention(backbone, number)
@@ -25,7 +30,7 @@ def hook_keys(backbone: nn.Module, number: int, maps: list[Tensor]) -> list:
     def remember(_: nn.Module, __: tuple, output: tuple) -> None:
         size[:] = [tuple(output[1])]
 
-    def take(module: nn.Module, args: tuple, kwargs: dict) -> None:
+    def take(module: nn.MultiheadAttention, args: tuple, kwargs: dict) -> None:
         tokens = kwargs['key'] if 'key' in kwargs else args[1]
         if not module.batch_first:
             tokens = tokens.transpose(0, 1)
@@ -57,12 +62,12 @@ def key_width(backbone: nn.Module, number: int) -> int:
 
     Raises ValueError if the backbone has no such keys.
     """
-    if hasattr(backbone, 'key_widths'):  # TimmBackbone
+    if isinstance(backbone, TimmBackbone):
         return _own_width(backbone, number)
     return _attention(backbone, number)[0].embed_dim
 
 
-def _own_width(backbone: nn.Module, number: int) -> int:
+def _own_width(backbone: TimmBackbone, number: int) -> int:
     """C of the keys of a backbone that gives them itself."""
     widths = backbone.key_widths()
     if not widths:
@@ -73,7 +78,7 @@ def _own_width(backbone: nn.Module, number: int) -> int:
     return _layer(widths, number, backbone)
 
 
-def _layer(layers: Sequence, number: int, backbone: nn.Module) -> object:
+def _layer(layers: Sequence[T], number: int, backbone: nn.Module) -> T:
     if not -len(layers) <= number < len(layers):
         raise ValueError(
             f'probe.keys {number} is out of range: '
@@ -84,7 +89,7 @@ def _layer(layers: Sequence, number: int, backbone: nn.Module) -> object:
 
 def has_keys(backbone: nn.Module) -> bool:
     """Whether a backbone has attention keys that can be probed."""
-    if hasattr(backbone, 'key_widths'):
+    if isinstance(backbone, TimmBackbone):
         return bool(backbone.key_widths())
     return bool(_attention_blocks(backbone) and _embeds(backbone))
 
@@ -120,9 +125,9 @@ def attention_keys(
         raise ValueError(
             f'{length} tokens cannot fill a map of {size[0]} x {size[1]}'
         )
-    weight, bias = attention.in_proj_weight, attention.in_proj_bias
+    joint, biases = attention.in_proj_weight, attention.in_proj_bias
     rows = slice(attention.embed_dim, 2 * attention.embed_dim)
-    weight = attention.k_proj_weight if weight is None else weight[rows]
-    bias = None if bias is None else bias[rows]
+    weight = attention.k_proj_weight if joint is None else joint[rows]
+    bias = None if biases is None else biases[rows]
     keys = F.linear(tokens[:, length - count :], weight, bias)
     return keys.transpose(1, 2).reshape(batch, -1, *size)

@@ -38,6 +38,7 @@ class DistilledVisionTransformer(VisionTransformer):
     """
 
     num_extra_tokens = 2
+    pos_embed: nn.Parameter
 
     def __init__(self, *args, patch_bias: bool = True, **kwargs) -> None:
         super().__init__(*args, patch_bias=patch_bias, **kwargs)

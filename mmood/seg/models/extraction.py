@@ -10,8 +10,10 @@ from contextlib import contextmanager
 
 from torch import Tensor
 
+from .parents import Segmentor
 
-class OneExtraction:
+
+class OneExtraction(Segmentor):
     """Part of a segmentor, before its parent class."""
 
     _extracted: list[tuple[Tensor, list[Tensor]]] | None = None

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import torch.nn.functional as F
+from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor, nn
 
 from mmood.backbones import FrozenBackbone
@@ -64,19 +65,20 @@ class FeatureProbe:
         self.keys, self.module, self.index = keys, module, index
         self.channels, self.classifier = channels, classifier
 
-    def width(self, model: nn.Module) -> int | None:
+    def width(self, model: EncoderDecoder) -> int | None:
         """C of the features of a segmentor; None if nothing says it.
 
         Raises ValueError if the segmentor does not have them.
         """
-        if self.classifier:
-            return self.linear(model).weight.shape[1]
+        linear = self.linear(model)
+        if linear is not None:
+            return linear.weight.shape[1]
         if self.keys is None:
             self._found(model)
             return self.channels
         return key_width(thawed(model.backbone), self.keys)
 
-    def linear(self, model: nn.Module) -> LinearClassifier | None:
+    def linear(self, model: EncoderDecoder) -> LinearClassifier | None:
         """What makes logits of the features; None if they are others.
 
         That of one channel gets a first class whose logit is 0. Raises
@@ -100,7 +102,7 @@ class FeatureProbe:
         )
 
     @contextmanager
-    def record(self, model: nn.Module) -> Iterator[list[Tensor]]:
+    def record(self, model: EncoderDecoder) -> Iterator[list[Tensor]]:
         """The list that each forward pass inside appends its map to.
 
         Raises ValueError, as the hooks inside do, if there was none.
@@ -121,13 +123,13 @@ class FeatureProbe:
             return f'keys={self.keys}'
         return f'{self.module}[{self.index}]'
 
-    def _is_kept(self, model: nn.Module) -> bool:
+    def _is_kept(self, model: EncoderDecoder) -> bool:
         """Whether the features come from within a frozen backbone."""
         within = (self.module or 'backbone.').startswith('backbone.')
         return within and isinstance(model.backbone, FrozenBackbone)
 
     @contextmanager
-    def run(self, model: nn.Module) -> Iterator[list[Tensor]]:
+    def run(self, model: EncoderDecoder) -> Iterator[list[Tensor]]:
         """As `record`, of modules that do run."""
         maps: list[Tensor] = []
         with ExitStack() as stack:
@@ -140,7 +142,7 @@ class FeatureProbe:
                 'one that does, such as a part of it'
             )
 
-    def _hook(self, model: nn.Module, maps: list[Tensor]) -> list:
+    def _hook(self, model: EncoderDecoder, maps: list[Tensor]) -> list:
         if self.keys is not None:
             return hook_keys(thawed(model.backbone), self.keys, maps)
         if self.classifier:
@@ -155,7 +157,7 @@ class FeatureProbe:
 
         return [self._found(model).register_forward_hook(take)]
 
-    def _found(self, model: nn.Module) -> nn.Module:
+    def _found(self, model: EncoderDecoder) -> nn.Module:
         modules = dict(model.named_modules())
         if self._is_kept(model):
             backbone = model.backbone.body.named_modules(prefix='backbone')
@@ -173,7 +175,7 @@ def probe_for(
     scores: Sequence[ScoreConfig],
     losses: Sequence[dict],
     arguments: dict | None,
-    model: nn.Module,
+    model: EncoderDecoder,
 ) -> FeatureProbe | None:
     """The probe of a segmentor's config, or what its scores allow.
 
@@ -211,11 +213,12 @@ def probe_for(
 
 def thawed(backbone: nn.Module) -> nn.Module:
     """What a frozen backbone wraps, or the backbone itself."""
-    is_frozen = isinstance(backbone, FrozenBackbone)
-    return backbone.body if is_frozen else backbone
+    if isinstance(backbone, FrozenBackbone):
+        return backbone.body
+    return backbone
 
 
-def keep_probes(model: nn.Module) -> None:
+def keep_probes(model: EncoderDecoder) -> None:
     """Have a frozen backbone keep the features that it lists."""
     if isinstance(model.backbone, FrozenBackbone):
         for arguments in model.backbone.probes:
@@ -245,7 +248,7 @@ def _reading(part: str, configs: Sequence[ScoreConfig]) -> list[str]:
     return found
 
 
-def _as_map(output: object, index: int, name: str) -> Tensor:
+def _as_map(output: object, index: int, name: str | None) -> Tensor:
     while isinstance(output, (tuple, list)):
         if not -len(output) <= index < len(output):
             raise ValueError(

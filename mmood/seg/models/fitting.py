@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from mmseg.structures import SegDataSample
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmood.scores import Samples, ScoreSet, class_logits
+from mmood.scores import Samples, class_logits
 
+from .parents import Segmentor
 from .windows import (
     image_key,
     labelled_rows,
@@ -22,11 +23,8 @@ from .windows import (
 )
 
 
-class FitsScores:
+class FitsScores(Segmentor):
     """Part of `OODEncoderDecoder`, which scores windows and pixels."""
-
-    scores: ScoreSet
-    decode_head: nn.Module
 
     def sort_scores(self) -> None:
         """By what they read: cells or queries of windows, or pixels alone."""
@@ -86,9 +84,8 @@ class FitsScores:
         wanted = self._of_pixels & self.scores.compounded
         of_pixels = row_scores(self.scores, seen, wanted)
         if not names & self.reading('logits'):
-            logits = None
-        values = {**of_windows, **of_pixels}
-        seen = replace(seen, logits=logits, values=values)
+            seen = replace(seen, logits=None)
+        seen = replace(seen, values={**of_windows, **of_pixels})
         key = self._key(sample, label)
         return *labelled_rows(seen, label, self._ignored, key), names
 

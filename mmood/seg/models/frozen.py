@@ -7,6 +7,7 @@ map.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from mmseg.structures import SegDataSample
@@ -15,11 +16,12 @@ from torch import Tensor, nn
 from mmood.losses.batch import Batch, build_losses, ood_losses
 
 from .feature_probe import FeatureProbe
+from .parents import Segmentor
 
 _PARTS = ('backbone.', 'neck.', 'decode_head.')
 
 
-class FrozenTraining:
+class FrozenTraining(Segmentor):
     """Part of a segmentor, before its parent class; ``losses`` may be empty.
 
     With ``losses`` the segmentor comes from ``load_from``, stays in eval
@@ -27,8 +29,6 @@ class FrozenTraining:
     holds for all but the parameters of those names.
     """
 
-    losses: nn.ModuleDict
-    pixel_losses: nn.ModuleDict
     probe: FeatureProbe | None
     _unfit: str | None = None
     _trains: tuple[str, ...] | None = None  # None: all of it
@@ -46,7 +46,7 @@ class FrozenTraining:
         sizes = dict(num_classes=self.num_classes)
         if channels is not None:
             sizes.update(channels=channels, in_channels=channels)
-        self.losses = build_losses(configs, **sizes)
+        self.losses = build_losses(configs, of_pixels=False, **sizes)
         self.register_load_state_dict_post_hook(_expect_no_losses)
 
     @property
@@ -103,21 +103,26 @@ class FrozenTraining:
         labels in their samples, or vectors (n, C), mixed and valid already.
         """
         if not self.losses:
-            return super().loss(inputs, data_samples)
+            return super().loss(cast(Tensor, inputs), data_samples)
         self.check_weights()
         if isinstance(inputs, list) and inputs[0].dim() == 2:
             return ood_losses(Batch(features=torch.cat(inputs)), self.losses)
-        is_cached = isinstance(inputs, list)
-        features = (
-            torch.stack(inputs) if is_cached else self.extract_features(inputs)
-        )
-        batch = Batch(features=features, labels=_labels(data_samples))
+        if isinstance(inputs, list):
+            features = torch.stack(inputs)
+        else:
+            features = self.extract_features(inputs)
+        batch = Batch(features=features, labels=_labels(data_samples or []))
         return ood_losses(batch, self.losses)
 
     @torch.no_grad()
     def extract_features(self, inputs: Tensor) -> Tensor:
         """The probed features of images, (B, 3, H, W) -> (B, C, h, w)."""
         self.check_weights()
+        if self.probe is None:
+            raise ValueError(
+                'no score or loss of the segmentor reads features: give it '
+                'one that does'
+            )
         in_backbone = (self.probe.module or 'backbone').startswith('backbone')
         run = self.extract_feat if in_backbone else self._forward
         with self.probe.record(self) as maps:
@@ -195,7 +200,7 @@ def _rest(module: nn.Module) -> None:
 
 
 def _expect_no_losses(
-    model: FrozenTraining, keys: tuple[list[str], list[str]]
+    model: nn.Module, keys: tuple[list[str], list[str]]
 ) -> None:
     """Nothing is missing in a checkpoint of the segmentor alone."""
     missing, _ = keys

@@ -23,6 +23,8 @@ from mmood.losses import GaussianMixtures
 from mmood.losses.denoising import downsample
 from mmood.registry import MODELS, model_class
 
+from .parents import DecodeHead
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -96,7 +98,7 @@ class MixtureClassifier(nn.Module):
         num_classes: int,
         norm_cfg: dict | None,
         channels: int = 64,
-        **mixtures: object,
+        **mixtures,
     ) -> None:
         super().__init__()
         self.embed = Embedding(in_channels, channels, norm_cfg)
@@ -120,7 +122,7 @@ class MixtureClassifier(nn.Module):
             return self.norm(best).movedim(-1, 1)
 
 
-class MixtureAdapter:
+class MixtureAdapter(DecodeHead):
     """Part of a decode head, before its own class."""
 
     conv_seg: MixtureClassifier

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
 from mmood.scores import MaskQueries
@@ -40,7 +41,7 @@ class TrainOutputs:
         classified: what its layer ``conv_seg`` made, (B, K, h, w).
     """
 
-    def __init__(self, head: nn.Module) -> None:
+    def __init__(self, head: BaseDecodeHead) -> None:
         self.head = head
         self.masks: tuple[Tensor, Tensor] | None = None
         self.logits: list[Tensor] = []
@@ -88,7 +89,7 @@ class TrainOutputs:
 
 
 @contextmanager
-def record_training(head: nn.Module) -> Iterator[TrainOutputs]:
+def record_training(head: BaseDecodeHead) -> Iterator[TrainOutputs]:
     """Note what a head says in its ``loss`` inside, by hooks on its parts.
 
     mmseg's heads call their own ``forward`` past any hook on themselves, so
@@ -105,9 +106,10 @@ def record_training(head: nn.Module) -> Iterator[TrainOutputs]:
                 )
                 for loss in losses_of(head)
             ]
-            if isinstance(getattr(head, 'conv_seg', None), nn.Module):
+            layer = getattr(head, 'conv_seg', None)
+            if isinstance(layer, nn.Module):
                 handles.append(
-                    head.conv_seg.register_forward_hook(found.take_classified)
+                    layer.register_forward_hook(found.take_classified)
                 )
         for handle in handles:
             stack.callback(handle.remove)

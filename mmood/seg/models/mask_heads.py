@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from mmseg.models.decode_heads import Mask2FormerHead, MaskFormerHead
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
 from mmood.scores import MaskQueries
@@ -13,7 +14,7 @@ from mmood.scores import MaskQueries
 _HEADS = MaskFormerHead, Mask2FormerHead
 
 
-def kind_of(head: nn.Module) -> str:
+def kind_of(head: BaseDecodeHead) -> str:
     """Of the head's logits; one channel stands for a softmax over two."""
     if isinstance(head, _HEADS):
         return 'mask'

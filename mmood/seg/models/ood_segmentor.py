@@ -120,7 +120,7 @@ class OODEncoderDecoder(
         self._windows: list[tuple[dict, Samples | None]] | None = None
         self.probe = probe_for(scores, losses, probe, self)
         keep_probes(self)
-        channels = self.probe and self.probe.width(self)
+        channels = None if self.probe is None else self.probe.width(self)
         self._freeze(trains)
         self._build_losses(losses, channels)
         self._build_pixel_losses(pixel_losses, outlier_label, supervised)
@@ -156,15 +156,17 @@ class OODEncoderDecoder(
             return decode(inputs, metas)
         again = bool(self._of_windows & self.reading('inputs'))
         with self.extracting_once(again):
-            return self._scored_pass(decode, inputs, metas)
+            logits, window = self._scored_pass(decode, inputs, metas)
+        self._windows.append(window)
+        return logits
 
     def _scored_pass(
         self,
         decode: Callable[[Tensor, list[dict]], Tensor],
         inputs: Tensor,
         metas: list[dict],
-    ) -> Tensor:
-        """The logits of a window; notes its scores."""
+    ) -> tuple[Tensor, tuple[dict[str, Tensor], Samples | None]]:
+        """The logits of a window, its scores, and what these are of."""
         probe, head = self.probe, self.decode_head
         recording = probe.record(self) if probe else nullcontext()
         asking = record_queries(head) if self._of_queries else nullcontext()
@@ -176,8 +178,9 @@ class OODEncoderDecoder(
             return Samples(logits=found, kind=self.scores.kind)
 
         features = maps[-1] if maps else None
-        classifier = probe and probe.linear(self)
-        size = tuple(logits.shape[-2:])
+        classifier = None if probe is None else probe.linear(self)
+        height, width = logits.shape[-2:]
+        size = height, width
         pixels = Samples(
             logits=both_classes(logits),
             kind=self.scores.kind,
@@ -198,8 +201,7 @@ class OODEncoderDecoder(
         scores = self.scores(cells, names & self._of_cells)
         scores.update(self.scores(pixels, names - self._of_cells))
         kept = replace(cells, inputs=None, view=None)
-        self._windows.append((scores, kept if self.keeps_samples else None))
-        return logits
+        return logits, (scores, kept if self.keeps_samples else None)
 
     def scored_window(
         self,
@@ -253,6 +255,7 @@ class OODEncoderDecoder(
                 sample.windows = [
                     (box, seen[i : i + 1])
                     for box, (_, seen) in zip(boxes, windows)
+                    if seen is not None
                 ]
             else:
                 logits = class_logits(sample.seg_logits.data)

@@ -23,24 +23,25 @@ from mmood.losses import (
     build_losses,
     ood_losses,
 )
+from mmood.losses.pixels import PixelLoss
 from mmood.ops import Activity
 from mmood.scores import Samples
 
 from .heads import TrainOutputs, record_training
 from .mask_heads import kind_of
+from .parents import Segmentor
 from .windows import both_classes
 
 
-class PixelTraining:
+class PixelTraining(Segmentor):
     """Part of a segmentor, before its parent; ``pixel_losses`` may be empty.
 
     The parent's own losses never see an outlier: to them its pixels are
     ignored.
     """
 
-    losses: nn.ModuleDict
-    pixel_losses: nn.ModuleDict
     outlier_label: int
+    outlier_pixels: Activity
 
     def _build_pixel_losses(
         self,
@@ -64,7 +65,8 @@ class PixelTraining:
         )
         for name, loss in self.pixel_losses.items():
             _check_loss(name, loss, kind)
-            loss.attach(self)
+            if isinstance(loss, PixelLoss):
+                loss.attach(self)
         if configs:
             ignored = getattr(self.decode_head, 'ignore_index', 255)
             check_outlier_label(outlier_label, classes, ignored)
@@ -89,7 +91,8 @@ class PixelTraining:
             return super().loss(inputs, data_samples)
         self.check_weights()
         ignored = getattr(self.decode_head, 'ignore_index', 255)
-        labels = torch.cat([one.gt_sem_seg.data for one in data_samples])
+        samples = data_samples or []
+        labels = torch.cat([one.gt_sem_seg.data for one in samples])
         is_outlier = labels == self.outlier_label
         known = labels.masked_fill(is_outlier, ignored)
         if hasattr(self, 'outlier_pixels'):
@@ -97,7 +100,7 @@ class PixelTraining:
         views = any('view' in one.reads for one in self.pixel_losses.values())
         with self.extracting_once(views):
             with record_training(self.decode_head) as found:
-                losses = super().loss(inputs, _labelled(data_samples, known))
+                losses = super().loss(inputs, _labelled(samples, known))
             labels = known.long().masked_fill(known == ignored, IGNORE)
             labels = labels.masked_fill(is_outlier, OUTLIER)
             batch = self._batch_of_pixels(found, labels, inputs)
@@ -110,7 +113,8 @@ class PixelTraining:
         self, said: TrainOutputs, labels: Tensor, inputs: Tensor
     ) -> Batch:
         """Of what the head said, labels (B, H, W) and the images."""
-        kind, size = kind_of(self.decode_head), tuple(labels.shape[1:])
+        kind, (height, width) = kind_of(self.decode_head), labels.shape[1:]
+        size = height, width
 
         def view(images: Tensor) -> Samples:
             found = self.decode_head.forward(self.extract_feat(images))

@@ -34,7 +34,8 @@ def window_boxes(size: Sequence[int], test_cfg: Mapping) -> list[Box]:
     mode one that has the size of the image.
     """
     if test_cfg.get('mode', 'whole') == 'whole':
-        return [(0, 0, *size)]
+        height, width = size
+        return [(0, 0, height, width)]
     crops, strides = test_cfg['crop_size'], test_cfg['stride']
     down, across = map(_spans, size, crops, strides)
     return [
@@ -134,8 +135,8 @@ def label_as_seen(
     left, right, top, bottom = padding_of(meta)
     inner = (size[0] - top - bottom, size[1] - left - right)
     label = downsample(label[None], inner)[0]
-    if flip_dim(meta) is not None:
-        label = label.flip(flip_dim(meta))
+    dim = flip_dim(meta)
+    label = label if dim is None else label.flip(dim)
     return F.pad(label, (left, right, top, bottom), value=ignore_index)
 
 
@@ -187,6 +188,11 @@ def labelled_rows(
     values = {name: x.flatten()[chosen] for name, x in seen.values.items()}
     places = torch.arange(len(here), device=here.device)
     keys = places + number * len(here) + key
-    parts = dict(kind=seen.kind, classifier=seen.classifier, values=values)
-    found = Samples(logits, features, **parts)
+    found = Samples(
+        logits,
+        features,
+        kind=seen.kind,
+        classifier=seen.classifier,
+        values=values,
+    )
     return found, here[chosen], keys[chosen]

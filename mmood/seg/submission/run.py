@@ -16,6 +16,7 @@ import math
 import re
 import sys
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -58,11 +59,12 @@ class Method:
                 'image must be an array (H, W, 3) of uint8 in RGB, got '
                 f'{image.shape} of {image.dtype}'
             )
-        found = self._infer(
+        answer = self._infer(
             np.ascontiguousarray(image[..., ::-1]),
             score=self.score,
             ood_threshold=math.inf,
         )
+        found = cast('dict[str, np.ndarray]', answer)  # of one picture
         scores = found['ood_scores'].astype(np.float32)
         wrong = scores.size - int(np.isfinite(scores).sum())
         if wrong:
