@@ -5,6 +5,9 @@ Shapes: n boxes kept of one image, K known classes. Label K is 'unknown'.
 
 from __future__ import annotations
 
+from typing import cast
+
+from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
@@ -12,7 +15,9 @@ from mmood.losses import OUTLIER, Batch, OpenSetLoss
 from mmood.registry import MODELS
 
 from .open_set_boxes import assigned_ious, merge_label
+from .parents import BoxHead
 from .roi_heads import OODRoIHead
+from .roi_tools import Step
 
 
 @MODELS.register_module()
@@ -79,18 +84,19 @@ class OpenSetRoIHead(OODRoIHead):
         """K, which `mmood.CheckDataHook` compares with the data's classes."""
         return self.num_classes
 
-    def batch_of(self, x: tuple, step: tuple) -> Batch:
+    def batch_of(self, x: tuple, step: Step) -> Batch:
         batch = super().batch_of(x, step)
         found = step.sampling_results
         batch.ious = assigned_ious(found)
         if self.unknown_class:
-            targets = self.bbox_head.get_targets(found, self.train_cfg)[0]
+            head = cast(BoxHead, self.bbox_head)
+            targets = head.get_targets(found, self.train_cfg)[0]
             is_unknown = targets == self.num_classes
             batch.labels = batch.labels.masked_fill(is_unknown, OUTLIER)
         return batch
 
     def _keep(
-        self, raw: InstanceData, cfg: dict, *parts: Tensor
+        self, raw: InstanceData, cfg: ConfigDict, *parts: Tensor
     ) -> InstanceData:
         result = super()._keep(raw, cfg, *parts)
         if self.keeps_samples or not (self.unknown_class or self.rejects):

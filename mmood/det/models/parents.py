@@ -29,6 +29,7 @@ class RoIHead(nn.Module):
     bbox_roi_extractor: nn.Module
     shared_head: nn.Module
     with_shared_head: bool
+    train_cfg: ConfigDict
     test_cfg: ConfigDict
 
     if TYPE_CHECKING:
@@ -46,6 +47,21 @@ class RoIHead(nn.Module):
             rescale: bool = False,
             **kwargs,
         ) -> list[InstanceData]: ...
+
+
+class BoxHead(nn.Module):
+    """Of RoIs: ``bbox_head`` of a `RoIHead`."""
+
+    num_classes: int
+
+    if TYPE_CHECKING:
+
+        def get_targets(
+            self,
+            sampling_results: list,
+            rcnn_train_cfg: ConfigDict,
+            concat: bool = True,
+        ) -> tuple: ...
 
 
 class RowHead(nn.Module):

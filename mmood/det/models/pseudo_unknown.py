@@ -8,8 +8,10 @@ from mmengine.config import ConfigDict
 
 from mmood.registry import MODELS
 
+from .parents import BoxHead
 
-class PseudoUnknownTargets:
+
+class PseudoUnknownTargets(BoxHead):
     """Box head that learns its last class, 'unknown', from background RoIs.
 
     Before the class of a box head. Of each image the ``num_pseudo`` sampled
