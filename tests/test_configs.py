@@ -60,7 +60,7 @@ def mmseg_scope():
 
 
 def test_each_folder_holds_what_its_name_says():
-    assert len(DOOD) == 10 and len(SEGMENTORS) == 36 and len(DETECTORS) == 67
+    assert len(DOOD) == 10 and len(SEGMENTORS) == 36 and len(DETECTORS) == 69
     for path in CONFIGS:
         scope = resolved(path).default_scope
         known = {'posthoc': scope}

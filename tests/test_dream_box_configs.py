@@ -30,11 +30,13 @@ TRAINING = sorted(FOLDER.glob('*_faster-rcnn_*.py'))
 GENERATION = sorted((FOLDER / 'generation').glob('*.py'))
 FAR = FOLDER / 'generation/voc_animals_far.py'  # for tests, not to train on
 SHAPES = FOLDER / 'dream-box_faster-rcnn_r18_fpn_shapes.py'
+LITE = FOLDER / 'dream-box_faster-rcnn_lite0_fpn_shapes.py'
 VOC = FOLDER / 'dream-box_faster-rcnn_r50_fpn_18e_voc.py'
 ANIMALS = 'faster-rcnn_mobilenet-v2_fpn_voc-animals.py'
 # Where the plain images come from: the same detector without OOD losses.
 PLAIN = {
     SHAPES: 'faster-rcnn_r18_fpn_shapes.py',
+    LITE: 'faster-rcnn_lite0_fpn_shapes.py',
     VOC: 'faster-rcnn_r50_fpn_18k_voc.py',
 }
 # The same of heads without RoIs.
@@ -100,7 +102,7 @@ def test_it_differs_from_its_plain_twin_by_itself_and_the_schedule(path):
         del loader['sampler']
     same = ['model', 'optim_wrapper', 'train_dataloader', 'custom_hooks']
     same += [f'{part}_dataloader' for part in ('val', 'test', 'fit')]
-    if path == SHAPES:
+    if path in (SHAPES, LITE):
         same += ['train_cfg', 'default_hooks']
     for key in same:
         assert cfg[key] == plain[key]

@@ -180,7 +180,10 @@ def test_a_picture_and_a_limit_that_moves(
     assert re.fullmatch(r'unknown, .* above the limit', first[3])
     assert float(first[2]) == pytest.approx(float(energies.max()), rel=0.01)
     shown = page.locator('#picture0 img')
-    assert shown.evaluate('it => it.naturalWidth') == 4 * picture.shape[1]
+    assert (
+        shown.evaluate('it => it.decode().then(() => it.naturalWidth)')
+        == 4 * picture.shape[1]
+    )
 
     before = shown.get_attribute('src')
     low, high = ends(page)
@@ -264,7 +267,8 @@ def test_pixels(segmentor, picture, opened):
     assert said.inner_text().split() == [f'{100 * share:.1f}', '%', 'unknown']
     for i in (0, 1):
         image = page.locator(f'#picture{i} img')
-        assert image.evaluate('it => it.naturalWidth') == 4 * 128
+        width = 'it => it.decode().then(() => it.naturalWidth)'
+        assert image.evaluate(width) == 4 * 128
     move(page, 'limit', ends(page)[0])
     said.filter(has_text='100.0 %').wait_for()
     assert not page.locator('#least').is_visible()

@@ -128,7 +128,12 @@ def test_a_crop_opens_and_names_are_text(results, opened):
     page.locator('.crop').first.click()
     viewer = page.locator('dialog[open]')
     assert EVIL in viewer.inner_text()
-    assert viewer.locator('img').evaluate('it => it.naturalWidth') == 16
+    assert (
+        viewer.locator('img').evaluate(
+            'it => it.decode().then(() => it.naturalWidth)'
+        )
+        == 16
+    )
     page.keyboard.press('Escape')
     assert page.locator('dialog[open]').count() == 0
     assert page.evaluate('window.hacked') is None
