@@ -62,6 +62,12 @@ def at_iteration():
         hub.runtime_info.pop(key, None)
 
 
+def test_losses_without_a_step_of_the_parent_are_refused():
+    head = build_head('standard', losses=[SPY])
+    with pytest.raises(RuntimeError, match='bbox_loss first'):
+        head.ood_losses(())
+
+
 def losses_of(head, data=None, neck=None):
     """Losses of a step on maps that are behind a neck, and their source."""
     torch.manual_seed(0)

@@ -133,7 +133,12 @@ class RoIAdapter(BoxAdapter, RoIHead):
         """The neck's losses, and those of the step that `bbox_loss` made."""
         step, self._step = self._step, None
         losses = collect_losses(x)
-        if self.losses and step is not None:
+        if self.losses:
+            if step is None:
+                raise RuntimeError(
+                    f'{type(self).__name__} has losses, but its parent made '
+                    'no step of them: it must call bbox_loss first'
+                )
             batch = self.batch_of(x, step)
             losses.update(ood_losses(batch, self.losses, self.outliers))
         return losses
