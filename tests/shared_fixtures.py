@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,15 +41,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip('needs a CUDA GPU'))
 
 
-@pytest.fixture(autouse=True)
-def _scope_and_seed():
-    """mmdet's scope, as every config sets it, one seed, no history."""
+def start_afresh() -> None:
+    """One thread, one seed, no history."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     np.random.seed(0)
     # Runners of one second have one name, and would share history and log.
     MessageHub._instance_dict.clear()
     MMLogger._instance_dict.clear()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef) -> Iterator[None]:
+    """What tests share is made as in a new process, and leaves no scope."""
+    if fixturedef.scope == 'function':
+        return (yield)
+    start_afresh()
+    kept = DefaultScope._instance_dict
+    DefaultScope._instance_dict = type(kept)()
+    try:
+        return (yield)
+    finally:
+        DefaultScope._instance_dict = kept
+
+
+@pytest.fixture(autouse=True)
+def _scope_and_seed():
+    """mmdet's scope, as every config sets it."""
+    start_afresh()
     with DefaultScope.overwrite_default_scope('mmdet'):
         yield
 
