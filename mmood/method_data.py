@@ -9,6 +9,7 @@ from mmengine.config import Config, ConfigDict
 
 from mmood.config import ConfigError
 from mmood.families import short_name, type_name
+from mmood.fit_data import add_fit, add_outlier_fit, inner_sets
 
 # Keys of the `ood` block.
 DATA_KEYS = (
@@ -42,10 +43,10 @@ def add_data(cfg: Config, method: Mapping, is_detector: bool) -> None:
         _name_sets(cfg)
         _add_unknown(cfg, method.get('unknown'))
     if method.get('outlier_fit') is not None:
-        _add_outlier_fit(cfg, method['outlier_fit'])
+        add_outlier_fit(cfg, method['outlier_fit'])
     train = cfg.get('train_dataloader')
     if train:
-        _add_fit(cfg)
+        add_fit(cfg)
         for pipeline in _pipelines(train['dataset']):
             _change_packing(pipeline, method)
         _tell_epochs(train)
@@ -67,21 +68,11 @@ def add_data(cfg: Config, method: Mapping, is_detector: bool) -> None:
         cfg.log_processor = dict(processor, type='mmood.OODLogProcessor')
 
 
-def _sets(dataset: ConfigDict) -> Iterator[ConfigDict]:
-    """The sets within wrappers."""
-    inner = dataset.get('datasets') or [dataset.get('dataset')]
-    if inner == [None]:
-        yield dataset
-    for part in inner:
-        if isinstance(part, Mapping):
-            yield from _sets(part)
-
-
 def _name_sets(cfg: Config) -> None:
     """COCO sets become ours, which say that they are ID; labels by name."""
     for key in ('train', 'val', 'test'):
         loader = cfg.get(f'{key}_dataloader')
-        for part in _sets(loader['dataset']) if loader else ():
+        for part in inner_sets(loader['dataset']) if loader else ():
             if short_name(part) == 'CocoDataset':
                 part['type'] = 'mmood.IDCocoDataset'
 
@@ -107,7 +98,7 @@ def _add_unknown(cfg: Config, sets: Mapping[str, Mapping] | None) -> None:
             'test_dataloader with an ID set: add it'
         )
     known = cfg.test_dataloader['dataset']
-    first = next(_sets(known))
+    first = next(inner_sets(known))
     made = [
         ConfigDict(
             type='mmood.OODCocoDataset',
@@ -177,7 +168,7 @@ def _mix(train: ConfigDict, method: Mapping) -> None:
     Painted images have the classes and the pipeline of the plain set.
     """
     plain = train['dataset']
-    first = next(_sets(plain))
+    first = next(inner_sets(plain))
     painted = ConfigDict(copy.deepcopy(dict(method['painted'])))
     for key in ('metainfo', 'pipeline', 'backend_args'):
         if key in first:
@@ -206,75 +197,6 @@ def _take_features(cfg: Config, features: Mapping) -> None:
     processor = model.get('data_preprocessor')
     if processor and short_name(processor) == 'SegDataPreProcessor':
         processor['type'] = 'mmood.OODSegDataPreProcessor'
-
-
-def _add_fit(cfg: Config) -> None:
-    """Scores are fitted on the training images, seen as at test.
-
-    With ``max_fit_images`` on so many of them, chosen at random.
-    """
-    seen = cfg.get('val_dataloader') or cfg.get('test_dataloader')
-    own = cfg.get('fit_dataloader') or {}
-    if not seen or 'type' in (own.get('dataset') or ()):
-        return
-    images = copy.deepcopy(next(_sets(cfg.train_dataloader['dataset'])))
-    shown = next(_sets(seen['dataset'])).get('pipeline')
-    if not shown or not images.get('pipeline'):
-        return
-    labels = [step for step in images['pipeline'] if _reads_labels(step)]
-    images['pipeline'] = [
-        copy.deepcopy(labels[0]) if labels and _reads_labels(step) else step
-        for step in copy.deepcopy(shown)
-    ]
-    images['test_mode'] = True
-    images.pop('filter_cfg', None)
-    some = cfg.get('max_fit_images')
-    sampler = dict(type='DefaultSampler', shuffle=bool(some))
-    if some:
-        sampler['seed'] = 0
-    made = ConfigDict(
-        batch_size=seen.get('batch_size', 1),
-        num_workers=seen.get('num_workers', 0),
-        sampler=sampler,
-        dataset=images,
-    )
-    if 'type' in own.get('sampler', ()):
-        del made['sampler']
-    made.merge(own)
-    cfg.fit_dataloader = made
-
-
-def _add_outlier_fit(cfg: Config, outliers: Mapping) -> None:
-    """Synthetic outliers, for the fit, in the ID validation images.
-
-    The ``transforms`` that paste them come right behind the labels, and
-    these right behind the image, whose size they share there. What the
-    config says itself of ``outlier_dataloader`` stays. Raises ConfigError
-    without transforms or without a validation set.
-    """
-    transforms = outliers.get('transforms')
-    if not transforms or not isinstance(transforms, (list, tuple)):
-        raise ConfigError(
-            f'ood.outlier_fit.transforms is {transforms!r}: list the '
-            'transforms that paste outliers into ID images'
-        )
-    if not cfg.get('val_dataloader'):
-        raise ConfigError(
-            'ood.outlier_fit pastes outliers into ID validation images, and '
-            'the config has no val_dataloader: add it'
-        )
-    made = copy.deepcopy(cfg.val_dataloader)
-    steps = next(_sets(made['dataset'])).get('pipeline') or []
-    labels = [step for step in steps if _reads_labels(step)]
-    rest = [step for step in steps if not _reads_labels(step)]
-    own = copy.deepcopy(list(transforms))
-    steps[:] = [*rest[:1], *labels, *own, *rest[1:]]
-    made.merge(cfg.get('outlier_dataloader') or {})
-    cfg.outlier_dataloader = made
-
-
-def _reads_labels(step: Mapping) -> bool:
-    return short_name(step).endswith('Annotations')
 
 
 def _measured(

@@ -27,8 +27,8 @@ ALONE = {'metrics', 'visualization', 'generation'}
 SAME_TIER = {('losses', 'scores')}
 OWNERS = {'mmdet': {'det'}, 'mmcv.ops': {'det'}, 'mmseg': {'seg'}}
 TOP = {'registry', 'checkpoint', 'config', 'launch', 'version'}
-TOP |= {'changes', 'families', 'method_data', 'method_model', 'recipe'}
-TOP |= {'references', 'runner'}
+TOP |= {'changes', 'families', 'fit_data', 'method_data'}
+TOP |= {'method_model', 'recipe', 'references', 'runner'}
 FILES = sorted((ROOT / 'mmood').rglob('*.py'))
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from html import escape
@@ -17,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 from . import markup
 from .headers import PolicyHeader
 from .model import Answer, Model
+from .sweep import swept
 from .uploads import Limits, UploadError, read_upload
 from .verdicts import Span
 
 if TYPE_CHECKING:
     import gradio
 
-KEPT = 600  # seconds that a drawing stays on the disk
-_SWEEP = 60  # seconds between two looks for older ones
 _CONFIDENCE = Span(0.05, 1.0, 0.01)
 _SESSION = 1800  # seconds that an answer is remembered
 _SESSIONS = 16  # visitors whose answers are remembered
@@ -229,35 +226,6 @@ def _theme(gr: ModuleType) -> gradio.Theme:
         body_text_color_subdued='*neutral_500',
         block_info_text_color='*neutral_500',
     )
-
-
-def sweep(folder: Path, age: float) -> None:
-    """Remove the files in it, at any depth, that are older (seconds)."""
-    now = time.time()
-    for path in folder.rglob('*'):
-        with suppress(OSError):  # another one removed it
-            if path.is_file() and now - path.stat().st_mtime > age:
-                path.unlink()
-
-
-@contextmanager
-def swept(
-    folder: Path, age: float = KEPT, every: float = _SWEEP
-) -> Iterator[None]:
-    """Meanwhile nothing in the folder gets much older than ``age`` seconds."""
-    ended = threading.Event()
-
-    def work() -> None:
-        while not ended.wait(every):
-            sweep(folder, age)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 @contextmanager

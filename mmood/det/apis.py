@@ -13,7 +13,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.visualization import Visualizer
 
-from mmood.hooks.fit_scores import scored
+from mmood.hooks.scored import scored
 from mmood.launch import for_first_set, metric_configs
 from mmood.ops import write_json
 from mmood.registry import MODELS  # noqa: F401  (safe checkpoints)

@@ -21,7 +21,7 @@ from mmood.deploy import ops
 from mmood.deploy.export import Plan
 from mmood.deploy.pipeline import describe, multiples
 from mmood.deploy.trace import choose_scores, known_thresholds, traceable
-from mmood.hooks.fit_scores import scored
+from mmood.hooks.scored import scored
 from mmood.scores import Samples
 
 from .models.adapter import BoxAdapter

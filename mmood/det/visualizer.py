@@ -13,6 +13,7 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.dist import master_only
 from mmengine.structures import InstanceData
 
+from mmood.ops import to_float32
 from mmood.ops.drawing import (
     enlarge,
     enlarging,
@@ -22,7 +23,6 @@ from mmood.ops.drawing import (
 )
 from mmood.registry import VISUALIZERS
 from mmood.visualization.boxes import DrawnBox, draw_boxes
-from mmood.visualization.inferencer import to_float32
 from mmood.visualization.words import rule, unknown
 
 KNOWN_COLOR = (31, 119, 255)

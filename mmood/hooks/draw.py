@@ -19,7 +19,7 @@ from mmood.registry import HOOKS
 
 from .after_training import unwrapped
 from .calibrate import thresholds
-from .fit_scores import scored
+from .scored import scored
 
 _CONFIDENCE = 0.3  # where nothing says from which one boxes count
 

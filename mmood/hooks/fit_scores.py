@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, cast
+from typing import cast
 
 import torch
 from mmengine.dist import (
@@ -15,14 +15,15 @@ from mmengine.dist import (
 )
 from mmengine.model import BaseModel, BaseTTAModel
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from mmood.registry import HOOKS
-from mmood.scores import Samples, ScoreSet
+from mmood.scores import ScoreSet
 
 from .after_training import AfterTraining, share, unwrapped
 from .check_data import classes_of, sets_of
+from .scored import Scored, fittable, scored
 
 # What scores are fitted on beside ID training images: the config's key of the
 # loader, and what to say where it is missing.
@@ -164,36 +165,6 @@ def image_count(dataloader: Iterable, max_images: int | None) -> int:
     if hasattr(dataloader, 'dataset'):
         total = min(total, len(dataloader.dataset))
     return total
-
-
-class Scored(Protocol):
-    """The part of a model that scores: an adapter of a head.
-
-    While ``keeps_samples`` is set, predictions carry what scores are fitted
-    on; ``fit_samples`` makes `Samples`, labels and keys of such a prediction.
-    """
-
-    scores: ScoreSet
-    keeps_samples: bool
-
-    def fit_samples(
-        self, prediction: Any
-    ) -> Iterable[tuple[Samples, Tensor | None, Tensor | None]]: ...
-
-
-def scored(model: nn.Module) -> Scored | None:
-    """The part of a model that scores, or None."""
-    module: Any
-    for module in model.modules():
-        if isinstance(getattr(module, 'scores', None), ScoreSet):
-            return module
-    return None
-
-
-def fittable(model: nn.Module) -> Scored | None:
-    """That part, if one of its scores wants a fit."""
-    part = scored(model)
-    return part if part is not None and part.scores.needs_fit else None
 
 
 @torch.no_grad()

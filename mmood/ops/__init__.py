@@ -33,7 +33,7 @@ from .populations import (
     check_set_name,
     stated_origin,
 )
-from .precision import full_products, raised
+from .precision import full_products, raised, to_float32
 from .provenance import file_sha256, versions
 from .rank_mean import or_one, rank_count, rank_mean
 from .reservoir import Reservoir
@@ -101,6 +101,7 @@ __all__ = [
     'sinkhorn_assignment',
     'stated_origin',
     'weibull_cdf',
+    'to_float32',
     'versions',
     'write_arrays',
     'write_json',

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 
@@ -30,3 +31,12 @@ def full_products() -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(outside)
+
+
+def to_float32(element: BaseDataElement) -> None:
+    """Give all floating-point fields, at any depth, full precision."""
+    for name, value in element.items():
+        if isinstance(value, BaseDataElement):
+            to_float32(value)
+        elif isinstance(value, Tensor) and value.is_floating_point():
+            element.set_data({name: value.float()})

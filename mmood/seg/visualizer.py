@@ -13,6 +13,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 
+from mmood.ops import to_float32
 from mmood.ops.drawing import PAPER, enlarge, enlarging, strip, text_size
 from mmood.registry import VISUALIZERS
 from mmood.visualization import (
@@ -22,7 +23,6 @@ from mmood.visualization import (
     finite_range,
     overlay,
 )
-from mmood.visualization.inferencer import to_float32
 
 OBJECT_COLOR = (255, 0, 255)
 _ROWS = 3  # of the legend

@@ -22,12 +22,12 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.infer import BaseInferencer
 from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
-from torch import Tensor, nn
+from torch import nn
 
 from mmood.checkpoint import check_weights
 from mmood.families import type_name
 from mmood.launch import for_first_set
-from mmood.ops import carry
+from mmood.ops import carry, to_float32
 from mmood.ops.pictures import (
     OutputNames,
     drawing_name,
@@ -273,15 +273,6 @@ def check_batch_size(value: int) -> None:
         raise ValueError(
             f'batch_size must be a whole number from 1, got {value!r}'
         )
-
-
-def to_float32(element: BaseDataElement) -> None:
-    """Give all floating-point fields, at any depth, full precision."""
-    for name, value in element.items():
-        if isinstance(value, BaseDataElement):
-            to_float32(value)
-        elif isinstance(value, Tensor) and value.is_floating_point():
-            element.set_data({name: value.float()})
 
 
 def class_names(options: Iterable, count: int) -> list[str]:

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import sys
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,30 +24,6 @@ ARGUMENTS = (
 )
 PATIENCE = 180_000  # milliseconds, for a machine that does much else
 LIMITS = Limits(megabytes=0.5, megapixels=0.1, side=400)
-
-
-def test_old_files_go(tmp_path):
-    for name, age in (('a/old', 90), ('old', 61), ('a/new', 30)):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text('x')
-        then = time.time() - age
-        os.utime(path, (then, then))
-    demo.sweep(tmp_path, 60)
-    left = [p.name for p in tmp_path.rglob('*') if p.is_file()]
-    assert left == ['new']
-
-
-def test_they_go_while_the_page_is_served(tmp_path):
-    (tmp_path / 'a').write_text('x')
-    with demo.swept(tmp_path, age=-1, every=0.01):
-        deadline = time.time() + 60
-        while (tmp_path / 'a').exists() and time.time() < deadline:
-            time.sleep(0.01)
-        assert not (tmp_path / 'a').exists()
-    (tmp_path / 'b').write_text('x')
-    time.sleep(0.1)
-    assert (tmp_path / 'b').exists()
 
 
 def test_without_gradio_the_remedy_is_said(monkeypatch):

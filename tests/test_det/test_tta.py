@@ -20,7 +20,7 @@ from helpers import assert_near
 from mmood.det.models import OODDetTTAModel
 from mmood.hooks import FitScoresHook
 from mmood.hooks.after_training import unwrapped
-from mmood.hooks.fit_scores import scored
+from mmood.hooks.scored import scored
 from mmood.registry import MODELS
 
 NMS = ConfigDict(

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from mmengine.structures import BaseDataElement, InstanceData
 
-from mmood.ops import full_products, raised
+from mmood.ops import full_products, raised, to_float32
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -32,3 +33,17 @@ def test_products_are_full_inside_alone_also_after_an_error():
         assert torch.get_float32_matmul_precision() == 'medium'
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def test_full_precision_at_any_depth():
+    sample = BaseDataElement(metainfo=dict(img_path='a.png'))
+    sample.pred_instances = InstanceData(
+        scores=torch.tensor([0.5], dtype=torch.bfloat16),
+        labels=torch.tensor([3]),
+        is_ood=torch.tensor([True]),
+    )
+    to_float32(sample)
+    kinds = {k: v.dtype for k, v in sample.pred_instances.items()}
+    expected = (torch.float32, torch.int64, torch.bool)
+    assert kinds == dict(zip(('scores', 'labels', 'is_ood'), expected))
+    assert sample.pred_instances.numpy().scores.tolist() == [0.5]

@@ -7,8 +7,8 @@ are classified, (H, W) their size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 
 import torch
@@ -21,8 +21,7 @@ from mmood.scores import Samples
 from mmood.scores.classifier import linear_of, why_not_linear
 
 from .flags import with_flagged
-from .parents import DenseHead
-from .places import CarryingCoder, rows_at, split_places, with_places
+from .places import PlacedBoxes, rows_at
 from .roi_tools import maps_of, record_calls
 from .rows import RowAdapter
 
@@ -47,7 +46,7 @@ _TRIAL = ConfigDict(
 )
 
 
-class DenseAdapter(RowAdapter, DenseHead):
+class DenseAdapter(RowAdapter, PlacedBoxes):
     """OOD scores of the boxes of a one-stage head, anchor-based or not.
 
     What boxes get: see `BoxAdapter`. Logits are those of the prior that a
@@ -77,7 +76,6 @@ class DenseAdapter(RowAdapter, DenseHead):
     ) -> None:
         """What the parent's constructor does not know."""
         self._cls_scores: list[Tensor] = []
-        self._is_marking = False
         self._layers = self._try()
         layers = set(self._layers)
         reason = _why_not_linear(layers, self._num_priors)
@@ -249,51 +247,7 @@ class DenseAdapter(RowAdapter, DenseHead):
         self, cls_scores: Sequence[Tensor], *args, **kwargs
     ) -> list[InstanceData]:
         self._cls_scores = list(cls_scores)
-        with self._marked_priors():
-            return super().predict_by_feat(cls_scores, *args, **kwargs)
-
-    @contextmanager
-    def _marked_priors(self) -> Iterator[None]:
-        """Places ride along with priors and boxes inside, see `places`."""
-        coder = getattr(self, 'bbox_coder', None)
-        self._is_marking = True
-        if coder is not None:
-            self.bbox_coder = CarryingCoder(coder)
-        try:
-            yield
-        finally:
-            self._is_marking = False
-            if coder is not None:
-                self.bbox_coder = coder
-
-    def _predict_by_feat_single(
-        self, *args, mlvl_priors: Sequence[Tensor], **kwargs
-    ) -> InstanceData:
-        marked, start = [], 0
-        for priors in mlvl_priors:
-            marked.append(with_places(priors, start))
-            start += len(priors)
-        return super()._predict_by_feat_single(
-            *args, mlvl_priors=marked, **kwargs
-        )
-
-    def anchor_center(self, anchors: Tensor) -> Tensor:
-        """As the parent's, of heads that decode from centres."""
-        centers = super().anchor_center(anchors)
-        return torch.cat([centers, anchors[..., 4:]], -1)
-
-    def _bbox_decode(self, *args) -> Tensor:
-        """As YOLOX does, (B, n, 4) of all priors before it chooses any."""
-        boxes = super()._bbox_decode(*args)
-        is_all = self._is_marking and boxes.dim() == 3
-        return with_places(boxes) if is_all else boxes
-
-    def _bbox_post_process(
-        self, results: InstanceData, *args, **kwargs
-    ) -> InstanceData:
-        boxes, places = split_places(results.bboxes)
-        results.bboxes, results.places = boxes, places
-        return super()._bbox_post_process(results, *args, **kwargs)
+        return super().predict_by_feat(cls_scores, *args, **kwargs)
 
 
 def _why_not_linear(layers: set[nn.Conv2d], num_priors: int) -> str:

@@ -11,11 +11,15 @@ maps (c, H, W).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from mmdet.models.task_modules import BaseBBoxCoder
+from mmengine.structures import InstanceData
 from torch import Tensor
+
+from .parents import DenseHead
 
 _BASE = 256  # exact in every floating-point type, bfloat16 included
 COLUMNS = 3  # for 256^3 priors
@@ -50,6 +54,62 @@ class CarryingCoder:
         own, columns = priors[:, :-COLUMNS], priors[:, -COLUMNS:]
         boxes = self._coder.decode(own, *args, **kwargs)
         return torch.cat([boxes, columns.to(boxes)], -1)
+
+
+class PlacedBoxes(DenseHead):
+    """A one-stage head whose boxes have the places of their priors.
+
+    As the field ``places`` (n,), counted over all levels.
+    """
+
+    _is_marking = False
+
+    def predict_by_feat(self, *args, **kwargs) -> list[InstanceData]:
+        with self._marked_priors():
+            return super().predict_by_feat(*args, **kwargs)
+
+    @contextmanager
+    def _marked_priors(self) -> Iterator[None]:
+        """Places ride along with priors and boxes inside."""
+        coder = getattr(self, 'bbox_coder', None)
+        self._is_marking = True
+        if coder is not None:
+            self.bbox_coder = CarryingCoder(coder)
+        try:
+            yield
+        finally:
+            self._is_marking = False
+            if coder is not None:
+                self.bbox_coder = coder
+
+    def _predict_by_feat_single(
+        self, *args, mlvl_priors: Sequence[Tensor], **kwargs
+    ) -> InstanceData:
+        marked, start = [], 0
+        for priors in mlvl_priors:
+            marked.append(with_places(priors, start))
+            start += len(priors)
+        return super()._predict_by_feat_single(
+            *args, mlvl_priors=marked, **kwargs
+        )
+
+    def anchor_center(self, anchors: Tensor) -> Tensor:
+        """As the parent's, of heads that decode from centres."""
+        centers = super().anchor_center(anchors)
+        return torch.cat([centers, anchors[..., 4:]], -1)
+
+    def _bbox_decode(self, *args) -> Tensor:
+        """As YOLOX does, (B, n, 4) of all priors before it chooses any."""
+        boxes = super()._bbox_decode(*args)
+        is_all = self._is_marking and boxes.dim() == 3
+        return with_places(boxes) if is_all else boxes
+
+    def _bbox_post_process(
+        self, results: InstanceData, *args, **kwargs
+    ) -> InstanceData:
+        boxes, places = split_places(results.bboxes)
+        results.bboxes, results.places = boxes, places
+        return super()._bbox_post_process(results, *args, **kwargs)
 
 
 def rows_at(

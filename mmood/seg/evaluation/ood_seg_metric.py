@@ -19,12 +19,17 @@ from mmood.metrics.remarks import aurocs_by_set, separation_remarks
 from mmood.ops import check_populations, stated_origin, write_json
 from mmood.registry import METRICS
 from mmood.scores import Samples, ScoreSet, class_logits
-from mmood.visualization import plot_counted_curves
 
 from .components import ComponentStore
 from .details import PixelDetails
 from .measures import pixel_measures, resampled_measures, warn_one_sided
-from .output import fit_map, predicted_classes, report, report_components
+from .output import (
+    fit_map,
+    plot_sets,
+    predicted_classes,
+    report,
+    report_components,
+)
 from .pixel_counts import PixelCounts, merge_into
 
 _BESIDE = {'data', 'is_ood'}  # in ``pred_ood``, beside the scores
@@ -285,17 +290,7 @@ class OODSegMetric(BaseMetric):
     def _dump(
         self, folder: str, metrics: dict[str, float], sets: dict
     ) -> None:
-        for origin in {origin for origin, _ in sets} - {'id'}:
-            curves = {
-                score: histogram.curve()[1:]
-                for (o, score), histogram in sets.items()
-                if o == origin
-                and histogram.num_positive
-                and histogram.num_negative
-            }
-            if curves:
-                path = osp.join(folder, f'curves_{origin}.png')
-                plot_counted_curves(curves, path, origin)
+        plot_sets(folder, sets)
         if self._details is not None:
             self._details.write(
                 folder, sets, protocol=self.protocol, tpr=self.tpr

@@ -5,12 +5,16 @@ Shapes: H x W pixels of a label, h x w of a score map.
 
 from __future__ import annotations
 
+import os.path as osp
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch.nn.functional as F
 from tabulate import tabulate
 from torch import Tensor
+
+from mmood.metrics import ScoreHistogram
+from mmood.visualization import plot_counted_curves
 
 from .components import COUNTS, PERCENT, SHARES
 from .measures import COLUMNS
@@ -80,6 +84,23 @@ def report_components(
         table.append([*key, *cells])
     counts = [f'{" / ".join(COUNTS)} @{t}' for t in PERCENT]
     return _tabulate(table, (*SHARES, *counts))
+
+
+def plot_sets(
+    folder: str, sets: Mapping[tuple[str, str], ScoreHistogram]
+) -> None:
+    """``curves_SET.png`` of all scores of a set, by (set, score)."""
+    for origin in {origin for origin, _ in sets} - {'id'}:
+        curves = {
+            score: histogram.curve()[1:]
+            for (o, score), histogram in sets.items()
+            if o == origin
+            and histogram.num_positive
+            and histogram.num_negative
+        }
+        if curves:
+            path = osp.join(folder, f'curves_{origin}.png')
+            plot_counted_curves(curves, path, origin)
 
 
 def _tabulate(table: list, columns: Sequence[str]) -> str:
