@@ -93,7 +93,7 @@ class BoxAdapter(FirstThreshold):
             losses,
             num_classes=classes,
             in_channels=channels,
-            num_layers=num_layers,
+            num_layers=num_layers or 1,
         )
         made = self.losses.values()
         self.outliers = build_source(
