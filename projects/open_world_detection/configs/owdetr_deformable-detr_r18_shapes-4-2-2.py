@@ -13,7 +13,7 @@ val_evaluator = test_evaluator = _base_.step_metric
 default_hooks = _base_.step_hooks
 visualizer = dict(type='mmdet.DetLocalVisualizer')
 incremental = dict(
-    base={'max_epochs': 30, 'pseudo.start_epoch': 6},
+    base={'max_epochs': 18, 'pseudo.start_epoch': 4},
     increment={'max_epochs': 4, 'optim_wrapper.optimizer.lr': 1e-4},
     finetune={'max_epochs': 20, 'optim_wrapper.optimizer.lr': 2e-4},
 )

@@ -2,9 +2,7 @@
 # the backbone's map is largest are taken for unknown objects; what is an
 # object, known or so, is told from the background. Stored images are the
 # runner's.
-pseudo = dict(
-    type='mmood.AttentionPseudoUnknown', num_pseudo=5, start_epoch=0
-)
+pseudo = dict(type='mmood.AttentionPseudoUnknown', num_pseudo=5, start_epoch=0)
 objectness = dict(type='mmood.ObjectnessLoss', loss_weight=0.1)
 ood = dict(
     losses=['$objectness'],
