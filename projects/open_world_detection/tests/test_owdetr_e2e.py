@@ -50,12 +50,14 @@ def test_each_task_is_measured_beside_what_is_unknown(finished):
 
 
 def test_unknown_objects_are_learned_in_every_stage(finished):
-    """Two of each image in each of three decoder layers, in one epoch or two.
+    """Two at most of an image, in each of three decoder layers.
 
     The small boxes of an untrained detector may hold no pixel.
     """
-    for training in finished:
-        assert 0 < weights(training)[COUNT] <= 2 * 16 * 3 * 2
+    counts = [weights(training)[COUNT].item() for training in finished]
+    assert all(count > 0 for count in counts)
+    # One epoch of 8 images, and two.
+    assert counts[0] <= 2 * 3 * 8 and counts[1] <= 2 * 3 * 8 * 2
 
 
 def test_classes_to_come_stay_shut(finished):
