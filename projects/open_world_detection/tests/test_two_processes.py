@@ -88,12 +88,15 @@ def test_two_processes_equal_one(config, tmp_path):
 
 def test_two_processes_of_owdetr_equal_one(shapes, tmp_path):
     """Without dropout; means are of the objects of all ranks."""
-    options = {
-        **TINY_DETR,
-        'attention.dropout': 0.0,
-        'ffn.ffn_drop': 0.0,
-        'model.decoder.layer_cfg.self_attn_cfg.dropout': 0.0,
-    }
+    drops = (
+        ('encoder', 'self_attn_cfg.dropout'),
+        ('encoder', 'ffn_cfg.ffn_drop'),
+        ('decoder', 'self_attn_cfg.dropout'),
+        ('decoder', 'cross_attn_cfg.dropout'),
+        ('decoder', 'ffn_cfg.ffn_drop'),
+    )
+    options = {f'model.{part}.layer_cfg.{key}': 0.0 for part, key in drops}
+    options.update(TINY_DETR)
     path = CONFIGS / 'owdetr_deformable-detr_r18_shapes-4-2-2.py'
     config = increment(path, shapes, tmp_path, **options)
     results = run_both(config, tmp_path)
