@@ -53,11 +53,10 @@ class ObjectnessLoss(OODLoss):
     ) -> None:
         super().__init__()
         self.loss_weight, self.alpha, self.gamma = loss_weight, alpha, gamma
-        self.branches = nn.ModuleList(
-            nn.Linear(in_channels, 1) for _ in range(num_layers)
-        )
-        for branch in self.branches:
+        branches = [nn.Linear(in_channels, 1) for _ in range(num_layers)]
+        for branch in branches:
             nn.init.constant_(branch.bias, math.log(_PRIOR / (1 - _PRIOR)))
+        self.branches = nn.ModuleList(branches)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         layers = batch.layers()
@@ -78,6 +77,6 @@ class ObjectnessLoss(OODLoss):
         return dict(loss_objectness=self.loss_weight * loss)
 
     @staticmethod
-    def _log_odds(branch: nn.Linear, features: Tensor) -> Tensor:
+    def _log_odds(branch: nn.Module, features: Tensor) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):
             return branch(raised(features))[:, 0]

@@ -28,9 +28,8 @@ def attention_of(features: Tensor, size: tuple[int, int]) -> Tensor:
     behind a ReLU and have no others, and the public code takes the mean too.
     """
     mean = features.float().mean(1, keepdim=True)
-    return F.interpolate(mean, size, mode='bilinear', align_corners=False)[
-        :, 0
-    ]
+    resized = F.interpolate(mean, size, mode='bilinear', align_corners=False)
+    return resized[:, 0]
 
 
 @torch.no_grad()
@@ -115,7 +114,8 @@ class AttentionDeformableDETR(DeformableDETR):
         with record_calls(self.backbone) as calls:
             levels = super().extract_feat(batch_inputs)
         features = calls[-1][1][self.attention_level]
-        attention = attention_of(features, batch_inputs.shape[-2:])
+        height, width = batch_inputs.shape[-2:]
+        attention = attention_of(features, (height, width))
         return Pyramid(levels, dict(attention=[attention]))
 
     def forward_transformer(

@@ -145,13 +145,16 @@ class QueryAdapter(UnknownQueries):
         )
 
     def _layer_rows(
-        self, hidden_states: Tensor, assigned: Sequence[Sequence[Tensor]]
+        self,
+        hidden_states: Tensor,
+        assigned: Sequence[Sequence[Tensor | None]],
     ) -> list[tuple[Tensor, Tensor]]:
         """As a `Batch` has them: without queries that denoise."""
         found = []
-        for states, labels in zip(hidden_states, assigned):
+        for states, layer in zip(hidden_states, assigned):
+            labels = [one for one in layer if one is not None]
             rows = [x[-len(one) :] for x, one in zip(states, labels)]
-            own = torch.cat(list(labels))
+            own = torch.cat(labels)
             own = own.masked_fill(own == OUTLIER, IGNORE)  # flagged
             found.append((torch.cat(rows), self.batch_labels(own)))
         return found

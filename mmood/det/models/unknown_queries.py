@@ -104,7 +104,10 @@ class UnknownQueries(RowAdapter, QueryHead):
             batch_gt_instances,
             batch_img_metas,
         )
-        if self.pseudo is None or not self.pseudo.is_active:
+        attention = self._attention
+        if self.pseudo is None or attention is None:
+            return targets
+        if not self.pseudo.is_active:
             return targets
         labels, weights = targets[:2]
         kept: Sequence[Tensor | None] = [None] * len(labels)
@@ -117,8 +120,8 @@ class UnknownQueries(RowAdapter, QueryHead):
             # Those on flagged objects have no weight.
             is_free = labels[image] == self.num_classes
             is_free &= weights[image] > 0
-            attention = self._attention[image, :height, :width]
-            chosen = self.pseudo(attention, corners, is_free)
+            seen = attention[image, :height, :width]
+            chosen = self.pseudo(seen, corners, is_free)
             for one in (labels[image], kept[image]):
                 if one is not None:
                     one.masked_fill_(chosen, self.num_known)
