@@ -8,10 +8,9 @@ from __future__ import annotations
 import math
 
 import torch
-from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
-from mmood.ops import raised
+from mmood.ops import raised, rank_count
 from mmood.registry import MODELS
 
 from .batch import IGNORE, OUTLIER, Batch, OODLoss
@@ -70,10 +69,10 @@ class ObjectnessLoss(OODLoss):
         )
         is_object = (labels >= 0) | (labels == OUTLIER)
         values = binary_focal_loss(log_odds, is_object, self.alpha, self.gamma)
-        values = torch.where(labels == IGNORE, 0, values).sum(1)
-        known = (labels >= 0).sum(1).float()
-        all_reduce(known, 'mean')
-        loss = (values / known.clamp(min=1)).sum()
+        values = torch.where(labels == IGNORE, 0, values)
+        # Every layer has a query for each of them.
+        known = rank_count((labels[-1] >= 0).sum())
+        loss = values.sum() / known.clamp(min=1)
         return dict(loss_objectness=self.loss_weight * loss)
 
     @staticmethod

@@ -10,6 +10,7 @@ import math
 import pytest
 import torch
 
+from batches import as_ranks
 from mmood.losses import (
     BACKGROUND,
     IGNORE,
@@ -82,6 +83,21 @@ def test_without_a_query_it_is_zero_and_has_a_graph():
     value = loss_of()(batch(layer([], [])))['loss_objectness']
     assert value.item() == 0
     value.backward()
+
+
+def test_ranks_divide_by_the_mean_number_of_known_objects(monkeypatch):
+    """Three on one rank and none on the other: 1.5."""
+    loss = loss_of(loss_weight=1.0)
+    ours = layer([0.1, 0.2, 0.3], [0, 1, 2])
+    theirs = layer([0.4], [BACKGROUND])
+    parts = as_ranks(
+        monkeypatch,
+        lambda: loss(batch(ours))['loss_objectness'].item(),
+        lambda: loss(batch(theirs))['loss_objectness'].item(),
+    )
+    total = sum(focal(x, True) for x in (0.1, 0.2, 0.3))
+    assert parts[0] == pytest.approx(total / 1.5)
+    assert parts[1] == pytest.approx(focal(0.4, False) / 1.5)
 
 
 def test_it_starts_from_a_hundredth():
