@@ -107,17 +107,22 @@ def _change_rpn(model: ConfigDict, rpn: Mapping) -> None:
 
 
 def set_classes(model: ConfigDict, classes: Sequence[str]) -> None:
-    """Give all heads as many classes; one more for a class of unknowns."""
+    """Give all heads as many classes; one more for a class of unknowns.
+
+    A RoI head with an ``unknown_class`` has it in all its parts, another head
+    for itself.
+    """
     if isinstance(classes, str):
         raise ConfigError(
             f'classes={classes!r} is a text: one class is {(classes,)!r}'
         )
     roi_head = model.get('roi_head') or {}
-    count = len(classes) + bool(roi_head.get('unknown_class'))
+    has_unknown = bool(roi_head.get('unknown_class'))
     for part in (model, roi_head):
         for key in _CLASS_HEADS:
             for head in _listed(part.get(key)):
-                head['num_classes'] = count
+                extra = has_unknown or bool(head.get('unknown_class'))
+                head['num_classes'] = len(classes) + extra
 
 
 def _listed(value: object) -> list:

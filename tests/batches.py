@@ -124,6 +124,7 @@ def full_batch(
         jitter=lambda: inputs(rows[known] * 0.9),
         outliers=samples(outliers),
         ious=(labels >= 0).to(rows),
+        layers=lambda: [(rows, labels)],
         iteration=1000,
         max_iters=2000,
     )

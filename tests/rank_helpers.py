@@ -38,8 +38,10 @@ def train_on_ranks(
     results = {}
     for ranks in (1, 2):
         cfg = build(folder / f'work{ranks}', IMAGES // ranks)
-        for stage in (cfg.model.train_cfg.rpn, cfg.model.train_cfg.rcnn):
-            stage.sampler.type = 'FirstSampler'  # of the script
+        for name in ('rpn', 'rcnn'):  # a DETR samples nothing
+            if name in cfg.model.train_cfg:
+                stage = cfg.model.train_cfg[name]
+                stage.sampler.type = 'FirstSampler'  # of the script
         cfg.train_dataloader.batch_size = IMAGES // ranks
         cfg.launcher = 'pytorch' if ranks > 1 else 'none'
         path, out = folder / f'config{ranks}.py', folder / f'result{ranks}'

@@ -44,12 +44,26 @@ TINY = {
     },
 }
 
+# Of a Deformable DETR in the place of a Faster R-CNN.
+TINY_DETR = {
+    **{
+        key: None
+        for key in TINY
+        if 'roi' in key or 'rcnn' in key or 'rpn' in key
+    },
+    'model.num_queries': 12,
+    'model.encoder.num_layers': 1,
+    'pseudo.num_pseudo': 2,
+    'incremental.base.pseudo.start_epoch': 0,
+}
+
 
 def plan(
     path: Path, data: Path, out: Path, stages=None, processes=1, **more
 ) -> list[Training]:
     """The stages of a config on a tiny Shapes set, with seed 3."""
     options = {**TINY, 'data_root': str(data), **more}
+    options = {k: v for k, v in options.items() if v is not None}
     row = Row(path.stem, path, cfg_options=options)
     methods = [prepare(row, stages)]
     return plan_trainings(Table(out, [3], [row]), methods, processes)

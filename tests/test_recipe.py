@@ -188,6 +188,10 @@ def test_all_heads_have_the_classes():
     cfg.ood = dict(head=dict(type='mmood.OpenSetRoIHead', unknown_class=True))
     head = resolve(cfg).model.roi_head
     assert [part.num_classes for part in head.bbox_head] == [3, 3]
+    detr = dict(type='DETR', bbox_head=dict(type='DETRHead'))
+    ood = dict(head=dict(unknown_class=True))
+    found = resolve(Config(dict(model=detr, classes=('a', 'b'), ood=ood)))
+    assert found.model.bbox_head.num_classes == 3
 
 
 def test_a_method_goes_into_the_model_and_the_models_own_words_win():

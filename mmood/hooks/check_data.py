@@ -130,6 +130,7 @@ def head_classes(model: nn.Module) -> dict[str, int]:
         if getattr(module, 'unknown_class', False):
             done.append(name)
         count = getattr(module, 'num_classes', None)
+        count = getattr(module, 'num_known', count)
         is_other = getattr(module, 'class_agnostic', False) or hasattr(
             module, 'boundary_threshold'
         )

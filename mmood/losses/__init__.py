@@ -23,6 +23,7 @@ from .energy_weibulls import ORE, EnergyWeibulls
 from .gaussian_mixtures import GaussianMixtures, MixtureScore
 from .logistic import LogisticUncertaintyLoss, weighted_energy
 from .mask_scores import Mask2AnomalyLoss, RbALoss
+from .objectness import ObjectnessLoss
 from .open_set import OpenSetLoss, columns_of
 from .pixels import PixelLoss, mean_of_sides, squared_hinge
 from .rpl import ResidualBlock, RPLLoss, RPLScore
@@ -52,6 +53,7 @@ __all__ = [
     'OODLoss',
     'ORE',
     'OUTLIER',
+    'ObjectnessLoss',
     'OpenSetLoss',
     'PixelLoss',
     'RPLLoss',

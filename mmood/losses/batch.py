@@ -50,6 +50,7 @@ class Batch:
     ious: (R,) with the object of a row, 0 for background.
     kind: what the logits are of, see `Samples`.
     queries: of maps, the `MaskQueries` of heads that classify masks.
+    layers: of each decoder layer all queries: features (n, C), labels (n,).
     iteration, max_iters: how many steps have passed, of how many.
 
     What a head does not have is None. Raises ValueError for rows that do not
@@ -70,6 +71,7 @@ class Batch:
     ious: Part = None
     kind: str = 'softmax'
     queries: MaskQueries | Any = None
+    layers: Callable[[], list[tuple[Tensor, Tensor]]] | Any = None
     iteration: int = 0
     max_iters: int | None = None
 
@@ -160,7 +162,8 @@ class Batch:
 class OODLoss(nn.Module):
     """Base of the losses that see a `Batch`.
 
-    A constructor may ask for ``num_classes`` (K) and ``in_channels`` (C).
+    A constructor may ask for ``num_classes`` (K), ``in_channels`` (C) and
+    ``num_layers``, the decoder layers that classify by themselves.
     A subclass says what it needs from others, which is checked before the
     first iteration.
     """

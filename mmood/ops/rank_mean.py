@@ -31,12 +31,15 @@ def rank_mean(values: Tensor, where: Tensor | None = None) -> Tensor:
 def rank_count(values: Tensor | int) -> Tensor:
     """The ranks' mean number of rows, a scalar; a collective call.
 
-    For ``values`` of other shapes than rows give the number itself. Without
-    other ranks the device need not be waited for.
+    For ``values`` of other shapes than rows give the number itself, also as
+    a scalar tensor. Without other ranks the device need not be waited for.
     """
-    number = values if isinstance(values, int) else len(values)
-    device = None if isinstance(values, int) else values.device
-    count = torch.full((), float(number), device=device)
+    if isinstance(values, Tensor) and not values.dim():
+        count = values.to(torch.float32, copy=True)
+    else:
+        number = values if isinstance(values, int) else len(values)
+        device = None if isinstance(values, int) else values.device
+        count = torch.full((), float(number), device=device)
     all_reduce(count, 'mean')
     return count
 

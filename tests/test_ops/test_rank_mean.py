@@ -42,5 +42,6 @@ def test_ranks_average_to_the_mean_of_all_values(monkeypatch, sizes):
 
 def test_counts():
     assert rank_count(torch.zeros(3, 2)) == rank_count(3) == 3
+    assert rank_count(torch.tensor(3)) == 3
     assert [or_one(n) for n in (0, 0.25, torch.tensor(2.0))] == [1, 0.25, 2]
     assert isinstance(or_one(torch.tensor(0)), torch.Tensor)

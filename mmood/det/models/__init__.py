@@ -1,5 +1,6 @@
 """Detector parts."""
 
+from .attention import AttentionDeformableDETR, AttentionPseudoUnknown
 from .growing_linear import GrowingLinear
 from .ood_head import OODHead
 from .ood_rpn_head import OODRPNHead
@@ -9,6 +10,8 @@ from .roi_heads import OODCascadeRoIHead, OODRoIHead
 from .tta import OODDetTTAModel
 
 __all__ = [
+    'AttentionDeformableDETR',
+    'AttentionPseudoUnknown',
     'GrowingLinear',
     'OODCascadeRoIHead',
     'OODDetTTAModel',

@@ -41,6 +41,7 @@ class BoxAdapter(FirstThreshold):
     """
 
     keeps_features = False
+    unknown_class = False
     wanted: Sequence[str] | None = None
     exact_buffers = ('ood_threshold', 'score_threshold')
     score_threshold: Tensor
@@ -52,7 +53,12 @@ class BoxAdapter(FirstThreshold):
 
         @property
         def num_classes(self) -> int:
-            """K."""
+            """K, and one more where a class of the head is 'unknown'."""
+
+    @property
+    def num_known(self) -> int:
+        """K, which `mmood.CheckDataHook` compares with the data's classes."""
+        return self.num_classes - self.unknown_class
 
     def add_scores(
         self,
@@ -64,10 +70,13 @@ class BoxAdapter(FirstThreshold):
         kind: str = 'softmax',
         missing: Mapping[str, str],
         lacking: Mapping[str, str] = MappingProxyType({}),
+        num_layers: int | None = None,
     ) -> None:
         """Build them; ``missing`` as in `ScoreSet`.
 
-        ``lacking`` says the same of a `Batch`, for losses and outliers.
+        ``lacking`` says the same of a `Batch`, for losses and outliers;
+        ``num_layers`` is that of an `OODLoss`, None: there are no decoder
+        layers.
         Raises ValueError for losses, scores and outliers that do not go
         together or do not fit the head.
         """
@@ -76,9 +85,15 @@ class BoxAdapter(FirstThreshold):
                 f'{type(self).__name__} cannot have scores: it has a '
                 'score_threshold of its own'
             )
-        classes = self.num_classes
+        classes = self.num_known
+        lacking = dict(lacking)
+        if num_layers is None:
+            lacking['layers'] = 'only DETR heads have decoder layers'
         self.losses = build_losses(
-            losses, num_classes=classes, in_channels=channels
+            losses,
+            num_classes=classes,
+            in_channels=channels,
+            num_layers=num_layers or 1,
         )
         made = self.losses.values()
         self.outliers = build_source(

@@ -23,6 +23,10 @@ def OODHead(
     scores: Sequence[str | dict] = ('energy',),
     losses: Sequence[dict] = (),
     outliers: dict | None = None,
+    *,
+    unknown_class: bool = False,
+    pseudo: dict | None = None,
+    cls_predictor_cfg: dict | None = None,
     **kwargs: object,
 ) -> nn.Module:
     """The head ``of``, whose boxes say how unknown they are.
@@ -40,16 +44,35 @@ def OODHead(
         losses: configs of `OODLoss` modules, which see a `Batch` of priors or
             queries.
         outliers: config of an `OutlierSource`; None: no loss needs any.
+        unknown_class: whether the last of ``num_classes`` = K + 1 classes is
+            'unknown', the label of unknown boxes. No object is annotated with
+            it. Scores get the K known logits, losses all of them.
+        pseudo: config of what takes queries for unknown objects, see
+            `UnknownQueries`; it needs an ``unknown_class``.
+        cls_predictor_cfg: config of the layers that classify, such as
+            ``dict(type='mmood.GrowingLinear', num_seen=20)``; None: the
+            head's own.
 
-    Raises ValueError for a class of no known family, and for what the
-    adapter refuses.
+    The last three are for DETR heads. Raises ValueError for them elsewhere,
+    for a class of no known family, and for what the adapter refuses.
     """
     head = model_class(of, 'mmdet.RetinaHead')
     scoring = _with_scores(head)
     made = head(**kwargs)
     # Not by the constructor: heads ask in theirs which class they are.
     made.__class__ = scoring
-    made.equip(scores, losses, outliers)
+    own = dict(
+        unknown_class=unknown_class,
+        pseudo=pseudo,
+        cls_predictor_cfg=cls_predictor_cfg,
+    )
+    asked = {name: value for name, value in own.items() if value}
+    if asked and not isinstance(made, QueryAdapter):
+        raise ValueError(
+            f'{", ".join(asked)} are for DETR heads, and of={head.__name__} '
+            'is none: leave them out'
+        )
+    made.equip(scores, losses, outliers, **asked)
     return made
 
 

@@ -123,6 +123,8 @@ class QueryHead(RowHead):
             rescale: bool = True,
         ) -> InstanceData: ...
 
+        def get_targets(self, *args, **kwargs) -> tuple: ...
+
         def _get_dn_targets_single(
             self, gt_instances: InstanceData, *args, **kwargs
         ) -> tuple: ...  # of DINO

@@ -7,24 +7,26 @@ Shapes: B images, Q queries, n boxes kept of one image, K known classes
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 
 import torch
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmood.losses import IGNORE, OUTLIER
 from mmood.scores import Samples
 from mmood.scores.classifier import linear_of, why_not_linear
 
 from .flags import with_flagged
-from .parents import QueryHead
 from .roi_tools import record_calls
-from .rows import RowAdapter
+from .unknown_queries import UnknownQueries
 
 _NO_INPUTS = 'a DETR head classifies queries, not pooled boxes'
 _UNIT = 2.0**-20  # exact as a float32, for as many queries
 
 
-class QueryAdapter(RowAdapter, QueryHead):
+class QueryAdapter(UnknownQueries):
     """OOD scores of the boxes of a DETR head.
 
     What boxes get: see `BoxAdapter`. A box's logits and features (C,) are
@@ -32,7 +34,9 @@ class QueryAdapter(RowAdapter, QueryHead):
     the logits are of the kind ``'sigmoid'``.
 
     Losses see the queries that are matched to objects by the last decoder
-    layer, and three times as many of the others.
+    layer, and three times as many of the others; those that are taken for
+    unknown objects (`UnknownQueries`) count as objects, labelled `OUTLIER`.
+    With an ``unknown_class`` ``is_ood`` is True for the boxes with label K.
 
     Raises ValueError for a head without a layer ``fc_cls`` or
     ``cls_branches`` of single queries, and for scores that read what is not
@@ -44,8 +48,13 @@ class QueryAdapter(RowAdapter, QueryHead):
         scores: Sequence[str | dict],
         losses: Sequence[dict] = (),
         outliers: dict | None = None,
+        *,
+        unknown_class: bool = False,
+        pseudo: dict | None = None,
+        cls_predictor_cfg: dict | None = None,
     ) -> None:
         """What the parent's constructor does not know."""
+        self.add_unknown(unknown_class, pseudo, cls_predictor_cfg)
         reason = why_not_linear(self._layers[0])
         lacking = dict.fromkeys(('inputs', 'ious', 'look'), _NO_INPUTS)
         if reason:
@@ -58,7 +67,14 @@ class QueryAdapter(RowAdapter, QueryHead):
             kind='sigmoid' if self.loss_cls.use_sigmoid else 'softmax',
             missing=dict(classifier=reason, inputs=_NO_INPUTS),
             lacking=lacking,
+            num_layers=self._num_branches,
         )
+
+    @property
+    def _num_branches(self) -> int:
+        """How many decoder layers have a classifier of their own."""
+        own = len(set(self._layers))
+        return max(own - bool(getattr(self, 'as_two_stage', False)), 1)
 
     @property
     def _layers(self) -> tuple[nn.Linear, ...]:
@@ -88,21 +104,28 @@ class QueryAdapter(RowAdapter, QueryHead):
         hidden_states: Tensor,
         *args,
         batch_data_samples: list,
+        attention: Tensor | None = None,
         **kwargs,
     ) -> dict[str, Tensor]:
         samples, flags = with_flagged(batch_data_samples)
         kwargs['batch_data_samples'] = samples
         if not (self.losses or flags):
-            return super().loss(hidden_states, *args, **kwargs)
+            with self.looking_at(attention):
+                return super().loss(hidden_states, *args, **kwargs)
         last = self._last_layer(hidden_states)
-        with record_calls(last) as calls, self.targets_kept(flags) as labels:
+        with ExitStack() as stack:
+            stack.enter_context(self.looking_at(attention))
+            calls = stack.enter_context(record_calls(last))
+            assigned = stack.enter_context(self.targets_kept(flags))
             losses = super().loss(hidden_states, *args, **kwargs)
         count, images = hidden_states.shape[:2]
         # Shared by all decoder layers, and the encoder's, or of one alone.
         features, logits = calls[min(len(calls), count) - 1]
         if features.dim() == 4:  # all decoder layers at once
             features, logits = features[-1], logits[-1]
-        labels = labels[(count - 1) * images : count * images]
+        # Those of the decoder layers stand first, the encoder's behind.
+        by_layer = [assigned[i * images :][:images] for i in range(count)]
+        labels = by_layer[-1]
         sizes = [0 if one is None else len(one) for one in labels]
 
         def rows_of(image: int, places: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,8 +136,28 @@ class QueryAdapter(RowAdapter, QueryHead):
 
         outputs = [logits for _, logits in calls]
         return self.with_row_losses(
-            losses, labels, rows_of, outputs, classify=last
+            losses,
+            labels,
+            rows_of,
+            outputs,
+            classify=last,
+            layers=partial(self._layer_rows, hidden_states, by_layer),
         )
+
+    def _layer_rows(
+        self,
+        hidden_states: Tensor,
+        assigned: Sequence[Sequence[Tensor | None]],
+    ) -> list[tuple[Tensor, Tensor]]:
+        """As a `Batch` has them: without queries that denoise."""
+        found = []
+        for states, layer in zip(hidden_states, assigned):
+            labels = [one for one in layer if one is not None]
+            rows = [x[-len(one) :] for x, one in zip(states, labels)]
+            own = torch.cat(labels)
+            own = own.masked_fill(own == OUTLIER, IGNORE)  # flagged
+            found.append((torch.cat(rows), self.batch_labels(own)))
+        return found
 
     def _get_dn_targets_single(
         self, gt_instances: InstanceData, *args, **kwargs
@@ -167,7 +210,7 @@ class QueryAdapter(RowAdapter, QueryHead):
     ) -> InstanceData:
         """The boxes of an image, scored by what ``layer`` makes of queries."""
         places = boxes.pop('queries')
-        rows, classes = logits[places], self.num_classes
+        rows, classes = logits[places], self.num_known
         is_sigmoid = self.scores.kind == 'sigmoid'
         p = rows.sigmoid() if is_sigmoid else rows.softmax(-1)
         boxes.max_class_scores = p[:, :classes].amax(1)
@@ -177,4 +220,7 @@ class QueryAdapter(RowAdapter, QueryHead):
             kind=self.scores.kind,
             classifier=linear_of(layer, classes),
         )
-        return self.judge(boxes, samples)
+        boxes = self.judge(boxes, samples)
+        if self.unknown_class and not self.keeps_samples:
+            boxes.is_ood = boxes.labels == classes
+        return boxes

@@ -89,7 +89,7 @@ class RowAdapter(BoxAdapter, RowHead):
             if not flags:
                 yield self._assigned
                 return
-            self._flags = FlagAssigner(assigner, self.num_classes)
+            self._flags = FlagAssigner(assigner, self.num_known)
             if assigner is not None:
                 self.assigner = self._flags
             objectness = getattr(self, 'loss_obj', None)
@@ -173,9 +173,11 @@ class RowAdapter(BoxAdapter, RowHead):
         hub = MessageHub.get_current_instance()
         batch = Batch(
             logits=logits,
-            labels=torch.cat([one[at] for one, at in zip(known, places)]),
+            labels=self.batch_labels(
+                torch.cat([one[at] for one, at in zip(known, places)])
+            ),
             features=features,
-            num_classes=self.num_classes,
+            num_classes=self.num_known,
             kind=self.scores.kind,
             flagged=flagged,
             iteration=hub.get_info('iter', 0),
@@ -184,10 +186,14 @@ class RowAdapter(BoxAdapter, RowHead):
         )
         return {**losses, **ood_losses(batch, self.losses, self.outliers)}
 
+    def batch_labels(self, labels: Tensor) -> Tensor:
+        """Labels of a `Batch`: what is taken for unknown is an `OUTLIER`."""
+        return labels.masked_fill(labels == self.num_known, OUTLIER)
+
     def samples_at(self, places: Sequence[Tensor], rows_of: RowsOf) -> Samples:
         """What is at places (n,) of each image."""
         logits, features = _rows_at(places, rows_of)
-        logits = logits[:, : self.num_classes]
+        logits = logits[:, : self.num_known]
         return Samples(logits, features, kind=self.scores.kind)
 
     def _check_left_out(

@@ -11,12 +11,17 @@ from experiments.spec import load_table
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
 from stages import Plan, plan_of, stage_config, step_sets
 from trainings import build_parts
 
 from helpers import ROOT
-from mmood.det.models import OODRoIHead, OpenSetRoIHead
+from mmood.det.models import (
+    AttentionDeformableDETR,
+    OODRoIHead,
+    OpenSetRoIHead,
+)
 from mmood.det.models.pseudo_unknown import PseudoUnknownTargets
 
 PROJECT = ROOT / 'projects/open_world_detection'
@@ -30,6 +35,11 @@ SPLITS = {
     'shapes-4-2-2': [4, 2, 2],
 }
 # Smaller, not shallower: the whole R50-C4 learns.
+SMALL_DETR = {
+    'model.num_queries': 20,
+    'model.encoder.num_layers': 1,
+    'model.decoder.num_layers': 2,
+}
 SMALL = {
     'model.train_cfg.rpn_proposal.max_per_img': 12,
     'model.train_cfg.rcnn.sampler.num': 8,
@@ -55,30 +65,37 @@ def stages_of(path: Path) -> dict[str, Config]:
     return {one.name: stage_config(cfg, plan, one, 0) for one in plan.stages}
 
 
-def test_ore_comes_for_every_split_and_a_baseline_for_what_has_none():
-    names = {path.stem for path in CONFIGS}
-    ore = {n.split('_')[-1] for n in names if n.startswith('ore_')}
-    plain = {n.split('_')[-1] for n in names if n.startswith('finetune_')}
-    assert ore == set(SPLITS)
+def configs_of(*methods: str) -> list[Path]:
+    return [path for path in CONFIGS if path.stem.split('_')[0] in methods]
+
+
+def test_methods_come_for_every_split_and_a_baseline_for_what_has_none():
+    for method in ('ore', 'owdetr'):
+        assert set(map(split_of, configs_of(method))) == set(SPLITS)
+    plain = set(map(split_of, configs_of('finetune')))
     assert plain == {n for n in SPLITS if not n.startswith('voc')}
 
 
 @by_name(CONFIGS)
-def test_stages_are_built(path):
-    """Of each: the classes, a column for unknown, measures and files."""
-    cfg, plan = plan_in(path)
+def test_stages_have_classes_measures_and_files(path):
+    _, plan = plan_in(path)
     sizes = SPLITS[split_of(path)]
     assert [len(step) for step in plan.steps] == sizes
     stages = stages_of(path)
     assert len(stages) == 2 * len(sizes) - 1
-    is_ore = path.stem.startswith('ore')
     for stage, one in zip(plan.stages, stages.values()):
-        head = one.model.roi_head
-        predictor = head.bbox_head.cls_predictor_cfg
-        assert head.bbox_head.num_classes == sum(sizes) + is_ore
+        roi_head = one.model.get('roi_head') or one.model
+        head = roi_head.bbox_head
+        has_unknown = path not in configs_of('finetune')
+        assert head.num_classes == sum(sizes) + has_unknown
+        predictor = head.cls_predictor_cfg
         assert predictor.num_seen == sum(sizes[: stage.step + 1])
-        assert predictor.get('num_rest', 1) == 1 + is_ore
-        assert one.model.num_old == sum(sizes[: stage.step])
+        # Of a focal loss there is no background.
+        is_rcnn = path not in configs_of('owdetr')
+        rest = predictor.get('num_rest', 1)
+        assert rest == has_unknown + is_rcnn
+        if is_rcnn:
+            assert one.model.num_old == sum(sizes[: stage.step])
         assert one.test_evaluator.type == 'mmood.OpenSetDetMetric'
         style = 'area' if 'owodb' in path.stem else None
         assert one.test_evaluator.get('closed_style') == style
@@ -92,19 +109,58 @@ def test_stages_are_built(path):
             assert train_set.ann_file == f'{where}_{kind}.json'
             assert train_set.exemplars is None
             assert test_set.ann_file == f'{where}_test.json'
-            lr = 0.0001 if stage.kind == 'finetune' else 0.01
-            assert one.optim_wrapper.optimizer.lr == lr
-            lengths = dict(base=18000, increment=40000, finetune=3000)
-            assert one.train_cfg.max_iters == lengths[stage.kind]
         else:
             stored = 10 if stage.kind == 'finetune' else None
             assert train_set.exemplars == stored
-    if 'r18' in path.stem:
-        last = [*stages.values()][-1]
-        build_parts(last)
 
 
-@by_name([path for path in CONFIGS if path.stem.startswith('ore')])
+@by_name(
+    [path for path in configs_of('ore', 'finetune') if 'owodb' in str(path)]
+)
+def test_faster_rcnn_is_trained_as_the_public_configs_say(path):
+    for one in stages_of(path).values():
+        kind = one.stage.kind
+        lr = 0.0001 if kind == 'finetune' else 0.01
+        assert one.optim_wrapper.optimizer.lr == lr
+        lengths = dict(base=18000, increment=40000, finetune=3000)
+        assert one.train_cfg.max_iters == lengths[kind]
+
+
+@by_name([path for path in configs_of('owdetr') if 'r50' in path.stem])
+def test_owdetr_is_trained_as_the_public_configs_say(path):
+    """The backbone's learning rate is 2e-5 in all stages."""
+    first = 50 if 'm-owodb' in path.stem else 45
+    lengths = dict(base=first, increment=5, finetune=50)
+    for one in stages_of(path).values():
+        kind, optim = one.stage.kind, one.optim_wrapper
+        assert one.train_cfg.max_epochs == lengths[kind]
+        lr = 2e-5 if kind == 'increment' else 2e-4
+        share = optim.paramwise_cfg.custom_keys.backbone.lr_mult
+        assert optim.optimizer.lr == lr
+        assert lr * share == pytest.approx(2e-5)
+        assert one.param_scheduler == [
+            dict(type='StepLR', step_size=40, gamma=0.1)
+        ]
+        start = 9 if kind == 'base' else 0
+        pseudo = one.model.bbox_head.pseudo
+        assert (pseudo.num_pseudo, pseudo.start_epoch) == (5, start)
+        assert one.model.bbox_head.losses[0].loss_weight == 0.1
+        assert one.model.num_queries == 100
+        weights = one.model.backbone.init_cfg.checkpoint
+        assert weights == 'data/dino_resnet50_pretrain.pth'
+        assert one.auto_scale_lr.base_batch_size == 16
+
+
+@by_name(CONFIGS)
+def test_parts_are_built(path):
+    """Of the stages that differ in more than numbers of classes."""
+    stages = [*stages_of(path).values()]
+    for one in stages if 'r18' in path.stem else stages[:1]:
+        one.model.backbone.init_cfg = None
+        build_parts(one)
+
+
+@by_name(configs_of('ore'))
 def test_the_leak_is_off_and_has_its_file(path):
     for one in stages_of(path).values():
         (hook,) = one.custom_hooks
@@ -124,7 +180,8 @@ def batch(classes: int) -> tuple[torch.Tensor, list[DetDataSample]]:
     samples = []
     for _ in range(2):
         shape = dict.fromkeys(
-            ('img_shape', 'ori_shape', 'pad_shape'), (64, 64)
+            ('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'),
+            (64, 64),
         )
         sample = DetDataSample(metainfo=dict(shape, scale_factor=(1.0, 1.0)))
         boxes = torch.tensor([[4.0, 4, 30, 34], [30, 20, 60, 58]])
@@ -134,7 +191,42 @@ def batch(classes: int) -> tuple[torch.Tensor, list[DetDataSample]]:
     return torch.randn(2, 3, 64, 64), samples
 
 
-@by_name(CONFIGS)
+@by_name(configs_of('owdetr'))
+def test_every_stage_of_owdetr_trains_a_step(path):
+    """With fewer queries and layers; classes to come stay as they are."""
+    sizes = SPLITS[split_of(path)]
+    kinds = {one.stage.kind: one for one in stages_of(path).values()}
+    for kind, cfg in kinds.items():
+        cfg.merge_from_dict(SMALL_DETR)
+        cfg.model.backbone.init_cfg = None
+        model = MODELS.build(cfg.model).train()
+        model.init_weights()
+        head = model.bbox_head
+        assert type(model) is AttentionDeformableDETR
+        start = cfg.model.bbox_head.pseudo.start_epoch
+        hub = MessageHub.get_current_instance()
+        hub.update_info('epoch', start)
+        seen = head.cls_branches[0].num_seen
+        assert seen == (sizes[0] if kind == 'base' else sum(sizes))
+        total, values = model.parse_losses(model.loss(*batch(seen)))
+        total.backward()
+        assert torch.isfinite(total)
+        assert values['loss_objectness'] > 0
+        assert 'd0.loss_cls' in values
+        # Of two images, in each of two decoder layers.
+        assert head.pseudo.activity.count > 0
+        layer = head.cls_branches[0]
+        moved = layer.weight.grad.abs().amax(1) > 0
+        assert moved[[*range(seen), sum(sizes)]].all()
+        assert not moved[seen : sum(sizes)].any()
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
+        before = layer.weight.clone()
+        optimizer.step()
+        assert torch.isfinite(layer.weight).all()
+        assert not torch.equal(before[:seen], layer.weight[:seen])
+
+
+@by_name(configs_of('ore', 'finetune'))
 def test_an_increment_trains_a_step(path):
     cfg = stages_of(path)['step_1']
     is_ore = path.stem.startswith('ore')

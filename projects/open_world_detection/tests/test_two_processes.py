@@ -1,8 +1,9 @@
-"""ORE on two processes does what it does on one."""
+"""ORE and OW-DETR on two processes do what they do on one."""
 
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +18,13 @@ from rank_helpers import (
     train_on_ranks,
     without_chance,
 )
-from stage_helpers import carry_out, plan, run_in_this_process, weights_of
+from stage_helpers import (
+    TINY_DETR,
+    carry_out,
+    plan,
+    run_in_this_process,
+    weights_of,
+)
 
 CONFIGS = ROOT / 'projects/open_world_detection/configs'
 PATH = CONFIGS / 'ore_faster-rcnn_r18_fpn_shapes-4-2-2.py'
@@ -36,11 +43,16 @@ def config(shapes, tmp_path) -> Config:
         # As many of each image, for losses are means of each rank's RoIs.
         'model.train_cfg.rcnn.sampler.num': 12,
     }
-    cfg = plan(PATH, shapes, tmp_path, ['step_1'], **options)[0].config()
+    return increment(PATH, shapes, tmp_path, **options)
+
+
+def increment(path: Path, shapes: Path, out: Path, **options) -> Config:
+    """An increment on eight images from weights that are drawn."""
+    cfg = plan(path, shapes, out, ['step_1'], **options)[0].config()
     cfg.train_dataloader.dataset.indices = 8
     cfg.train_cfg.max_epochs = 1
     import_modules_from_strings(**cfg.custom_imports)
-    start = tmp_path / 'start.pth'
+    start = out / 'start.pth'
     torch.manual_seed(0)
     model = MODELS.build(copy.deepcopy(cfg.model))
     model.init_weights()
@@ -49,13 +61,17 @@ def config(shapes, tmp_path) -> Config:
     return without_chance(cfg)
 
 
-def test_two_processes_equal_one(config, tmp_path):
+def run_both(config: Config, folder: Path) -> dict[int, list[dict]]:
     def build(work_dir, batch_size):
         cfg = copy.deepcopy(config)
         cfg.work_dir = str(work_dir)
         return cfg
 
-    results = train_on_ranks(build, tmp_path)
+    return train_on_ranks(build, folder)
+
+
+def test_two_processes_equal_one(config, tmp_path):
+    results = run_both(config, tmp_path)
     (one,) = results[1]
     assert len(one['losses']) == 2
     assert all(losses['loss_clustering'] > 0 for losses in one['losses'])
@@ -68,6 +84,30 @@ def test_two_processes_equal_one(config, tmp_path):
         for name, value in one['state'].items():
             if name.endswith(('made', 'seen')):
                 assert torch.equal(rank['state'][name], value), name
+
+
+def test_two_processes_of_owdetr_equal_one(shapes, tmp_path):
+    """Without dropout; means are of the objects of all ranks."""
+    drops = (
+        ('encoder', 'self_attn_cfg.dropout'),
+        ('encoder', 'ffn_cfg.ffn_drop'),
+        ('decoder', 'self_attn_cfg.dropout'),
+        ('decoder', 'cross_attn_cfg.dropout'),
+        ('decoder', 'ffn_cfg.ffn_drop'),
+    )
+    options = {f'model.{part}.layer_cfg.{key}': 0.0 for part, key in drops}
+    options.update(TINY_DETR)
+    path = CONFIGS / 'owdetr_deformable-detr_r18_shapes-4-2-2.py'
+    config = increment(path, shapes, tmp_path, **options)
+    results = run_both(config, tmp_path)
+    (one,) = results[1]
+    assert len(one['losses']) == 2
+    assert all(losses['loss_objectness'] > 0 for losses in one['losses'])
+    assert_equal_losses(results, rel=1e-3, abs=1e-4)
+    states = [one['state'], *(rank['state'] for rank in results[2])]
+    counts = [state.pop('bbox_head.pseudo.activity.count') for state in states]
+    assert counts[0] > 0 and counts[0] == sum(counts[1:])
+    assert_equal_states(results, atol=1e-3, rtol=1e-3)
 
 
 def test_the_leaked_energies_are_those_of_one(shapes, tmp_path):

@@ -1,0 +1,2 @@
+_base_ = '_base_/owdetr_voc.py'
+incremental = dict(steps=[_base_.order[:15], _base_.order[15:]])
