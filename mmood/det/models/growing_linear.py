@@ -21,7 +21,8 @@ class GrowingLinear(nn.Linear):
     The logits of the classes from ``num_seen`` on are -10^4, without a
     gradient; the last ``num_rest`` = M - K are kept: background, or
     unknown and background. So a step neither predicts nor unlearns
-    the classes of later ones, and a checkpoint fits the layer of any step.
+    the classes of later ones, and a checkpoint fits the layer of any step. One
+    of fewer classes fits too: the rows of the others stay as they are.
     Use it as ``cls_predictor_cfg=dict(type='mmood.GrowingLinear',
     num_seen=...)`` of a box head.
 
@@ -50,6 +51,21 @@ class GrowingLinear(nn.Linear):
         index = torch.arange(self.out_features, device=logits.device)
         unseen = (index >= self.num_seen) & (index < self.num_classes)
         return logits.masked_fill(unseen, UNSEEN)
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args
+    ) -> None:
+        rest = self.out_features - self.num_classes
+        for name, own in self.named_parameters():
+            given = state_dict.get(prefix + name)
+            rows = given.shape[0] if given is not None and given.dim() else 0
+            fits = rows and given.shape[1:] == own.shape[1:]
+            if fits and rest < rows < self.out_features:
+                merged = own.detach().clone()
+                merged[: rows - rest] = given[: rows - rest]
+                merged[self.num_classes :] = given[rows - rest :]
+                state_dict[prefix + name] = merged
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
         return f'{super().extra_repr()}, num_seen={self.num_seen}'
