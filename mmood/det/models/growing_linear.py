@@ -52,19 +52,28 @@ class GrowingLinear(nn.Linear):
         unseen = (index >= self.num_seen) & (index < self.num_classes)
         return logits.masked_fill(unseen, UNSEEN)
 
+    def _classes_in(self, given: Tensor | None, own: Tensor) -> int:
+        """How many classes a layer of fewer has; 0 if it is no such one."""
+        if given is None or given.shape[1:] != own.shape[1:]:
+            return 0
+        rest = self.out_features - self.num_classes
+        return max(len(given) - rest, 0) if len(given) < len(own) else 0
+
+    def knows(self, weight: Tensor | None) -> bool:
+        """Whether this weight of a layer of fewer classes has all seen."""
+        return self._classes_in(weight, self.weight) >= self.num_seen
+
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args
     ) -> None:
-        rest = self.out_features - self.num_classes
         for name, own in self.named_parameters():
             given = state_dict.get(prefix + name)
-            rows = given.shape[0] if given is not None and given.dim() else 0
-            fits = rows and given.shape[1:] == own.shape[1:]
-            if fits and rest < rows < self.out_features:
-                merged = own.detach().clone()
-                merged[: rows - rest] = given[: rows - rest]
-                merged[self.num_classes :] = given[rows - rest :]
-                state_dict[prefix + name] = merged
+            number = self._classes_in(given, own)
+            if number:
+                grown = own.detach().clone()
+                grown[:number] = given[:number]
+                grown[self.num_classes :] = given[number:]
+                state_dict[prefix + name] = grown
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
