@@ -42,7 +42,7 @@ def names_of_groups(
     sizes: Counter = Counter()
     for group, name in of.items():
         if name not in (BACKGROUND, *mined['info']['classes']):
-            sizes[name] += members[group].total()
+            sizes[name] += sum(members[group].values())
     if len(sizes) < number:
         raise ValueError(
             f'groups show {len(sizes)} new classes, and {number} are wanted: '

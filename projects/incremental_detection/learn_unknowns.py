@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-TOOLS = ('tools', 'tools/dataset_converters', 'tools/analysis_tools')
-sys.path += [str(ROOT / folder) for folder in TOOLS]
+sys.path.append(str(Path(__file__).resolve().parents[2] / 'tools'))
+sys.path.append(f'{sys.path[-1]}/dataset_converters')
+sys.path.append(f'{sys.path[-2]}/analysis_tools')
 
 import merge_labels
 import mine_unknowns

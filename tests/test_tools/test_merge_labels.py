@@ -373,7 +373,10 @@ def test_the_next_step_is_tested_on_joined_sets(folder, merge):
     merge(named(folder, *NAMES), '--config', own, '--test', *sets)
     cfg = Config.fromfile(folder / 'new.py')
     assert cfg.val_ann == cfg.test_ann
-    for name, path in (('test_ann', 'new_test.json'), ('train_ann', 'new.json')):
+    for name, path in (
+        ('test_ann', 'new_test.json'),
+        ('train_ann', 'new.json'),
+    ):
         assert (link / cfg[name]).samefile(folder / path)
     content = read_coco(link / cfg.test_ann)
     assert classes_of(content) == [
@@ -382,6 +385,4 @@ def test_the_next_step_is_tested_on_joined_sets(folder, merge):
     categories = [c['name'] for c in content['categories']]
     assert categories == [*CLASSES, 'cross', 'zebra']
     with pytest.raises(SystemExit, match='0.png is in two of the sets'):
-        merge(
-            named(folder, *NAMES), '--config', own, '--test', *sets[:1] * 2
-        )
+        merge(named(folder, *NAMES), '--config', own, '--test', *sets[:1] * 2)

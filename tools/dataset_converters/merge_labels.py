@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from coco_join import joined
 from coco_json import (
     check,
     fail,
@@ -23,7 +24,6 @@ from coco_json import (
     summary,
     write_json,
 )
-from coco_join import joined
 from corrected_labels import (
     SAME,
     by_image,
@@ -123,7 +123,9 @@ def write_config(
 
     def place(path: str | Path, folder: str | Path) -> str:
         # Past links, which '..' does not lead back through.
-        return os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
+        return os.path.relpath(
+            os.path.realpath(path), os.path.realpath(folder)
+        )
 
     path = out.with_suffix('.py')
     lines = [

@@ -69,7 +69,7 @@ class GrowingLinear(nn.Linear):
         for name, own in self.named_parameters():
             given = state_dict.get(prefix + name)
             number = self._classes_in(given, own)
-            if number:
+            if given is not None and number:
                 grown = own.detach().clone()
                 grown[:number] = given[:number]
                 grown[self.num_classes :] = given[number:]

@@ -1,6 +1,5 @@
-# All classes of Shapes at once, for learn_unknowns.py to go on from. The
-# mined sets are small: an increment has about as many iterations as that of
-# shapes_4-2.py.
+# All classes of Shapes at once, for learn_unknowns.py to go on from. A mined
+# set is small, so an increment has more epochs than in shapes_4-2.py.
 _base_ = ['_base_/shapes_lite0.py', '_base_/faster_ilod.py']
 incremental = dict(
     steps=[

@@ -157,9 +157,7 @@ def test_other_names_than_those_that_were_learned(learn, out, capsys):
 
 def test_the_next_round_mines_with_all_classes(learn, out, setting):
     """The merged set is the base then, the new classes are known."""
-    args = SimpleNamespace(
-        config=out / 'next.py', cfg_options=setting.options
-    )
+    args = SimpleNamespace(config=out / 'next.py', cfg_options=setting.options)
     cfg = learn_unknowns.detector_config(args)
     assert cfg.classes == [*CLASSES, 'comb', 'gear']
     assert cfg.model.roi_head.bbox_head.cls_predictor_cfg.num_seen == 6
