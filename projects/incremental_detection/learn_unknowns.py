@@ -39,17 +39,12 @@ def detector_config(args: argparse.Namespace) -> Config:
     return stage_config(method.cfg, method.plan, last, seed=0)
 
 
-def mine(args: argparse.Namespace, rest: Sequence[str], cfg: Config) -> dict:
+def mine(args: argparse.Namespace, call: Sequence[str], cfg: Config) -> dict:
     """unknown.json; one whose groups get names now stays as it was seen."""
     path = args.out / 'unknown.json'
-    config = args.out / 'detector.py'
-    call = [config, args.checkpoint, args.images, '--out', args.out, *rest]
-    call += ['--truth', *args.truth] if args.truth else []
-    call = [str(part) for part in call]
-    mine_unknowns.parse_args(call)
     if not (path.is_file() and (args.names or args.corrected)):
         args.out.mkdir(parents=True, exist_ok=True)
-        with atomic_write(config) as file:
+        with atomic_write(call[0]) as file:
             file.write(cfg.pretty_text)
         mine_unknowns.main(call)
     return read_coco(path)
@@ -101,7 +96,7 @@ def learn(
 def parse_args(
     argv: Sequence[str] | None,
 ) -> tuple[argparse.Namespace, list[str]]:
-    """Of this command, and the others, for tools/mine_unknowns.py."""
+    """Those of this command, and the call of tools/mine_unknowns.py."""
     parser = argparse.ArgumentParser(
         description=__doc__.split('\n')[0],
         epilog='All other options are those of tools/mine_unknowns.py.',
@@ -136,14 +131,19 @@ def parse_args(
         parser.error('--annotator is instead of --names and --corrected')
     if args.correct and not args.annotator:
         parser.error('--correct is for --annotator')
-    return args, rest
+    detector = args.out / 'detector.py'
+    call = [detector, args.checkpoint, args.images, '--out', args.out, *rest]
+    call += ['--truth', *args.truth] if args.truth else []
+    words = [str(part) for part in call]
+    mine_unknowns.parse_args(words)
+    return args, words
 
 
 @clear_errors(OSError, ValueError)
 def main(argv: Sequence[str] | None = None) -> None:
-    args, rest = parse_args(argv)
+    args, call = parse_args(argv)
     cfg = detector_config(args)
-    mined = mine(args, rest, cfg)
+    mined = mine(args, call, cfg)
     if not (args.names or args.corrected or args.annotator):
         print(
             f'now look at {args.out}/index.html, and give the same command '
