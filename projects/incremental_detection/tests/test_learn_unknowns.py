@@ -169,6 +169,18 @@ def test_the_next_round_mines_with_all_classes(learn, out, setting):
     assert info['classes'] == cfg.classes
 
 
+def test_a_detector_of_fewer_classes_is_not_asked_for_all(out, setting):
+    """Its rows of the new classes are untrained; to train them is fine."""
+    options = setting.options
+    args = SimpleNamespace(config=out / 'next.py', cfg_options=options)
+    cfg = learn_unknowns.detector_config(args)
+    cfg.model.backbone.init_cfg = None
+    model = MODELS.build(cfg.model)
+    assert not any(model.load_state_dict(load_weights(setting.checkpoint)))
+    with pytest.raises(ValueError, match='shape .5, 32.*set num_classes'):
+        model.roi_head.predict_bbox((), [], [], None)
+
+
 def test_no_unknown_box_at_all(learn, tmp_path):
     more = ('--score-thr', 1.0)
     assert learn(tmp_path, *more) == []
