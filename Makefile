@@ -1,6 +1,8 @@
 # make demo   set up, make the Shapes data, train and test DFDD on it
 # make demo-seg   the same with a segmentor and DOoD
 # make demo-dream-box   paint outliers into Shapes, train on them, compare
+# make demo-open-world   find unknown Shapes, name groups of them, learn two
+#   more classes, compare before and after
 # make test   set up, run all tests, on the machine's cores, and style checks
 # make test-mim   the tests of openmim's command, which `make test` skips,
 #   in an environment of their own
@@ -27,10 +29,15 @@ REPORT := tools/analysis_tools/report.py
 DREAM := configs/dream_box/dream-box_faster-rcnn_lite0_fpn_shapes.py
 DEMO_DREAM := work_dirs/demo-dream-box
 PAINTED := data/shapes_dream
+INCREMENTAL := projects/incremental_detection
+OPEN := faster-ilod_faster-rcnn_lite0_fpn_shapes-8
+DEMO_OPEN := work_dirs/demo-open-world
+POOL := data/shapes_pool
+BOXES := $(patsubst %,data/shapes/annotations/%.json,test near far)
 SETS := $(patsubst %,data/shapes/%/images,test near far)
 export PYTHONWARNINGS := ignore
 
-.PHONY: setup demo demo-seg demo-dream-box test test-mim docs \
+.PHONY: setup demo demo-seg demo-dream-box demo-open-world test test-mim docs \
 	gpu-check lint clean
 setup: $(VENV)/.installed
 
@@ -109,6 +116,25 @@ demo-dream-box: setup
 		'detections: $(DEMO_DREAM)/pictures/sheet.png. Open' \
 		'$(DEMO_DREAM)/report.html in a browser: the methods side by' \
 		'side'
+
+$(POOL)/annotations/far.json: tools/dataset_converters/shapes.py
+	$(BIN)/python tools/dataset_converters/shapes.py --out $(POOL) --seed 1 \
+		--scale 4 --parts near far
+
+demo-open-world: setup
+	@$(MAKE) --no-print-directory data/shapes/annotations/far.json \
+		$(POOL)/annotations/far.json
+	$(BIN)/python $(INCREMENTAL)/run.py \
+		$(INCREMENTAL)/table_open_world.yaml --out $(DEMO_OPEN) --seeds 0
+	$(BIN)/python $(INCREMENTAL)/learn_unknowns.py \
+		$(INCREMENTAL)/configs/$(OPEN).py \
+		$(DEMO_OPEN)/$(OPEN)/seed_0/step_0/epoch_10.pth $(POOL) \
+		--out $(DEMO_OPEN)/learned --top 1000 --batch-size 8 --groups 40 \
+		--truth $(POOL)/annotations/near.json $(POOL)/annotations/far.json \
+		--annotator 2 --correct --test $(BOXES)
+	@echo 'The table stands above: before, after the new classes, after' \
+		'stored images of all. The groups that were named:' \
+		'$(DEMO_OPEN)/learned/index.html'
 
 lint: setup
 	$(BIN)/ruff check .

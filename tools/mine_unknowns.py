@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -158,7 +159,7 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     add = parser.add_argument
     add('config')
@@ -209,15 +210,16 @@ def parse_args() -> argparse.Namespace:
     )
     add('--launcher', choices=['none', 'pytorch'], default='none')
     add('--local_rank', '--local-rank', type=int, default=0)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 @clear_errors(OSError, ValueError, FolderInUseError, NotFittedError)
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     from mmood.det.mining import Choice, UnknownFinder
 
-    args = parse_args()
+    args = parse_args(argv)
     ignore_foreign()
+    sys.path.append(os.getcwd())  # for a config's custom_imports
     choice = Choice(
         score=args.score,
         threshold=args.ood_threshold,

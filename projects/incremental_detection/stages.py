@@ -51,6 +51,8 @@ class Plan:
         steps: class names that each step adds; their order is that of the
             labels.
         exemplars: stored images a class; 0: no fine-tuning.
+        start: checkpoint of a detector that has learned all steps but the
+            last. These count as one, which is tested and not trained.
         open_world: arguments of an `mmood.OpenSetDetMetric`, which measures
             then; objects of classes to come stay in the tests, unknown.
         base, increment, finetune: overrides of the config for a kind of
@@ -61,13 +63,23 @@ class Plan:
 
     steps: Sequence[Sequence[str]]
     exemplars: int = 0
+    start: str | None = None
     open_world: dict | None = None
     base: dict | None = None
     increment: dict | None = None
     finetune: dict | None = None
 
     def __post_init__(self) -> None:
-        split_steps(self.steps)
+        steps = split_steps(self.steps)
+        if self.start:
+            *before, last = steps
+            if not before:
+                raise ValueError(
+                    f'start={self.start!r} has learned all steps but the '
+                    'last, and there is one alone: add the new classes'
+                )
+            known = [name for step in before for name in step]
+            object.__setattr__(self, 'steps', [known, last])
         number = self.exemplars
         if type(number) is not int or number < 0:
             raise ValueError(

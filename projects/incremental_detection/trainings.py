@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -36,7 +37,7 @@ from stages import (
 from mmood.checkpoint import last_checkpoint
 from mmood.config import read_config
 from mmood.launch import metric_configs
-from mmood.ops import atomic_write
+from mmood.ops import atomic_write, file_sha256
 
 # What decides a training and its test. Other keys of a config are notes.
 _KEYS = {
@@ -45,6 +46,8 @@ _KEYS = {
     'find_unused_parameters',
     'stage',
 }
+# The copy of a checkpoint that stands for a base training.
+_START = 'start.pth'
 # Paths, which may differ between two calls.
 _FREE = ('load_from', 'work_dir', 'model.teacher')
 
@@ -135,6 +138,8 @@ class Training(base.Stage):
         )
         cfg.work_dir, cfg.load_from = str(self.folder), start and str(start)
         cfg.stage.processes = self.processes
+        if self.method.plan.start:
+            cfg.stage.files = self._digests(cfg)
         if teacher and cfg.model.get('distillation'):
             cfg.model.teacher = str(teacher)
         return cfg
@@ -143,9 +148,40 @@ class Training(base.Stage):
         """Also raise ValueError if it starts from what will not be there."""
         super().check()
         done = self.is_trained or self.finished
+        given = self.given
+        if given and not (done or given.is_file()):
+            raise ValueError(f'start: there is no checkpoint {given}')
         later = any(not need.is_trained for need in self.needs)
         if self.stage.after and not (done or later):
             base.checkpoint_of(self.folder.with_name(self.stage.after))
+
+    @property
+    def given(self) -> Path | None:
+        """The checkpoint that stands for this training, if one does."""
+        start = None if self.stage.after else self.method.plan.start
+        return Path(start) if start else None
+
+    def _digests(self, cfg: Config) -> list[str | None]:
+        """Of what a chain with a ``start`` learns from, so made anew.
+
+        That is the checkpoint, or its copy if it is gone, and in later stages
+        the annotations.
+        """
+        if self.given:
+            copy = self.folder / _START
+            return [file_sha256(self.given) or file_sha256(copy)]
+        sets = step_sets(cfg.train_dataloader)
+        return [
+            file_sha256(os.path.join(s.get('data_root') or '', s['ann_file']))
+            for s in sets
+        ]
+
+    def train(self) -> Iterator[base.Step]:
+        if not self.given:
+            yield from super().train()
+            return
+        shutil.copy(self.given, self.folder / _START)
+        (self.folder / 'last_checkpoint').write_text(_START)
 
     def build(self) -> None:
         """Build all that the config names, before anything is trained.

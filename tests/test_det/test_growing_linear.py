@@ -82,6 +82,38 @@ def test_weights_of_one_step_fit_the_next():
     assert_near(after(inputs)[:, kept], plain(inputs)[:, kept])
 
 
+@pytest.mark.parametrize(('num_rest', 'bias'), [(1, True), (2, False)])
+def test_weights_of_fewer_classes_fit(num_rest, bias):
+    """As a layer of its own; the rows of new classes stay as they were."""
+    before = nn.Linear(C, 3 + num_rest, bias)
+    after = GrowingLinear(C, K + num_rest, K, num_rest, bias)
+    own = {k: v.clone() for k, v in after.state_dict().items()}
+    given = {k: v.clone() for k, v in before.state_dict().items()}
+    assert not any(after.load_state_dict(given))
+    for name, value in after.state_dict().items():
+        assert torch.equal(value[:3], before.state_dict()[name][:3])
+        assert torch.equal(value[3:K], own[name][3:K])
+        assert torch.equal(value[K:], before.state_dict()[name][3:])
+        assert len(given[name]) == 3 + num_rest
+
+
+@pytest.mark.parametrize('rows', [1, K + 2])
+def test_weights_of_no_or_more_classes_do_not_fit(rows):
+    layer = GrowingLinear(C, K + 1, 2)
+    with pytest.raises(RuntimeError, match='size mismatch'):
+        layer.load_state_dict(nn.Linear(C, rows).state_dict())
+    with pytest.raises(RuntimeError, match='size mismatch'):
+        layer.load_state_dict(nn.Linear(C + 1, 3).state_dict())
+
+
+def test_knows_what_has_a_row_for_each_seen_class():
+    layer = GrowingLinear(C, K + 1, 3)
+    known = [layer.knows(torch.zeros(rows, C)) for rows in range(1, K + 3)]
+    # Three classes and background; of all K it is no smaller layer.
+    assert known == [False, False, False, True, True, False, False]
+    assert not layer.knows(None)
+
+
 @pytest.mark.parametrize('num_seen', [-1, 0, K + 1])
 def test_refuses_a_number_that_is_not_of_its_classes(num_seen):
     with pytest.raises(ValueError, match=f'1 to {K}.* got {num_seen}'):

@@ -6,6 +6,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from mmengine.config import Config
 
 from annotation_tools import (
     read_as_cvat,
@@ -351,3 +352,37 @@ def test_the_next_step_of_the_incremental_project(folder, merge):
     labels = [i['bbox_label'] for s in dataset for i in s['instances']]
     assert len(dataset) == 3 and labels == [3, 3, 4]
     assert dataset[0]['img'].shape == (48, 64, 3)
+
+
+def test_the_next_step_is_tested_on_joined_sets(folder, merge):
+    """All classes are there; a link as data_root changes no path."""
+    link = folder / 'deeper/link'
+    link.parent.mkdir()
+    link.symlink_to(folder, target_is_directory=True)
+    own = folder / 'own.py'
+    own.write_text(f'data_root = {str(link)!r} + "/"\n')
+    sets = folder / 'one.json', folder / 'two.json'
+    box = dict(bbox=[1, 2, 9, 9], image_id=4)
+    for i, (path, names) in enumerate(zip(sets, (['bus'], ['zebra', 'bus']))):
+        content = dict(
+            images=[dict(id=4, file_name=f'{i}.png', width=64, height=48)],
+            annotations=[dict(box, id=3, category_id=8)],
+            categories=[dict(id=8 + n, name=m) for n, m in enumerate(names)],
+        )
+        path.write_text(json.dumps(content))
+    merge(named(folder, *NAMES), '--config', own, '--test', *sets)
+    cfg = Config.fromfile(folder / 'new.py')
+    assert cfg.val_ann == cfg.test_ann
+    for name, path in (
+        ('test_ann', 'new_test.json'),
+        ('train_ann', 'new.json'),
+    ):
+        assert (link / cfg[name]).samefile(folder / path)
+    content = read_coco(link / cfg.test_ann)
+    assert classes_of(content) == [
+        *(('0.png', 'bus', [1, 2, 9, 9]), ('1.png', 'zebra', [1, 2, 9, 9])),
+    ]
+    categories = [c['name'] for c in content['categories']]
+    assert categories == [*CLASSES, 'cross', 'zebra']
+    with pytest.raises(SystemExit, match='0.png is in two of the sets'):
+        merge(named(folder, *NAMES), '--config', own, '--test', *sets[:1] * 2)

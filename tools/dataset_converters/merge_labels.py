@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from coco_join import joined
 from coco_json import (
     check,
     fail,
@@ -115,18 +116,39 @@ def next_steps(base: dict, classes: list[str], new: list[str]) -> list:
     return [*before, new]
 
 
-def write_config(out: Path, config: str, root: str, steps: list) -> Path:
+def write_config(
+    out: Path, config: str, root: str, steps: list, test: Path | None
+) -> Path:
     """A config of the project for the merged set, beside it."""
+
+    def place(path: str | Path, folder: str | Path) -> str:
+        # Past links, which '..' does not lead back through.
+        return os.path.relpath(
+            os.path.realpath(path), os.path.realpath(folder)
+        )
+
     path = out.with_suffix('.py')
-    base = os.path.relpath(config, path.parent)
-    path.write_text(
-        '# The next step, by tools/dataset_converters/merge_labels.py. Its\n'
-        '# val_ann and test_ann need the new classes too.\n'
-        f'_base_ = [{base!r}]\n'
-        f'incremental = dict(steps={steps!r})\n'
-        f'train_ann = {os.path.relpath(out, root or ".")!r}\n',
-        encoding='utf-8',
-    )
+    lines = [
+        '# The next step, by tools/dataset_converters/merge_labels.py.',
+        f'_base_ = [{place(config, path.parent)!r}]',
+        f'incremental = dict(steps={steps!r})',
+        f'train_ann = {place(out, root)!r}',
+    ]
+    if test:
+        lines.append(f'val_ann = test_ann = {place(test, root)!r}')
+    else:
+        lines[0] += '\n# Its val_ann and test_ann need the new classes too.'
+    path.write_text('\n'.join([*lines, '']), encoding='utf-8')
+    return path
+
+
+def write_test(out: Path, files: Sequence[str], names: list[str]) -> Path:
+    """One set of several to test on, in which these classes may be."""
+    content = joined([load_coco(file, '--test') for file in files], names)
+    check(content)
+    path = out.with_name(f'{out.stem}_test.json')
+    write_json(content, path)
+    print_report(summary(content), f'wrote {path}')
     return path
 
 
@@ -162,6 +184,14 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         'trains as background',
     )
     add('--config', help='of projects/incremental_detection, to go on from')
+    add(
+        '--test',
+        nargs='+',
+        default=[],
+        metavar='JSON',
+        help='with --config: sets to test the next step on, joined; one with '
+        'objects of the new classes should be among them',
+    )
     args = parser.parse_args(argv)
     args.data_root = ''
     if args.config:
@@ -218,7 +248,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     report = {**summary(content), 'notes': notes, 'steps': [str(steps)]}
     print_report(report, f'wrote {args.out}')
     if args.config:
-        path = write_config(args.out, args.config, args.data_root, steps)
+        known = [name for step in steps for name in step]
+        test = write_test(args.out, args.test, known) if args.test else None
+        own = args.out, args.config, args.data_root
+        path = write_config(*own, steps, test)
         print(f'the next step: projects/incremental_detection/run.py {path}')
 
 

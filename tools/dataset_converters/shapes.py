@@ -93,13 +93,16 @@ def main(argv: list[str] | None = None) -> None:
         default=1.0,
         help='share of the usual number of images of each part',
     )
+    parser.add_argument(
+        '--parts', nargs='+', choices=list(PARTS), default=list(PARTS)
+    )
     args = parser.parse_args(argv)
     if args.scale <= 0:
         parser.error(f'--scale must be positive, got {args.scale}')
     folder = args.out / 'annotations'
     folder.mkdir(parents=True, exist_ok=True)
-    for part, (_, count) in PARTS.items():
-        count = max(1, round(count * args.scale))
+    for part in dict.fromkeys(args.parts):
+        count = max(1, round(PARTS[part][1] * args.scale))
         coco = make_part(args.out, part, count, args.size, args.seed)
         write_json(folder / f'{part}.json', coco)
         print(

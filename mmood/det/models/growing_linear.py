@@ -21,7 +21,8 @@ class GrowingLinear(nn.Linear):
     The logits of the classes from ``num_seen`` on are -10^4, without a
     gradient; the last ``num_rest`` = M - K are kept: background, or
     unknown and background. So a step neither predicts nor unlearns
-    the classes of later ones, and a checkpoint fits the layer of any step.
+    the classes of later ones, and a checkpoint fits the layer of any step. One
+    of fewer classes fits too: the rows of the others stay as they are.
     Use it as ``cls_predictor_cfg=dict(type='mmood.GrowingLinear',
     num_seen=...)`` of a box head.
 
@@ -50,6 +51,30 @@ class GrowingLinear(nn.Linear):
         index = torch.arange(self.out_features, device=logits.device)
         unseen = (index >= self.num_seen) & (index < self.num_classes)
         return logits.masked_fill(unseen, UNSEEN)
+
+    def _classes_in(self, given: Tensor | None, own: Tensor) -> int:
+        """How many classes a layer of fewer has; 0 if it is no such one."""
+        if given is None or given.shape[1:] != own.shape[1:]:
+            return 0
+        rest = self.out_features - self.num_classes
+        return max(len(given) - rest, 0) if len(given) < len(own) else 0
+
+    def knows(self, weight: Tensor | None) -> bool:
+        """Whether this weight of a layer of fewer classes has all seen."""
+        return self._classes_in(weight, self.weight) >= self.num_seen
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args
+    ) -> None:
+        for name, own in self.named_parameters():
+            given = state_dict.get(prefix + name)
+            number = self._classes_in(given, own)
+            if given is not None and number:
+                grown = own.detach().clone()
+                grown[:number] = given[:number]
+                grown[self.num_classes :] = given[number:]
+                state_dict[prefix + name] = grown
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
         return f'{super().extra_repr()}, num_seen={self.num_seen}'

@@ -23,6 +23,7 @@ from mmood.scores import Samples
 from mmood.scores.classifier import linear_of, why_not_linear
 
 from .adapter import BoxAdapter
+from .growing_linear import GrowingLinear
 from .parents import RoIHead
 from .roi_tools import (
     Step,
@@ -251,3 +252,6 @@ class RoIAdapter(BoxAdapter, RoIHead):
         own = self.box_head.fc_cls.weight
         name = next(n for n, p in self.named_parameters() if p is own)
         self._misfit = misfit(state_dict, prefix, name, own, 'bbox_head.')
+        layer, given = self.box_head.fc_cls, state_dict.get(prefix + name)
+        if isinstance(layer, GrowingLinear) and layer.knows(given):
+            self._misfit = None

@@ -81,6 +81,7 @@ def test_every_method_comes_for_every_split():
     assert names == {
         *(f'{m}_faster-rcnn_{split}' for m in METHODS for split in splits),
         'iod_faster-rcnn_r18_fpn_shapes-4-2-2',
+        'faster-ilod_faster-rcnn_lite0_fpn_shapes-8',
     }
 
 
@@ -190,9 +191,8 @@ def test_voc_is_trained_as_the_public_configs_say(path):
 
 def test_specs_name_all_configs_but_the_split_of_ones_own():
     project = CONFIGS[0].parents[1]
-    tables = [
-        load_table(project / f'table_{n}.yaml') for n in ('shapes', 'voc')
-    ]
+    names = ('shapes', 'voc', 'open_world')
+    tables = [load_table(project / f'table_{n}.yaml') for n in names]
     found = [ROOT / row.config for table in tables for row in table.rows]
     assert sorted(found) == [p for p in CONFIGS if '4-2-2' not in p.name]
     assert len(tables[0].seeds) == 3

@@ -37,6 +37,15 @@ def test_stages_without_exemplars_and_without_increments():
     assert Plan([['a']], exemplars=1).stages == [Stage('step_0', 'base', 0)]
 
 
+def test_all_steps_of_a_given_start_are_one():
+    plan = Plan([['a'], ['b'], ['c', 'd']], exemplars=5, start='x.pth')
+    assert plan.steps == [['a', 'b'], ['c', 'd']]
+    assert [stage.name for stage in plan.stages] == [
+        *('step_0', 'step_1', 'step_1_finetune'),
+    ]
+    assert plan.groups(1) == dict(old=['a', 'b'], new=['c', 'd'])
+
+
 def test_groups_of_each_step():
     plan = Plan([['a', 'b'], ['c'], ['d']])
     assert plan.groups(0) == dict(old=['a', 'b'], new=[])
@@ -51,6 +60,7 @@ def test_groups_of_each_step():
         (dict(steps=[['a'], []]), r'steps \[1\] are empty'),
         (dict(steps=[]), 'there is no step'),
         (dict(steps=['a', 'b']), 'must be lists of class names'),
+        (dict(steps=[['a']], start='x.pth'), 'add the new classes'),
         (dict(steps=STEPS, exemplars=-1), 'exemplars must be .* got -1'),
         (dict(steps=STEPS, exemplars=2.5), 'exemplars must be .* got 2.5'),
         (dict(steps=STEPS, exemplars=True), 'exemplars must be .* got True'),
