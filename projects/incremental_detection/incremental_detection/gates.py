@@ -64,6 +64,7 @@ class TaskGate(nn.Module):
             checkpoint of a later one this is the earlier task's sub-model.
         hidden: size of the hidden layer.
         noise: 0 for none.
+        start: logit of a new gate; with 2 the noise shuts one of eight.
         momentum: of the running mean.
     """
 
@@ -78,14 +79,14 @@ class TaskGate(nn.Module):
         task: int = 1,
         hidden: int = 16,
         noise: float = 1.0,
+        start: float = 2.0,
         momentum: float = 0.99,
     ) -> None:
         super().__init__()
         self.task, self.noise, self.momentum = task, noise, momentum
         self.hidden = nn.Linear(channels, hidden)
         self.out = nn.Linear(hidden, channels)
-        # Most gates are open at first: the noise shuts one of eight.
-        nn.init.constant_(self.out.bias, 2.0)
+        nn.init.constant_(self.out.bias, start)
         self.register_buffer('owner', torch.ones(channels, dtype=torch.long))
         self.register_buffer('share', torch.ones(channels))
         self._step: tuple[Tensor, Tensor] | None = None
