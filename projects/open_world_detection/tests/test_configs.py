@@ -18,6 +18,9 @@ from trainings import build_parts
 from helpers import ROOT
 from mmood.det.models import OODRoIHead, OpenSetRoIHead
 from mmood.det.models.pseudo_unknown import PseudoUnknownTargets
+from projects.incremental_detection.incremental_detection import (
+    GatedFasterRCNN,
+)
 
 PROJECT = ROOT / 'projects/open_world_detection'
 CONFIGS = sorted((PROJECT / 'configs').glob('*.py'))
@@ -55,11 +58,12 @@ def stages_of(path: Path) -> dict[str, Config]:
     return {one.name: stage_config(cfg, plan, one, 0) for one in plan.stages}
 
 
-def test_ore_comes_for_every_split_and_a_baseline_for_what_has_none():
-    names = {path.stem for path in CONFIGS}
-    ore = {n.split('_')[-1] for n in names if n.startswith('ore_')}
-    plain = {n.split('_')[-1] for n in names if n.startswith('finetune_')}
-    assert ore == set(SPLITS)
+def test_methods_come_for_every_split_and_a_baseline_for_what_has_none():
+    ore, rosetta, plain = (
+        {split_of(p) for p in CONFIGS if p.stem.startswith(f'{method}_')}
+        for method in ('ore', 'rosetta', 'finetune')
+    )
+    assert ore == rosetta == set(SPLITS)
     assert plain == {n for n in SPLITS if not n.startswith('voc')}
 
 
@@ -104,6 +108,29 @@ def test_stages_are_built(path):
         build_parts(last)
 
 
+@by_name([path for path in CONFIGS if path.stem.startswith('rosetta')])
+def test_rosetta_has_its_parts_in_every_stage(path):
+    plan = plan_in(path)[1]
+    for stage, one in zip(plan.stages, stages_of(path).values()):
+        assert one.model.type == 'mmood.GatedFasterRCNN'
+        assert one.model.backbone.type == 'mmood.GatedResNet'
+        assert one.model.backbone.task == stage.step + 1
+        assert one.model.backbone.norm_eval or stage.step == 0
+        (hook,) = one.custom_hooks
+        assert hook.type == 'mmood.SubModelHook'
+        (part,) = one.model.roi_head.losses
+        old = plan.number_seen(stage.step - 1)
+        assert part == dict(
+            type='mmood.ClassPrototypes', num_old=old, size=20
+        )
+        # An increment says nothing of old classes, a fine-tuning does.
+        shut = old if stage.kind == 'increment' else 0
+        head = one.model.roi_head.bbox_head.cls_predictor_cfg
+        assert head.get('num_old', 0) == shut
+        keys = one.optim_wrapper.paramwise_cfg.custom_keys
+        assert keys.gates.lr_mult == 50
+
+
 @by_name([path for path in CONFIGS if path.stem.startswith('ore')])
 def test_the_leak_is_off_and_has_its_file(path):
     for one in stages_of(path).values():
@@ -138,6 +165,7 @@ def batch(classes: int) -> tuple[torch.Tensor, list[DetDataSample]]:
 def test_an_increment_trains_a_step(path):
     cfg = stages_of(path)['step_1']
     is_ore = path.stem.startswith('ore')
+    is_rosetta = path.stem.startswith('rosetta')
     cfg.merge_from_dict(SMALL)
     if is_ore:
         cfg.merge_from_dict({'model.roi_head.losses.0.start': 0})
@@ -151,14 +179,24 @@ def test_an_increment_trains_a_step(path):
     total.backward()
     found = {name for name in values if name.startswith('loss_')}
     expected = {'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox'}
-    assert found == expected | ({'loss_clustering'} if is_ore else set())
+    if is_ore:
+        expected.add('loss_clustering')
+    if is_rosetta:
+        expected |= {'loss_sparsity', 'loss_diversity'}
+    assert found == expected
     assert torch.isfinite(total)
     layer = head.bbox_head.fc_cls
     moved = layer.weight.grad.abs().amax(1) > 0
     total_classes = sum(SPLITS[split_of(path)])
     rest = [*range(total_classes, layer.out_features)]
-    assert moved[[*range(seen), *rest]].all()
-    assert not moved[seen:total_classes].any()
+    old = cfg.num_old if is_rosetta else 0
+    assert moved[[*range(old, seen), *rest]].all()
+    assert not moved[[*range(old), *range(seen, total_classes)]].any()
+    if is_rosetta:
+        assert type(model) is GatedFasterRCNN
+        assert not any(
+            rows.logical_not().any() for _, rows in model.backbone.kept()
+        )  # of a new model the first task has all
     if not is_ore:
         return
     assert isinstance(head.bbox_head, PseudoUnknownTargets)
