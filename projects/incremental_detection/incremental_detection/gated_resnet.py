@@ -78,23 +78,24 @@ class GatedResNet(ResNet):
     def gate_losses(self) -> tuple[Tensor, Tensor]:
         """How much is open, and how unevenly: sparsity and diversity.
 
-        Both are means over images and layers of the last training step, of
-        the channels that no earlier task has: of the probabilities to be
-        open, in [0, 1], and of the `negative_entropy` of the share that is
-        open. A layer without such channels counts as 0. Also counts the
-        step, on all ranks: a collective call.
+        Of the last training step and the channels that no earlier task has:
+        the mean over images and channels of the probabilities to be open, in
+        [0, 1], and the mean over images and layers of the `negative_entropy`
+        of the share of a layer that is open. Both are 0 where there are no
+        such channels. Also counts the step, on all ranks: a collective call.
         """
+        opened, number, diversity = [], [], []
         steps = {n: gate.take_step() for n, gate in self.gates.items()}
-        sparsity, diversity = [], []
         for name, (probabilities, gates) in steps.items():
             is_free = ~self.gates[name].is_kept
-            number = is_free.sum()
-            opened = (probabilities * is_free).sum(1) / number.clamp(min=1)
-            sparsity.append(opened.mean())
+            opened.append((probabilities * is_free).sum(1).mean())
+            number.append(is_free.sum())
             value = negative_entropy(exclusive_share(gates, is_free)).mean()
-            diversity.append(torch.where(number > 0, value, 0.0))
+            diversity.append(torch.where(number[-1] > 0, value, 0.0))
         self._count([gates for _, gates in steps.values()])
-        return torch.stack(sparsity).mean(), torch.stack(diversity).mean()
+        total = torch.stack(number).sum().clamp(min=1)
+        sparsity = torch.stack(opened).sum() / total
+        return sparsity, torch.stack(diversity).mean()
 
     @torch.no_grad()
     def _count(self, gates: list[Tensor]) -> None:
