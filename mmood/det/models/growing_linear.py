@@ -23,7 +23,8 @@ class GrowingLinear(nn.Linear):
     unknown and background. So a step neither predicts nor unlearns
     the classes of later ones, and a checkpoint fits the layer of any step.
     In training the first ``num_old`` classes are shut as well, so that
-    images without labels of them do not teach that they are background. Use it as ``cls_predictor_cfg=dict(type='mmood.GrowingLinear',
+    images without labels of them do not teach that they are background.
+    Use it as ``cls_predictor_cfg=dict(type='mmood.GrowingLinear',
     num_seen=...)`` of a box head.
 
     Raises ValueError if ``num_seen`` is not from 1 to K, or ``num_old`` not

@@ -114,10 +114,9 @@ def _trained_layers(
     In a ResNet's blocks and stems each normalization is registered behind
     its convolution.
     """
-    last, conv = '', None
+    conv, is_trained = '', False
     for name, module in backbone.named_modules():
         if isinstance(module, nn.Conv2d):
-            last, conv = name, module
-        elif isinstance(module, _BatchNorm) and conv is not None:
-            if conv.weight.requires_grad:
-                yield name.replace('.', '_'), (last, name)
+            conv, is_trained = name, module.weight.requires_grad
+        elif isinstance(module, _BatchNorm) and is_trained:
+            yield name.replace('.', '_'), (conv, name)

@@ -120,9 +120,7 @@ def test_rosetta_has_its_parts_in_every_stage(path):
         assert hook.type == 'mmood.SubModelHook'
         (part,) = one.model.roi_head.losses
         old = plan.number_seen(stage.step - 1)
-        assert part == dict(
-            type='mmood.ClassPrototypes', num_old=old, size=20
-        )
+        assert part == dict(type='mmood.ClassPrototypes', num_old=old, size=20)
         # An increment says nothing of old classes, a fine-tuning does.
         shut = old if stage.kind == 'increment' else 0
         head = one.model.roi_head.bbox_head.cls_predictor_cfg

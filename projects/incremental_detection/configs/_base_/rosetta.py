@@ -20,9 +20,7 @@ ood = dict(
     losses=[dict(type='mmood.ClassPrototypes', num_old='$num_old', size=20)],
     optim_wrapper=dict(
         paramwise_cfg=dict(
-            custom_keys=dict(
-                gates=dict(lr_mult='$gate_lr_mult', decay_mult=0)
-            )
+            custom_keys=dict(gates=dict(lr_mult='$gate_lr_mult', decay_mult=0))
         )
     ),
 )
