@@ -19,8 +19,9 @@ from .gates import TaskGate, exclusive_share, negative_entropy
 class GatedResNet(ResNet):
     """ResNet in which each task uses, and later ones keep, some channels.
 
-    A `TaskGate` follows each batch normalization whose convolution is
-    trained; frozen stages have none. The keys of the ResNet's checkpoints
+    A `TaskGate` follows each batch normalization in a block whose convolution
+    is trained; frozen stages have none. A stem that is trained has none
+    either, and the first task has all of it. The keys of the ResNet's checkpoints
     stay as they are. Take `SubModelHook` to keep what earlier tasks use, and
     `GatedFasterRCNN` to train the gates.
 
@@ -51,17 +52,19 @@ class GatedResNet(ResNet):
                 'counted once: set with_cp=False'
             )
         self.task, self._layers = task, dict(_trained_layers(self))
-        if not self._layers:
-            raise ValueError(
-                f'frozen_stages={self.frozen_stages} leaves no convolution '
-                'with batch normalization to gate'
-            )
         self.gates = nn.ModuleDict()
         for name, (_, norm) in self._layers.items():
+            if not name.startswith('layer'):
+                continue
             layer = self.get_submodule(norm)
             own = TaskGate(layer.num_features, task=task, **(gate or {}))
             layer.register_forward_hook(own.after_layer)
             self.gates[name] = own
+        if not self.gates:
+            raise ValueError(
+                f'frozen_stages={self.frozen_stages} leaves no convolution '
+                'with batch normalization to gate'
+            )
 
     def kept(self) -> Iterator[tuple[nn.Parameter, Tensor]]:
         """Trained parameters, and which of their rows earlier tasks use.
@@ -69,11 +72,17 @@ class GatedResNet(ResNet):
         Rows (C,) of a convolution are its filters.
         """
         for name, layers in self._layers.items():
-            rows = self.gates[name].is_kept
             for layer in layers:
                 for parameter in self.get_submodule(layer).parameters():
-                    if parameter.requires_grad:
-                        yield parameter, rows
+                    if not parameter.requires_grad:
+                        continue
+                    if name in self.gates:
+                        rows = self.gates[name].is_kept
+                    else:
+                        rows = parameter.new_full(
+                            parameter.shape[:1], self.task > 1, dtype=bool
+                        )
+                    yield parameter, rows
 
     def gate_losses(self) -> tuple[Tensor, Tensor]:
         """How much is open, and how unevenly: sparsity and diversity.

@@ -87,6 +87,6 @@ def test_two_processes_equal_one(config, tmp_path):
     for rank in results[2]:
         for name in [*owners, f'{QUEUES}seen']:
             assert torch.equal(rank['state'][name], state[name]), name
-        rows = before['backbone.gates.bn1.owner'] == 1
-        kept = rank['state']['backbone.conv1.weight'][rows]
-        assert torch.equal(kept, before['backbone.conv1.weight'][rows])
+        rows = before['backbone.gates.layer2_0_bn1.owner'] == 1
+        name = 'backbone.layer2.0.conv1.weight'
+        assert torch.equal(rank['state'][name][rows], before[name][rows])
