@@ -21,9 +21,9 @@ class GatedResNet(ResNet):
 
     A `TaskGate` follows each batch normalization in a block whose convolution
     is trained; frozen stages have none. A stem that is trained has none
-    either, and the first task has all of it. The keys of the ResNet's checkpoints
-    stay as they are. Take `SubModelHook` to keep what earlier tasks use, and
-    `GatedFasterRCNN` to train the gates.
+    either, and the first task has all of it. The keys of the ResNet's
+    checkpoints stay as they are. Take `SubModelHook` to keep what earlier
+    tasks use, and `GatedFasterRCNN` to train the gates.
 
     Args:
         task: number of the task, from 1, see `TaskGate`.

@@ -134,7 +134,9 @@ def test_what_earlier_tasks_use_stays_and_all_else_learns():
     assert all(rows.all() for (_, rows), _ in pairs[:3])
     for (old, rows), (new, _) in pairs:
         assert torch.equal(old[rows], new[rows])
-        if old.dim() == 4 and not rows.all():  # of shut channels by weight decay alone
+        if (
+            old.dim() == 4 and not rows.all()
+        ):  # of shut channels by weight decay alone
             changed = (old[~rows] != new[~rows]).flatten(1)
             assert changed.any(1).all()
     images = torch.randn(2, 3, 32, 32)
