@@ -18,9 +18,6 @@ from trainings import build_parts
 from helpers import ROOT
 from mmood.det.models import OODRoIHead, OpenSetRoIHead
 from mmood.det.models.pseudo_unknown import PseudoUnknownTargets
-from projects.incremental_detection.incremental_detection import (
-    GatedFasterRCNN,
-)
 
 PROJECT = ROOT / 'projects/open_world_detection'
 CONFIGS = sorted((PROJECT / 'configs').glob('*.py'))
@@ -191,7 +188,7 @@ def test_an_increment_trains_a_step(path):
     assert moved[[*range(old, seen), *rest]].all()
     assert not moved[[*range(old), *range(seen, total_classes)]].any()
     if is_rosetta:
-        assert type(model) is GatedFasterRCNN
+        assert type(model).__name__ == 'GatedFasterRCNN'
         assert not any(
             rows.logical_not().any() for _, rows in model.backbone.kept()
         )  # of a new model the first task has all

@@ -9,9 +9,8 @@ import torch
 from mmdet.registry import MODELS
 
 from helpers import ROOT, assert_near
-from mmood.hooks import FiniteLossHook
-from projects.incremental_detection.incremental_detection import GatedResNet
 from stage_helpers import (
+    break_off,
     carry_out,
     metrics_of,
     plan,
@@ -43,7 +42,7 @@ def finished(shapes, tmp_path_factory):
     return trainings
 
 
-def backbone_of(training, task) -> GatedResNet:
+def backbone_of(training, task) -> torch.nn.Module:
     """That of a stage's checkpoint, as the sub-model of a task."""
     cfg = training.config()
     cfg.model.backbone.update(task=task, norm_eval=True)
@@ -110,24 +109,12 @@ def test_prototypes_of_a_task_stay(finished):
     assert not seen[0][4:].any()
 
 
-def test_interrupted_it_goes_on_to_the_same_end(
-    finished, shapes, tmp_path, monkeypatch
-):
+def test_interrupted_it_goes_on_to_the_same_end(finished, shapes, tmp_path):
     """Broken off in the second epoch of the increment."""
     both = plan(PATH, shapes, tmp_path, ['step_0', 'step_1'], **OPTIONS)
     shutil.copytree(finished[0].folder, both[0].folder)
     with run_in_this_process() as here:
-        with monkeypatch.context() as patch:
-            look = FiniteLossHook.after_train_iter
-
-            def interrupt(hook, runner, *args, **kwargs):
-                look(hook, runner, *args, **kwargs)
-                if runner.iter == 2:
-                    raise KeyboardInterrupt
-
-            patch.setattr(FiniteLossHook, 'after_train_iter', interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                carry_out(both, here)
+        break_off(both, here, 2)
         assert (both[1].folder / 'epoch_1.pth').is_file()
         carry_out(both, here)
         assert here.steps == ['step_1, training'] * 2 + ['step_1, testing']
