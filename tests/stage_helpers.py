@@ -11,6 +11,7 @@ import pytest
 from torch import Tensor
 
 from helpers import ROOT, load_weights, run_here
+from mmood.hooks import FiniteLossHook
 
 sys.path.append(str(ROOT / 'tools/analysis_tools'))
 sys.path.append(str(ROOT / 'projects/incremental_detection'))
@@ -74,6 +75,23 @@ def carry_out(trainings: list[Training], execute: Callable) -> None:
     for one in trainings:
         for step, command in one.steps():
             execute(f'{one.stage.name}, {step}', command)
+
+
+def break_off(
+    trainings: list[Training], execute: Callable, iterations: int
+) -> None:
+    """Carry out, with a KeyboardInterrupt after so many iterations."""
+    look = FiniteLossHook.after_train_iter
+
+    def interrupt(hook, runner, *args, **kwargs):
+        look(hook, runner, *args, **kwargs)
+        if runner.iter == iterations:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FiniteLossHook, 'after_train_iter', interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            carry_out(trainings, execute)
 
 
 @contextmanager

@@ -136,3 +136,22 @@ def test_is_the_classifier_of_a_box_head():
     logits, _ = head(torch.randn(3, 4, 2, 2))
     assert (logits[:, 2:K] == -1e4).all()
     assert (logits[:, [0, 1, K]] > -1e3).all()
+
+
+def test_old_classes_are_shut_in_training_alone():
+    layer = GrowingLinear(C, K + 1, 4, num_old=2)
+    plain = nn.Linear(C, K + 1)
+    plain.load_state_dict(layer.state_dict())
+    inputs = torch.randn(4, C)
+    logits = layer(inputs)
+    kept = [2, 3, K]
+    assert_near(logits[:, kept], plain(inputs)[:, kept])
+    assert (logits[:, [0, 1, 4]] == -1e4).all()
+    labels = torch.tensor([2, 3, K, 2])
+    nn.functional.cross_entropy(logits, labels).backward()
+    assert not layer.weight.grad[[0, 1, 4]].any()
+    kept = [0, 1, 2, 3, K]
+    layer.eval()
+    assert_near(layer(inputs)[:, kept], plain(inputs)[:, kept])
+    with pytest.raises(ValueError, match='0 to num_seen=4, got 5'):
+        GrowingLinear(C, K + 1, 4, num_old=5)

@@ -23,10 +23,13 @@ class GrowingLinear(nn.Linear):
     unknown and background. So a step neither predicts nor unlearns
     the classes of later ones, and a checkpoint fits the layer of any step. One
     of fewer classes fits too: the rows of the others stay as they are.
+    In training the first ``num_old`` classes are shut as well, so that
+    images without labels of them do not teach that they are background.
     Use it as ``cls_predictor_cfg=dict(type='mmood.GrowingLinear',
     num_seen=...)`` of a box head.
 
-    Raises ValueError if ``num_seen`` is not from 1 to K.
+    Raises ValueError if ``num_seen`` is not from 1 to K, or ``num_old`` not
+    from 0 to ``num_seen``.
     """
 
     def __init__(
@@ -36,6 +39,8 @@ class GrowingLinear(nn.Linear):
         num_seen: int,
         num_rest: int = 1,
         bias: bool = True,
+        *,
+        num_old: int = 0,
     ) -> None:
         super().__init__(in_features, out_features, bias)
         self.num_classes = out_features - num_rest
@@ -44,13 +49,19 @@ class GrowingLinear(nn.Linear):
                 f'num_seen must be from 1 to {self.num_classes}, the number '
                 f'of classes of all steps, got {num_seen}'
             )
-        self.num_seen = num_seen
+        if not 0 <= num_old <= num_seen:
+            raise ValueError(
+                f'num_old must be from 0 to num_seen={num_seen}, got {num_old}'
+            )
+        self.num_seen, self.num_old = num_seen, num_old
 
     def forward(self, inputs: Tensor) -> Tensor:
         logits = super().forward(inputs)
         index = torch.arange(self.out_features, device=logits.device)
-        unseen = (index >= self.num_seen) & (index < self.num_classes)
-        return logits.masked_fill(unseen, UNSEEN)
+        shut = (index >= self.num_seen) & (index < self.num_classes)
+        if self.training:
+            shut |= index < self.num_old
+        return logits.masked_fill(shut, UNSEEN)
 
     def _classes_in(self, given: Tensor | None, own: Tensor) -> int:
         """How many classes a layer of fewer has; 0 if it is no such one."""
@@ -77,4 +88,5 @@ class GrowingLinear(nn.Linear):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
-        return f'{super().extra_repr()}, num_seen={self.num_seen}'
+        own = f'num_seen={self.num_seen}, num_old={self.num_old}'
+        return f'{super().extra_repr()}, {own}'

@@ -13,8 +13,12 @@ import torch
 from trainings import Training
 
 from helpers import ROOT, run_script
-from mmood.hooks import FiniteLossHook
-from stage_helpers import carry_out, metrics_of, run_in_this_process
+from stage_helpers import (
+    break_off,
+    carry_out,
+    metrics_of,
+    run_in_this_process,
+)
 from stage_helpers import plan as plan_of_any
 from stage_helpers import weights_of as weights
 
@@ -88,24 +92,13 @@ def test_a_second_call_only_reads(finished, shapes):
 
 
 def test_interrupted_it_goes_on_to_the_same_end(
-    finished, shapes, here, tmp_path, monkeypatch
+    finished, shapes, here, tmp_path
 ):
     """Broken off in the second epoch of the increment, with warp steps."""
     both = plan(shapes, tmp_path, STAGES[:2])
     shutil.copytree(finished[0].folder, both[0].folder)
     steps = len(here.steps)
-
-    with monkeypatch.context() as patch:
-        look = FiniteLossHook.after_train_iter
-
-        def interrupt(hook, runner, *args, **kwargs):
-            look(hook, runner, *args, **kwargs)
-            if runner.iter == 2:
-                raise KeyboardInterrupt
-
-        patch.setattr(FiniteLossHook, 'after_train_iter', interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            carry_out(both, here)
+    break_off(both, here, 2)
     folder = both[1].folder
     assert (folder / 'epoch_1.pth').is_file()
     assert not (folder / 'trained').exists()

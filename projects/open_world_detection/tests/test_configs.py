@@ -70,7 +70,7 @@ def configs_of(*methods: str) -> list[Path]:
 
 
 def test_methods_come_for_every_split_and_a_baseline_for_what_has_none():
-    for method in ('ore', 'owdetr'):
+    for method in ('ore', 'owdetr', 'rosetta'):
         assert set(map(split_of, configs_of(method))) == set(SPLITS)
     plain = set(map(split_of, configs_of('finetune')))
     assert plain == {n for n in SPLITS if not n.startswith('voc')}
@@ -160,6 +160,27 @@ def test_parts_are_built(path):
         build_parts(one)
 
 
+@by_name(configs_of('rosetta'))
+def test_rosetta_has_its_parts_in_every_stage(path):
+    plan = plan_in(path)[1]
+    for stage, one in zip(plan.stages, stages_of(path).values()):
+        assert one.model.type == 'mmood.GatedFasterRCNN'
+        assert one.model.backbone.type == 'mmood.GatedResNet'
+        assert one.model.backbone.task == stage.step + 1
+        assert one.model.backbone.norm_eval or stage.step == 0
+        (hook,) = one.custom_hooks
+        assert hook.type == 'mmood.SubModelHook'
+        (part,) = one.model.roi_head.losses
+        old = plan.number_seen(stage.step - 1)
+        assert part == dict(type='mmood.ClassPrototypes', num_old=old, size=20)
+        # An increment says nothing of old classes, a fine-tuning does.
+        shut = old if stage.kind == 'increment' else 0
+        head = one.model.roi_head.bbox_head.cls_predictor_cfg
+        assert head.get('num_old', 0) == shut
+        keys = one.optim_wrapper.paramwise_cfg.custom_keys
+        assert keys.gates.lr_mult == 50
+
+
 @by_name(configs_of('ore'))
 def test_the_leak_is_off_and_has_its_file(path):
     for one in stages_of(path).values():
@@ -230,6 +251,7 @@ def test_every_stage_of_owdetr_trains_a_step(path):
 def test_an_increment_trains_a_step(path):
     cfg = stages_of(path)['step_1']
     is_ore = path.stem.startswith('ore')
+    is_rosetta = path.stem.startswith('rosetta')
     cfg.merge_from_dict(SMALL)
     if is_ore:
         cfg.merge_from_dict({'model.roi_head.losses.0.start': 0})
@@ -243,14 +265,24 @@ def test_an_increment_trains_a_step(path):
     total.backward()
     found = {name for name in values if name.startswith('loss_')}
     expected = {'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox'}
-    assert found == expected | ({'loss_clustering'} if is_ore else set())
+    if is_ore:
+        expected.add('loss_clustering')
+    if is_rosetta:
+        expected |= {'loss_sparsity', 'loss_diversity'}
+    assert found == expected
     assert torch.isfinite(total)
     layer = head.bbox_head.fc_cls
     moved = layer.weight.grad.abs().amax(1) > 0
     total_classes = sum(SPLITS[split_of(path)])
     rest = [*range(total_classes, layer.out_features)]
-    assert moved[[*range(seen), *rest]].all()
-    assert not moved[seen:total_classes].any()
+    old = cfg.num_old if is_rosetta else 0
+    assert moved[[*range(old, seen), *rest]].all()
+    assert not moved[[*range(old), *range(seen, total_classes)]].any()
+    if is_rosetta:
+        assert type(model).__name__ == 'GatedFasterRCNN'
+        assert not any(
+            rows.logical_not().any() for _, rows in model.backbone.kept()
+        )  # of a new model the first task has all
     if not is_ore:
         return
     assert isinstance(head.bbox_head, PseudoUnknownTargets)

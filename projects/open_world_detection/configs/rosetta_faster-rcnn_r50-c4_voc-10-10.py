@@ -1,0 +1,6 @@
+_base_ = [
+    '../../incremental_detection/configs/_base_/voc.py',
+    '_base_/voc_10-10.py',
+    '../../incremental_detection/configs/_base_/rosetta.py',
+]
+model = _base_.rosetta_model
