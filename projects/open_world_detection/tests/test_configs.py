@@ -86,7 +86,7 @@ def test_stages_have_classes_measures_and_files(path):
     for stage, one in zip(plan.stages, stages.values()):
         roi_head = one.model.get('roi_head') or one.model
         head = roi_head.bbox_head
-        has_unknown = path not in configs_of('finetune')
+        has_unknown = path not in configs_of('rosetta', 'finetune')
         assert head.num_classes == sum(sizes) + has_unknown
         predictor = head.cls_predictor_cfg
         assert predictor.num_seen == sum(sizes[: stage.step + 1])
@@ -114,8 +114,33 @@ def test_stages_have_classes_measures_and_files(path):
             assert train_set.exemplars == stored
 
 
+@by_name(configs_of('rosetta'))
+def test_rosetta_has_its_parts_in_every_stage(path):
+    plan = plan_in(path)[1]
+    for stage, one in zip(plan.stages, stages_of(path).values()):
+        assert one.model.type == 'mmood.GatedFasterRCNN'
+        assert one.model.backbone.type == 'mmood.GatedResNet'
+        assert one.model.backbone.task == stage.step + 1
+        assert one.model.backbone.norm_eval or stage.step == 0
+        (hook,) = one.custom_hooks
+        assert hook.type == 'mmood.SubModelHook'
+        (part,) = one.model.roi_head.losses
+        old = plan.number_seen(stage.step - 1)
+        assert part == dict(type='mmood.ClassPrototypes', num_old=old, size=20)
+        # An increment says nothing of old classes, a fine-tuning does.
+        shut = old if stage.kind == 'increment' else 0
+        head = one.model.roi_head.bbox_head.cls_predictor_cfg
+        assert head.get('num_old', 0) == shut
+        keys = one.optim_wrapper.paramwise_cfg.custom_keys
+        assert keys.gates.lr_mult == 50
+
+
 @by_name(
-    [path for path in configs_of('ore', 'finetune') if 'owodb' in str(path)]
+    [
+        path
+        for path in configs_of('ore', 'rosetta', 'finetune')
+        if 'owodb' in str(path)
+    ]
 )
 def test_faster_rcnn_is_trained_as_the_public_configs_say(path):
     for one in stages_of(path).values():
@@ -158,27 +183,6 @@ def test_parts_are_built(path):
     for one in stages if 'r18' in path.stem else stages[:1]:
         one.model.backbone.init_cfg = None
         build_parts(one)
-
-
-@by_name(configs_of('rosetta'))
-def test_rosetta_has_its_parts_in_every_stage(path):
-    plan = plan_in(path)[1]
-    for stage, one in zip(plan.stages, stages_of(path).values()):
-        assert one.model.type == 'mmood.GatedFasterRCNN'
-        assert one.model.backbone.type == 'mmood.GatedResNet'
-        assert one.model.backbone.task == stage.step + 1
-        assert one.model.backbone.norm_eval or stage.step == 0
-        (hook,) = one.custom_hooks
-        assert hook.type == 'mmood.SubModelHook'
-        (part,) = one.model.roi_head.losses
-        old = plan.number_seen(stage.step - 1)
-        assert part == dict(type='mmood.ClassPrototypes', num_old=old, size=20)
-        # An increment says nothing of old classes, a fine-tuning does.
-        shut = old if stage.kind == 'increment' else 0
-        head = one.model.roi_head.bbox_head.cls_predictor_cfg
-        assert head.get('num_old', 0) == shut
-        keys = one.optim_wrapper.paramwise_cfg.custom_keys
-        assert keys.gates.lr_mult == 50
 
 
 @by_name(configs_of('ore'))
@@ -247,7 +251,7 @@ def test_every_stage_of_owdetr_trains_a_step(path):
         assert not torch.equal(before[:seen], layer.weight[:seen])
 
 
-@by_name(configs_of('ore', 'finetune'))
+@by_name(configs_of('ore', 'rosetta', 'finetune'))
 def test_an_increment_trains_a_step(path):
     cfg = stages_of(path)['step_1']
     is_ore = path.stem.startswith('ore')
