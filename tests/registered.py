@@ -187,7 +187,8 @@ class Score(nn.Module):
         of_masks = SCORES.get(name).kinds == ('mask',)
         self.kind = 'mask' if of_masks else 'softmax'
         self.seen = seen_of_masks if of_masks else seen
-        self.losses = nn.ModuleList(trained())
+        with torch.random.fork_rng():  # one loss more changes no score
+            self.losses = nn.ModuleList(trained())
         self.scores = ScoreSet(
             [dict(type=name, **options), *options.get('of', [])],
             num_classes=K,

@@ -26,8 +26,10 @@ EXACT = (
     'godin',
     'knn',
     'siren_knn',
+    'ash',
     'csi',
     'diffusion_score, mse_recon',
+    'maskomaly',
     'NoiseDiffusion',
 )
 # They make float32 of what they get.
