@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,17 @@ def train_on_ranks(
             for rank in range(ranks)
         ]
     return results
+
+
+def train_copies(config: Config, folder: Path) -> dict[int, list[dict]]:
+    """As `train_on_ranks`, of one config."""
+
+    def build(work_dir, batch_size):
+        cfg = copy.deepcopy(config)
+        cfg.work_dir = str(work_dir)
+        return cfg
+
+    return train_on_ranks(build, folder)
 
 
 def assert_equal_losses(results: dict[int, list[dict]], **close) -> None:

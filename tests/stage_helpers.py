@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from torch import Tensor
+import torch
+from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
+from torch import Tensor, nn
 
 from helpers import ROOT, load_weights, run_here
 from mmood.hooks import FiniteLossHook
+from mmood.registry import MODELS
+from rank_helpers import without_chance
 
 sys.path.append(str(ROOT / 'tools/analysis_tools'))
 sys.path.append(str(ROOT / 'projects/incremental_detection'))
@@ -75,6 +81,40 @@ def carry_out(trainings: list[Training], execute: Callable) -> None:
     for one in trainings:
         for step, command in one.steps():
             execute(f'{one.stage.name}, {step}', command)
+
+
+def finished_stages(
+    path: Path, data: Path, out: Path, **more
+) -> list[Training]:
+    """All stages of a config, carried out here."""
+    trainings = plan(path, data, out, **more)
+    with run_in_this_process() as here:
+        carry_out(trainings, here)
+    return trainings
+
+
+def increment(
+    path: Path,
+    data: Path,
+    out: Path,
+    change: Callable[[nn.Module], None] = lambda model: None,
+    **options,
+) -> Config:
+    """One on eight images, without chance, from weights that are drawn.
+
+    ``change`` says what else the detector starts with.
+    """
+    cfg = plan(path, data, out, ['step_1'], **options)[0].config()
+    cfg.train_dataloader.dataset.indices = 8
+    cfg.train_cfg.max_epochs = 1
+    import_modules_from_strings(**cfg.custom_imports)
+    torch.manual_seed(0)
+    model = MODELS.build(copy.deepcopy(cfg.model))
+    model.init_weights()
+    change(model)
+    cfg.load_from = str(out / 'start.pth')
+    torch.save(dict(state_dict=model.state_dict()), cfg.load_from)
+    return without_chance(cfg)
 
 
 def break_off(

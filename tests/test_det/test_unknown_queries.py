@@ -246,23 +246,10 @@ def test_what_does_not_go_together_is_refused():
     assert not isinstance(model, AttentionDeformableDETR)
     with pytest.raises(ValueError, match='mmood.AttentionDeformableDETR'):
         model.loss(images(), seen_samples(1, 1))
+    dense = dict(type='mmood.OODHead', of='mmdet.RetinaHead')
+    dense.update(num_classes=3, in_channels=8)
     with pytest.raises(ValueError, match='unknown_class are for DETR heads'):
-        OURS.build(
-            dict(
-                type='mmood.OODHead',
-                of='mmdet.RetinaHead',
-                num_classes=3,
-                in_channels=8,
-                unknown_class=True,
-            )
-        )
+        OURS.build(dict(dense, unknown_class=True))
+    objectness = [dict(type='mmood.ObjectnessLoss')]
     with pytest.raises(ValueError, match='only DETR heads have decoder'):
-        OURS.build(
-            dict(
-                type='mmood.OODHead',
-                of='mmdet.RetinaHead',
-                num_classes=3,
-                in_channels=8,
-                losses=[dict(type='mmood.ObjectnessLoss')],
-            )
-        )
+        OURS.build(dict(dense, losses=objectness))

@@ -10,6 +10,7 @@ import torch
 from helpers import ROOT
 from stage_helpers import (
     carry_out,
+    finished_stages,
     metrics_of,
     plan,
     run_in_this_process,
@@ -29,10 +30,8 @@ LOSSES = 'roi_head.losses.'
 @pytest.fixture(scope='module')
 def finished(shapes, tmp_path_factory):
     """All stages, and what was called."""
-    trainings = plan(PATH, shapes, tmp_path_factory.mktemp('ore'), **OPTIONS)
-    with run_in_this_process() as here:
-        carry_out(trainings, here)
-    return trainings
+    out = tmp_path_factory.mktemp('ore')
+    return finished_stages(PATH, shapes, out, **OPTIONS)
 
 
 def test_each_task_is_measured_beside_what_is_unknown(finished):

@@ -10,10 +10,8 @@ import torch
 from helpers import ROOT
 from stage_helpers import (
     TINY_DETR,
-    carry_out,
+    finished_stages,
     metrics_of,
-    plan,
-    run_in_this_process,
 )
 from stage_helpers import weights_of as weights
 
@@ -29,10 +27,7 @@ COUNT = 'bbox_head.pseudo.activity.count'
 def finished(shapes, tmp_path_factory):
     """All stages."""
     out = tmp_path_factory.mktemp('owdetr')
-    trainings = plan(PATH, shapes, out, **TINY_DETR)
-    with run_in_this_process() as here:
-        carry_out(trainings, here)
-    return trainings
+    return finished_stages(PATH, shapes, out, **TINY_DETR)
 
 
 def test_each_task_is_measured_beside_what_is_unknown(finished):

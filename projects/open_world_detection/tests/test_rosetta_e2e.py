@@ -12,6 +12,7 @@ from helpers import ROOT, assert_near
 from stage_helpers import (
     break_off,
     carry_out,
+    finished_stages,
     metrics_of,
     plan,
     run_in_this_process,
@@ -36,10 +37,7 @@ QUEUES = 'roi_head.losses.ClassPrototypes.queues.'
 def finished(shapes, tmp_path_factory):
     """All stages, uninterrupted."""
     out = tmp_path_factory.mktemp('rosetta')
-    trainings = plan(PATH, shapes, out, **OPTIONS)
-    with run_in_this_process() as here:
-        carry_out(trainings, here)
-    return trainings
+    return finished_stages(PATH, shapes, out, **OPTIONS)
 
 
 def backbone_of(training, task) -> torch.nn.Module:

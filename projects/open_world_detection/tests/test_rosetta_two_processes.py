@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.utils import import_modules_from_strings
 
 from helpers import ROOT
-from mmood.registry import MODELS
 from rank_helpers import (
     assert_equal_losses,
     assert_equal_states,
-    train_on_ranks,
-    without_chance,
+    train_copies,
 )
-from stage_helpers import plan
+from stage_helpers import increment
 
 PATH = (
     ROOT / 'projects/open_world_detection/configs'
@@ -43,35 +38,22 @@ def config(shapes, tmp_path) -> Config:
         # As many of each image, for losses are means of each rank's RoIs.
         'model.train_cfg.rcnn.sampler.num': 12,
     }
-    cfg = plan(PATH, shapes, tmp_path, ['step_1'], **options)[0].config()
-    hooks = cfg.custom_hooks
-    cfg.train_dataloader.dataset.indices = 8
-    cfg.train_cfg.max_epochs = 1
-    import_modules_from_strings(**cfg.custom_imports)
-    start = tmp_path / 'start.pth'
-    torch.manual_seed(0)
-    model = MODELS.build(copy.deepcopy(cfg.model))
-    model.init_weights()
-    for gate in model.backbone.gates.values():
-        gate.owner.copy_(torch.arange(len(gate.owner)) % 2)
-        gate.share.copy_(gate.owner)
-    queues = model.roi_head.losses['ClassPrototypes'].queues
-    queues.append(0.001 * torch.rand(4, 32), torch.arange(4))
-    torch.save(dict(state_dict=model.state_dict()), start)
-    cfg.load_from = str(start)
-    cfg = without_chance(cfg)
-    cfg.custom_hooks = hooks
+
+    def begun(model: torch.nn.Module) -> None:
+        for gate in model.backbone.gates.values():
+            gate.owner.copy_(torch.arange(len(gate.owner)) % 2)
+            gate.share.copy_(gate.owner)
+        queues = model.roi_head.losses['ClassPrototypes'].queues
+        queues.append(0.001 * torch.rand(4, 32), torch.arange(4))
+
+    cfg = increment(PATH, shapes, tmp_path, begun, **options)
+    cfg.custom_hooks = [dict(type='mmood.SubModelHook')]
     return cfg
 
 
 def test_two_processes_equal_one(config, tmp_path):
-    def build(work_dir, batch_size):
-        cfg = copy.deepcopy(config)
-        cfg.work_dir = str(work_dir)
-        return cfg
-
     before = torch.load(config.load_from, weights_only=True)['state_dict']
-    results = train_on_ranks(build, tmp_path)
+    results = train_copies(config, tmp_path)
     (one,) = results[1]
     assert len(one['losses']) == 2
     for losses in one['losses']:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-from pathlib import Path
-
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.utils import import_modules_from_strings
 
 from helpers import ROOT, run_script
-from mmood.registry import MODELS
 from rank_helpers import (
     assert_equal_losses,
     assert_equal_states,
-    train_on_ranks,
-    without_chance,
+    train_copies,
 )
 from stage_helpers import (
     TINY_DETR,
     carry_out,
+    increment,
     plan,
     run_in_this_process,
     weights_of,
@@ -46,32 +41,8 @@ def config(shapes, tmp_path) -> Config:
     return increment(PATH, shapes, tmp_path, **options)
 
 
-def increment(path: Path, shapes: Path, out: Path, **options) -> Config:
-    """An increment on eight images from weights that are drawn."""
-    cfg = plan(path, shapes, out, ['step_1'], **options)[0].config()
-    cfg.train_dataloader.dataset.indices = 8
-    cfg.train_cfg.max_epochs = 1
-    import_modules_from_strings(**cfg.custom_imports)
-    start = out / 'start.pth'
-    torch.manual_seed(0)
-    model = MODELS.build(copy.deepcopy(cfg.model))
-    model.init_weights()
-    torch.save(dict(state_dict=model.state_dict()), start)
-    cfg.load_from = str(start)
-    return without_chance(cfg)
-
-
-def run_both(config: Config, folder: Path) -> dict[int, list[dict]]:
-    def build(work_dir, batch_size):
-        cfg = copy.deepcopy(config)
-        cfg.work_dir = str(work_dir)
-        return cfg
-
-    return train_on_ranks(build, folder)
-
-
 def test_two_processes_equal_one(config, tmp_path):
-    results = run_both(config, tmp_path)
+    results = train_copies(config, tmp_path)
     (one,) = results[1]
     assert len(one['losses']) == 2
     assert all(losses['loss_clustering'] > 0 for losses in one['losses'])
@@ -99,7 +70,7 @@ def test_two_processes_of_owdetr_equal_one(shapes, tmp_path):
     options.update(TINY_DETR)
     path = CONFIGS / 'owdetr_deformable-detr_r18_shapes-4-2-2.py'
     config = increment(path, shapes, tmp_path, **options)
-    results = run_both(config, tmp_path)
+    results = train_copies(config, tmp_path)
     (one,) = results[1]
     assert len(one['losses']) == 2
     assert all(losses['loss_objectness'] > 0 for losses in one['losses'])
