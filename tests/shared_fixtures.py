@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmcv.cnn.bricks.transformer import MultiheadAttention
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
@@ -49,6 +51,9 @@ def start_afresh() -> None:
     # Runners of one second have one name, and would share history and log.
     MessageHub._instance_dict.clear()
     MMLogger._instance_dict.clear()
+    # A `dropout` given to one attention is the default of all after it.
+    defaults = inspect.signature(MultiheadAttention).parameters
+    defaults['dropout_layer'].default['drop_prob'] = 0.0
 
 
 @pytest.hookimpl(wrapper=True)
