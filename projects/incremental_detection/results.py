@@ -6,6 +6,7 @@ the name of the stage, in the order of training.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from experiments.formats import Line, render
@@ -58,10 +59,14 @@ def value_of(stages: dict[str, dict], stage: str, column: str) -> float | None:
     ``AP50 old`` is a group's mean, ``AP50 all`` that of all classes seen,
     ``circle`` the AP50 of a class. ``forgetting`` is the mean AP50 of the
     base classes after the base step minus that after the stage, in points;
-    ``U-Recall``, ``WI`` and ``A-OSE`` are of objects still unknown.
+    ``U-Recall``, ``WI`` and ``A-OSE`` are of objects still unknown, and do
+    not apply where none is.
     """
     metrics = stages[stage]
     if column in _OPEN_WORLD:
+        recall = metrics.get('id/open_set/R_U')
+        if recall is None or math.isnan(recall):
+            return None
         return metrics.get(f'id/open_set/{_OPEN_WORLD[column]}')
     if column == FORGETTING:
         base = {} if stage == BASE else stages.get(BASE, {})

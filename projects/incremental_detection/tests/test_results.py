@@ -48,6 +48,10 @@ def test_columns_of_an_open_world():
     assert columns_of(['a'], {'m': [run]}) == columns_of(['a'])
     text = report_of({'m': [run]}, columns)
     assert 'U-Recall ↑' in text and 'A-OSE ↓' in text and 'WI ↓' in text
+    # The last task leaves nothing unknown.
+    run['step_1']['id/open_set/R_U'] = float('nan')
+    found = [value_of(run, 'step_1', c) for c in columns[-3:]]
+    assert found == [None, None, None]
 
 
 def test_columns_of_classes():

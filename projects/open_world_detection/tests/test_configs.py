@@ -132,7 +132,7 @@ def test_rosetta_has_its_parts_in_every_stage(path):
         head = one.model.roi_head.bbox_head.cls_predictor_cfg
         assert head.get('num_old', 0) == shut
         keys = one.optim_wrapper.paramwise_cfg.custom_keys
-        assert keys.gates.lr_mult == 50
+        assert keys.gates.lr_mult == 5
 
 
 @by_name(
