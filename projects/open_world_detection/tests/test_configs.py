@@ -322,3 +322,5 @@ def test_specs_name_all_configs():
     ]
     found = {ROOT / row.config for table in tables for row in table.rows}
     assert found == set(CONFIGS)
+    gates = load_table(PROJECT / 'table_gates.yaml')
+    assert {ROOT / row.config for row in gates.rows} <= set(CONFIGS)
