@@ -6,7 +6,6 @@ more by mim itself where openmim is installed: `make test-mim`.
 
 import re
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,16 +22,15 @@ from helpers import (
 from processes import run_script
 
 
-def installed() -> bool:
-    try:
-        location = distribution('mmood').locate_file('mmood/.mim')
-    except PackageNotFoundError:
-        return False
-    return Path(location).is_dir()
+def place_of(package: str) -> Path:
+    """Where it is imported from."""
+    (place,) = find_spec(package).submodule_search_locations
+    return Path(place)
 
 
 pytestmark = pytest.mark.skipif(
-    not installed(), reason='needs mmood installed by `pip install .`'
+    not (place_of('mmood') / '.mim').is_dir(),
+    reason='needs mmood from where `pip install .` puts it',
 )
 MIM = Path(sys.executable).with_name('mim')
 DFDD = 'dfdd/dfdd_faster-rcnn_r18_fpn_shapes.py'
@@ -45,11 +43,10 @@ def call_mim(folder: Path, verb: str, *arguments: object) -> str:
 
 def call_tool(folder: Path, verb: str, package: str, config, *rest) -> str:
     """The same of the command that mim makes of these arguments."""
-    (place,) = find_spec(package).submodule_search_locations
     if verb == 'test':
         at = rest.index('--checkpoint')
         rest = [rest[at + 1], *rest[:at], *rest[at + 2 :]]
-    tool = Path(place, f'.mim/tools/{verb}.py')
+    tool = place_of(package) / f'.mim/tools/{verb}.py'
     return run_script(folder, tool, config, '--launcher', 'none', *rest)
 
 
